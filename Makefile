@@ -1,0 +1,57 @@
+# make serve    from nothing to a server that answers; DATALAKE=/my/photos for your own pictures
+# make test     lint, types, the rooms' walls, and every test
+PYTHON ?= python3.11
+MODEL ?= torchscripts_models/relahash-small-64bits.pt
+DATALAKE ?= sample_datalake
+ARCHIVE := model_store/image-retrieval-v1.0.mar
+# Which model the archive holds: another MODEL, another stamp.
+ARCHIVED := model_store/.$(subst /,-,$(MODEL))
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: serve test lock clean
+.DELETE_ON_ERROR:
+
+serve: .venv/installed $(ARCHIVE) $(filter sample_datalake,$(DATALAKE))
+	@bash indexer/refresh_index.sh "$(DATALAKE)" "$(MODEL)"
+	@exec hashlake serve
+
+test: .venv/installed-dev
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports
+	pytest
+
+.venv/installed: requirements.lock pyproject.toml
+	@test -d .venv || $(PYTHON) -m venv .venv
+	pip install --quiet -r requirements.lock
+	pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/installed-dev: requirements-dev.lock .venv/installed
+	pip install --quiet -r requirements-dev.lock
+	@touch $@
+
+sample_datalake: .venv/installed
+	@test -d $@ || hashlake sample $@
+
+$(ARCHIVE): .venv/installed $(MODEL) $(ARCHIVED) handler/image_retrieval_handler.py handler/model-config.yaml
+	@hashlake archive --model_path "$(MODEL)"
+	@touch $@
+
+$(ARCHIVED):
+	@rm -f model_store/.*.pt
+	@touch $@
+
+# The lock files say what is installed. torch loses its build tag: each machine's own index decides CPU or CUDA.
+LOCK := pip-compile --quiet --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-header \
+	--no-annotate --upgrade pyproject.toml
+lock: .venv/installed-dev
+	$(LOCK) --output-file requirements.lock
+	$(LOCK) --extra dev --constraint requirements.lock --output-file requirements-dev.lock
+	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements.lock requirements-dev.lock
+
+clean:
+	rm -rf .venv index_store model_store/*.mar sample_datalake database_info.txt

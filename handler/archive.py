@@ -1,0 +1,53 @@
+"""The model archive (.mar) that TorchServe loads: entry file, model, its card, and how requests are batched.
+
+The rooms themselves are not in it: they are installed beside TorchServe, because the archiver flattens folders.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from handler.errors import HandlerError
+from hashing.card import CARD_FILE
+from hashing.model import HashModel
+
+#: The model's name in URLs: /predictions/image-retrieval-v1.0
+MODEL_NAME = "image-retrieval-v1.0"
+ARCHIVE_FILE = f"{MODEL_NAME}.mar"
+
+_HERE = Path(__file__).parent
+
+
+def build_archive(model_path: Path, model_store: Path, image_size: int | None = None) -> Path:
+    """Pack the model at ``model_path`` into ``model_store`` and answer the archive's path.
+
+    The archive appears whole or not at all. ``image_size`` is for models without a card. Raises ModelError for a
+    model that could not serve, HandlerError if the archiver fails.
+    """
+    model = HashModel.load(model_path, image_size=image_size)
+    model_store.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=model_store, prefix=".archive-") as scratch:
+        card = Path(scratch) / CARD_FILE
+        card.write_text(model.card.model_dump_json(indent=1), encoding="utf-8")
+        command = [
+            sys.executable, "-m", "model_archiver.model_packaging",
+            "--model-name", MODEL_NAME,
+            "--version", "1.0",
+            "--serialized-file", str(model_path),
+            "--handler", str(_HERE / "image_retrieval_handler.py"),
+            "--config-file", str(_HERE / "model-config.yaml"),
+            "--extra-files", str(card),
+            "--archive-format", "zip-store",
+            "--export-path", scratch,
+        ]  # fmt: skip
+        # The archiver works in TMPDIR/<model name>, which two runs must not share.
+        done = subprocess.run(
+            command, env=os.environ | {"TMPDIR": scratch}, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise HandlerError(f"torch-model-archiver failed: {last}")
+        os.replace(Path(scratch) / ARCHIVE_FILE, model_store / ARCHIVE_FILE)
+    return model_store / ARCHIVE_FILE

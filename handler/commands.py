@@ -1,0 +1,140 @@
+"""``hashlake archive``, ``hashlake serve`` and ``hashlake search``."""
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from handler.archive import MODEL_NAME, build_archive
+from handler.request import DEFAULT_TOP_K, MAX_TOP_K
+from handler.torchserve import Settings, run
+from hashing.cores import usable_cores
+from hashing.model import HashModel
+from hashing.picture import decode
+from searcher.manifest import ModelIdentity
+from searcher.store import IndexStore
+
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+_index_store = click.option(
+    "--index_store", default="index_store", show_default=True, envvar="HASHLAKE_INDEX_STORE", type=_FOLDER,
+    help="Folder of the index versions.",
+)  # fmt: skip
+_model_store = click.option(
+    "--model_store", default="model_store", show_default=True, envvar="HASHLAKE_MODEL_STORE", type=_FOLDER,
+    help="Folder of the model archive.",
+)  # fmt: skip
+_image_size = click.option("--image_size", type=int, help="Input size of a model that comes without a card.")
+
+
+@click.command(short_help="Pack a model into the archive that TorchServe loads.")
+@click.option("--model_path", required=True, type=_FILE, help="The TorchScript hash model (.pt).")
+@_model_store
+@_image_size
+def archive(model_path: Path, model_store: Path, image_size: int | None) -> None:
+    """Pack a model, its card and the request handler into image-retrieval-v1.0.mar."""
+    click.echo(build_archive(model_path, model_store, image_size))
+
+
+@click.command(short_help="Serve image retrieval over HTTP.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    envvar="HASHLAKE_HOST",
+    help="Address that inference listens on; 0.0.0.0 for all.",
+)
+@click.option("--port", default=8080, show_default=True, envvar="HASHLAKE_INFERENCE_PORT", help="Inference port.")
+@click.option(
+    "--management_port",
+    default=8081,
+    show_default=True,
+    envvar="HASHLAKE_MANAGEMENT_PORT",
+    help="TorchServe's management port, on loopback.",
+)
+@click.option(
+    "--metrics_port",
+    default=8082,
+    show_default=True,
+    envvar="HASHLAKE_METRICS_PORT",
+    help="Prometheus metrics port, on loopback.",
+)
+@click.option(
+    "--workers", type=click.IntRange(1), envvar="HASHLAKE_WORKERS", help="Worker processes.  [default: one a core]"
+)
+@click.option(
+    "--config", default="config.properties", show_default=True, type=_FILE, help="TorchServe's configuration."
+)
+@_model_store
+@_index_store
+def serve(
+    host: str,
+    port: int,
+    management_port: int,
+    metrics_port: int,
+    workers: int | None,
+    config: Path,
+    model_store: Path,
+    index_store: Path,
+) -> None:  # fmt: skip
+    """Start TorchServe in the foreground with the archive in the model store. It answers from the current version of
+    the index store, follows it when a new one is published, and answers 503 until there is one."""
+    settings = Settings(
+        host, port, management_port, metrics_port, workers or usable_cores(), model_store, index_store, config
+    )
+
+    def say() -> None:
+        reachable = "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104 (a comparison)
+        url = f"http://{reachable}:{port}/predictions/{MODEL_NAME}"
+        click.echo(f"\nhashlake is ready: {url}\n")
+        picture = _some_image(IndexStore(index_store))
+        click.echo(f"  curl -F image=@{_quoted(picture)} -F top_k=5 -F debug=true {url}\n")
+
+    sys.exit(run(settings, say))
+
+
+@click.command(short_help="Find the images most like a photo, without a server.")
+@click.argument("photo", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--model_path", required=True, type=_FILE, help="The model that the version was made with (.pt).")
+@_index_store
+@click.option("--index_database_version", "name", metavar="NAME", help="Version to search.  [default: the current one]")
+@click.option(
+    "--top_k", default=DEFAULT_TOP_K, show_default=True, type=click.IntRange(1, MAX_TOP_K), help="Answers wanted."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print what the server would answer in debug mode.")
+@_image_size
+def search(
+    photo: Path,
+    model_path: Path,
+    index_store: Path,
+    name: str | None,
+    top_k: int,
+    as_json: bool,
+    image_size: int | None,
+) -> None:
+    """Print the indexed images most like PHOTO, nearest first, each with its Hamming distance."""
+    version = IndexStore(index_store).open(name)
+    model = HashModel.load(model_path, image_size=image_size)
+    version.manifest.require_model(ModelIdentity.model_validate(model.identity()))
+    picture = decode(photo.read_bytes(), model.card.preprocessing)
+    (matches,) = version.search(model.codes(picture[None]), [top_k])
+    if as_json:
+        answer = {"index_database_version": version.name, "relevant": matches.paths, "distances": matches.distances}
+        click.echo(json.dumps(answer, ensure_ascii=False))
+        return
+    for path, distance in zip(matches.paths, matches.distances, strict=True):
+        click.echo(f"{distance:4d}  {path}")
+
+
+def _some_image(store: IndexStore) -> str:
+    """A picture for the example: one from the middle of the listing, or a placeholder while there is none."""
+    if store.current() is None:
+        return "photo.jpg"
+    version = store.open()
+    return version.images.paths([version.manifest.count // 2])[0] if version.manifest.count else "photo.jpg"
+
+
+def _quoted(path: str) -> str:
+    return "'" + path.replace("'", "'\\''") + "'"

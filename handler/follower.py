@@ -1,0 +1,57 @@
+"""The version that answers: the store's current one, followed live.
+
+TorchServe hands a request to one process of several, so no request could tell all of them about a new version. Each
+batch therefore looks at CURRENT (one stat, microseconds) and swaps the whole version when it was replaced. A version
+that cannot be served, damaged or of another model, is refused: the one before it stays.
+"""
+
+import logging
+import time
+
+from searcher.errors import SearcherError
+from searcher.manifest import ModelIdentity
+from searcher.store import IndexStore
+from searcher.version import IndexVersion
+
+_RETRY_SECONDS = 5.0
+
+logger = logging.getLogger(__name__)
+
+
+class VersionFollower:
+    """Follows ``store`` for the model ``identity``. ``refused`` counts the versions that could not be served."""
+
+    def __init__(self, store: IndexStore, identity: ModelIdentity) -> None:
+        self._store = store
+        self._identity = identity
+        self._version: IndexVersion | None = None
+        self._seen: tuple[int, int] | None = None
+        self._retry_at = 0.0
+        self.refused = 0
+        self.reason = "no index version is published yet"
+
+    def version(self) -> IndexVersion | None:
+        """The version to answer from now, or None while there is none (``reason`` says why)."""
+        signature = self._store.signature()
+        if signature != self._seen or time.monotonic() > self._retry_at > 0:
+            self._swap(signature)
+        return self._version
+
+    def _swap(self, signature: tuple[int, int] | None) -> None:
+        new = signature != self._seen
+        self._seen = signature
+        self._retry_at = 0.0
+        if signature is None:  # CURRENT was taken away; what is open stays whole
+            return
+        try:
+            version = self._store.open()
+            version.manifest.require_model(self._identity)
+        except SearcherError as error:
+            self._retry_at = time.monotonic() + _RETRY_SECONDS
+            if new:
+                self.refused += 1
+                logger.error("index version refused: %s", error)
+            self.reason = "the current index version cannot be served by this model"
+            return
+        self._version = version
+        logger.warning("serving index version %s, %d images", version.name, version.manifest.count)

@@ -1,0 +1,73 @@
+"""The entry file of the archive: the one class that TorchServe instantiates, once a worker process.
+
+It only translates between TorchServe's context and the rooms; TorchServe wants it to be the only class in this file.
+"""
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from handler.follower import VersionFollower
+from handler.metrics import Metrics
+from handler.retrieval import Retrieval
+from hashing.card import CARD_FILE, ModelCard, parse_card
+from hashing.model import HashModel
+from searcher.manifest import ModelIdentity
+from searcher.search import use_one_core
+from searcher.store import IndexStore
+
+STORE_VARIABLE = "HASHLAKE_INDEX_STORE"
+
+
+class ImageRetrievalHandler:
+    """``initialize`` once, then ``handle`` for each batch. Workers share nothing but the files they map."""
+
+    def initialize(self, context: Any) -> None:
+        """Load the model and open the current version, if there is one. Raises what makes serving impossible."""
+        # TorchServe logs a line a batch at INFO, and its frontend reads and writes each of them once more.
+        logging.getLogger().setLevel(logging.WARNING)
+        logging.getLogger("ts.metrics").setLevel(logging.INFO)  # metrics travel as log lines
+        use_one_core()
+        store = os.environ.get(STORE_VARIABLE)
+        if not store:
+            raise RuntimeError(f"{STORE_VARIABLE} is not set: it names the folder of the index versions")
+        properties = context.system_properties
+        folder = Path(properties["model_dir"])
+        gpu = properties.get("gpu_id")
+        card: ModelCard | None = None
+        if (folder / CARD_FILE).is_file():  # the model file itself has none
+            card = parse_card((folder / CARD_FILE).read_text(encoding="utf-8"), CARD_FILE)
+        self.model = HashModel.load(
+            folder / context.manifest["model"]["serializedFile"], "cpu" if gpu is None else f"cuda:{gpu}", card=card
+        )
+        self.metrics = Metrics()
+        self.follower = VersionFollower(IndexStore(Path(store)), ModelIdentity.model_validate(self.model.identity()))
+        self.retrieval = Retrieval(self.model, self.follower, self.metrics)
+        if self.follower.version() is None:
+            logging.getLogger(__name__).warning("answering 503 for now: %s", self.follower.reason)
+
+    def handle(self, data: list[dict[str, Any]], context: Any) -> list[bytes]:
+        """Answers in the order of ``data``, JSON already; each with its own status."""
+        if context.get_request_header(0, "describe") == "True":
+            return [json.dumps(self._description()).encode()]
+        refused_before = self.follower.refused
+        answers = self.retrieval.answer(data)
+        for index, answer in enumerate(answers):
+            context.set_response_content_type(index, "application/json")
+            context.set_response_status(int(answer.status), answer.status.phrase, index)
+        self.metrics.add("refused_versions", self.follower.refused - refused_before)
+        self.metrics.hand_over(context.metrics, self.follower.version())
+        return [answer.body for answer in answers]
+
+    def _description(self) -> dict[str, Any]:
+        """What the management API shows: the model's card and the version that this worker serves."""
+        version = self.follower.version()
+        return {
+            "model": self.model.card.model_dump(mode="json"),
+            "sha256": self.model.sha256,
+            "precision": self.model.precision,
+            "version": version.manifest.model_dump(mode="json") if version else None,
+            "reason": None if version else self.follower.reason,
+        }

@@ -1,0 +1,137 @@
+"""One request of a TorchServe batch → a query. All shapes that clients send end in the same fields.
+
+{"body": object or bytes}                        a JSON body, whatever its content type
+{"data": object or bytes}                        multipart, one part holding the JSON object
+{"image": bytes, "top_k": bytes, "debug": …}     multipart, the image file itself and plain parts
+"""
+
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from handler.errors import RequestError
+
+DEFAULT_TOP_K = 10
+MAX_TOP_K = 1000
+
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+_WHITE_SPACE = b" \t\r\n\f\v"
+
+
+@dataclass(frozen=True)
+class Query:
+    """What a client asks: the images most like ``image`` (an image file's bytes), with distances if ``debug``."""
+
+    image: bytes
+    top_k: int
+    debug: bool
+
+
+def parse(item: Mapping[str, Any]) -> Query:
+    """The query in ``item``, one element of the list that TorchServe hands over. Raises RequestError (400)."""
+    for part in ("body", "data"):
+        if part in item:
+            return _from_object(_object(item[part]))
+    if "image" in item:
+        return _from_parts(item)
+    if any(name.lstrip().startswith("{") for name in item):
+        raise _bad("the JSON was sent as a web form, which garbles base64: send Content-Type: application/json")
+    raise _bad("the request holds no image: send a JSON object with the field image, or multipart with a part image")
+
+
+def _object(payload: Any) -> Mapping[str, Any]:
+    if isinstance(payload, (bytes, bytearray, str)):
+        if not payload:
+            raise _bad("the request has no body")
+        try:
+            payload = json.loads(payload)
+        except (ValueError, RecursionError) as error:
+            raise _bad(f"the request is not JSON ({str(error)[:100]})") from error
+    if not isinstance(payload, dict):
+        raise _bad(f"the request must be a JSON object, and is {_json_type(payload)}")
+    return payload
+
+
+def _from_object(fields: Mapping[str, Any]) -> Query:
+    image = fields.get("image")
+    if image is None:
+        raise _bad("image is missing: give an image file in base64")
+    if not isinstance(image, str):
+        raise _bad(f"image must be a string of base64, and is {_json_type(image)}")
+    top_k, name = _top_k_field(fields)
+    if isinstance(top_k, bool) or not isinstance(top_k, int):
+        raise _bad(f"{name} must be an integer from 1 to {MAX_TOP_K}, and is {_json_type(top_k)}")
+    debug = fields.get("debug")
+    if debug is not None and not isinstance(debug, bool):
+        raise _bad(f"debug must be true or false, and is {_json_type(debug)}")
+    return Query(_base64(image), _in_range(top_k, name), bool(debug))
+
+
+def _from_parts(parts: Mapping[str, Any]) -> Query:
+    image = parts["image"]
+    if isinstance(image, str) or image.isascii():  # no image file is ASCII throughout: this is base64 in a plain part
+        image = _base64(_text(image, "image"))
+    top_k, name = _top_k_field(parts)
+    if not isinstance(top_k, int):
+        text = _text(top_k, name).strip()
+        if not (text.isascii() and text.lstrip("+-").isdigit() and len(text) < 20):
+            raise _bad(f"{name} must be an integer from 1 to {MAX_TOP_K}, and is {text[:20]!r}")
+        top_k = int(text)
+    debug = _text(parts.get("debug", "false"), "debug").strip().lower()
+    if debug not in ("true", "false", "1", "0", ""):
+        raise _bad(f"debug must be true or false, and is {debug[:20]!r}")
+    return Query(bytes(image), _in_range(top_k, name), debug in ("true", "1"))
+
+
+def _top_k_field(fields: Mapping[str, Any]) -> tuple[Any, str]:
+    """The value and the spelling that counts; ``topk`` is what older clients send."""
+    for name in ("top_k", "topk"):
+        if fields.get(name) is not None:
+            return fields[name], name
+    return DEFAULT_TOP_K, "top_k"
+
+
+def _in_range(top_k: int, name: str) -> int:
+    if not 1 <= top_k <= MAX_TOP_K:
+        raise _bad(f"{name} must be an integer from 1 to {MAX_TOP_K}, and is {str(top_k)[:20]}")
+    return top_k
+
+
+def _base64(text: str) -> bytes:
+    """Bytes from base64: standard or URL-safe alphabet, padded or not, white space and a data: prefix allowed."""
+    try:
+        data = text.encode("ascii")
+    except UnicodeEncodeError as error:
+        raise _bad(f"image is not base64: it has a character outside ASCII at position {error.start}") from error
+    if data[:5].lower() == b"data:":
+        header, comma, data = data.partition(b",")
+        if not comma or not header.rstrip().lower().endswith(b";base64"):
+            raise _bad("image starts like a data: URL but is not data:image/…;base64,…")
+    data = data.translate(_URL_SAFE, _WHITE_SPACE).rstrip(b"=")
+    if not data:
+        raise _bad("image is empty")
+    try:
+        return binascii.a2b_base64(data + b"=" * (-len(data) % 4), strict_mode=True)
+    except binascii.Error as error:
+        raise _bad(f"image is not base64 ({str(error)[:100]})") from error
+
+
+def _text(value: Any, name: str) -> str:
+    if isinstance(value, str):
+        return value
+    try:
+        return bytes(value).decode()
+    except (UnicodeDecodeError, TypeError, ValueError) as error:
+        raise _bad(f"{name} is not text") from error
+
+
+def _json_type(value: Any) -> str:
+    kinds = {type(None): "null", bool: "a boolean", int: "an integer", float: "a number", str: "a string"}
+    return kinds.get(type(value), "an array" if isinstance(value, list) else "an object")
+
+
+def _bad(message: str) -> RequestError:
+    return RequestError(HTTPStatus.BAD_REQUEST, message)

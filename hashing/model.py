@@ -1,0 +1,186 @@
+"""A TorchScript hash model: pictures in, binary codes out.
+
+    load → freeze → codes(batch): uint8 NHWC → normalise → forward → sign → packed bits
+
+A picture's code is the same whatever batch it came in. Floating-point sums are not: convolution kernels differ by
+batch size, and an output within rounding noise of zero could take either sign. Outputs that close to zero are
+therefore decided again in a batch of one, which is the definition of the code.
+"""
+
+import hashlib
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import JsonValue
+
+from hashing.card import CARD_FILE, ModelCard, Preprocessing, parse_card, preprocessing_for
+from hashing.errors import ModelError
+
+#: Outputs below this share of their row's mean magnitude are decided in a batch of one. Kernels were seen to differ
+#: by less than 1e-6 of it, so the share leaves two orders of magnitude and still concerns under 1% of pictures.
+_TIE_BAND = 1e-4
+
+# TorchScript is deprecated upstream and remains the format that users' models come in.
+warnings.filterwarnings("ignore", message=r".*torch\.jit\.\w+. is deprecated.*")
+
+
+class HashModel:
+    """A loaded model. ``card`` says what it expects, ``sha256`` (hex, of the file) which one it is.
+
+    On a CPU one forward pass runs on one core: callers use several threads or processes, one a core, which is
+    faster than splitting single layers and keeps the answer independent of the machine's core count.
+    """
+
+    def __init__(self, module: torch.jit.ScriptModule, card: ModelCard, sha256: str, device: torch.device) -> None:
+        self.card = card
+        self.sha256 = sha256
+        self.device = device
+        self.precision = card.cuda_precision if device.type == "cuda" else "float32"
+        self._dtype = getattr(torch, self.precision)
+        self._module = _optimised(module, device, self._dtype)
+        shape = (1, 3, 1, 1)
+        mean, std = (
+            torch.tensor(values, device=device) for values in (card.preprocessing.mean, card.preprocessing.std)
+        )
+        self._scale = (1.0 / (255.0 * std)).reshape(shape)
+        self._shift = (-mean / std).reshape(shape)
+
+    @classmethod
+    def load(
+        cls, path: Path, device: str = "cpu", *, image_size: int | None = None, card: ModelCard | None = None
+    ) -> "HashModel":
+        """Read a TorchScript file from ``path`` and make it ready on ``device`` ("cpu", "cuda:0", …).
+
+        The card inside the file counts. Without one, ``card`` or else ``image_size`` or the file's name says how
+        pictures are prepared, and one probe forward pass says how many bits there are. Raises ModelError.
+        """
+        where = _device(device)
+        if where.type == "cpu":
+            torch.set_num_threads(1)
+        try:
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise ModelError(f"the model {path} cannot be read: {error.strerror}") from error
+        extra = {CARD_FILE: ""}
+        try:
+            module = torch.jit.load(  # type: ignore[no-untyped-call]
+                str(path), map_location=where, _extra_files=extra
+            )
+        except (RuntimeError, ValueError) as error:
+            raise ModelError(f"{path.name} is not a TorchScript model") from error
+        module.eval()
+        own: str | bytes = extra[CARD_FILE]
+        if own:
+            text = own.decode("utf-8", "replace") if isinstance(own, bytes) else own
+            found = parse_card(text, path.name)
+            if image_size is not None and image_size != found.preprocessing.image_size:
+                raise ModelError(
+                    f"--image_size {image_size} contradicts the card of {path.name}, "
+                    f"which says {found.preprocessing.image_size}"
+                )
+        elif card is not None:
+            found = card
+        else:
+            preprocessing = preprocessing_for(path, image_size)
+            bits = _probe_bits(module, preprocessing, where, path.name)
+            found = ModelCard(name=path.stem, bits=bits, preprocessing=preprocessing)
+        model = cls(module, found, digest, where)
+        model._warm_up(path.name)
+        return model
+
+    def identity(self) -> dict[str, JsonValue]:
+        """What tells this model's codes from another's: name, sha256, bits, precision, preprocessing."""
+        return {
+            "name": self.card.name,
+            "sha256": self.sha256,
+            "bits": self.card.bits,
+            "precision": self.precision,
+            "preprocessing": self.card.preprocessing.model_dump(mode="json"),
+        }
+
+    def codes(self, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Codes of ``pictures``, uint8 (n, image_size, image_size, 3), as uint8 (n, bits / 8).
+
+        Bit i is 1 where output i is above zero; the first bit stands in the most significant place
+        (numpy.packbits order).
+        """
+        if len(pictures) == 0:
+            return np.empty((0, self.card.bits // 8), np.uint8)
+        outputs = self._forward(pictures)
+        if len(pictures) > 1:
+            magnitude = np.abs(outputs)
+            close = (magnitude < _TIE_BAND * magnitude.mean(axis=1, keepdims=True)).any(axis=1)
+            for row in np.flatnonzero(close):
+                outputs[row] = self._forward(pictures[row : row + 1])[0]
+        return np.packbits(outputs > 0, axis=1)
+
+    def _forward(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Real-valued outputs, float32 (n, bits)."""
+        with torch.inference_mode():
+            # A permuted NHWC array is exactly what PyTorch calls channels_last: no copy.
+            batch = torch.from_numpy(np.ascontiguousarray(pictures)).to(self.device).permute(0, 3, 1, 2)
+            batch = (batch.float() * self._scale + self._shift).to(self._dtype)
+            result: NDArray[np.float32] = self._module(batch).float().cpu().numpy()
+            return result
+
+    def _warm_up(self, name: str) -> None:
+        """Let TorchScript finish compiling, and find out here rather than in a request if the card is wrong."""
+        size, bits = self.card.preprocessing.image_size, self.card.bits
+        try:
+            for count in (1, 1, 2, 2):
+                outputs = self._forward(np.zeros((count, size, size, 3), np.uint8))
+        except (RuntimeError, AttributeError) as error:
+            raise ModelError(f"{name} cannot hash a {size}×{size} picture: {_last_line(error)}") from error
+        if outputs.shape != (2, bits):
+            raise ModelError(
+                f"{name} answers outputs of shape {outputs.shape} for 2 pictures; its card says {bits} bits"
+            )
+
+
+def save_model(module: torch.jit.ScriptModule, card: ModelCard, path: Path) -> None:
+    """Write ``module`` (in eval mode, not yet optimised) with ``card`` inside to ``path``."""
+    torch.jit.save(module, str(path), _extra_files={CARD_FILE: card.model_dump_json(indent=1)})
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ModelError(f"{name!r} is no device; use cpu, cuda or cuda:0") from error
+    if device.type not in ("cpu", "cuda"):
+        raise ModelError(f"{name!r} is no supported device; use cpu, cuda or cuda:0")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ModelError(f"device {name} was asked for, and PyTorch sees no GPU here; use --device cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ModelError(f"device {name} was asked for, and there are only {torch.cuda.device_count()} GPUs")
+    return device
+
+
+def _optimised(module: torch.jit.ScriptModule, device: torch.device, dtype: torch.dtype) -> torch.jit.ScriptModule:
+    module.to(device=device, dtype=dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if hasattr(module, "training"):  # a module that was saved frozen has lost this attribute and cannot be frozen again
+        module = torch.jit.freeze(module)
+    return module
+
+
+def _probe_bits(module: torch.jit.ScriptModule, preprocessing: Preprocessing, device: torch.device, name: str) -> int:
+    size = preprocessing.image_size
+    try:
+        with torch.inference_mode():
+            output = module(torch.zeros(1, 3, size, size, device=device))
+    except RuntimeError as error:
+        raise ModelError(f"{name} cannot hash a {size}×{size} picture: {_last_line(error)}") from error
+    if not isinstance(output, torch.Tensor) or output.ndim != 2 or len(output) != 1:
+        raise ModelError(f"{name} must answer one tensor of shape (pictures, bits)")
+    bits = int(output.shape[1])
+    if bits % 8 or not 8 <= bits <= 1024:
+        raise ModelError(f"{name} answers {bits} outputs a picture; codes need a multiple of 8 between 8 and 1024")
+    return bits
+
+
+def _last_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

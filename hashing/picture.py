@@ -1,0 +1,117 @@
+"""Image bytes to the square uint8 picture that a model sees.
+
+    open (known formats only) → limits → draft → decode → upright → RGB on white → resize
+
+This is the only way into a model: the indexer's files and the handler's uploads both pass here, so the same bytes
+always become the same pixels.
+"""
+
+import warnings
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from hashing.card import Preprocessing
+from hashing.errors import ImageError, ImageTooLarge, UnreadableImage
+
+#: What users have; JPEG includes the MPO files of phones. A closed list also keeps out formats whose decoders start
+#: other programs (EPS) or have no signature and so accept nearly anything (TGA).
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+
+_RESAMPLE = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+_ORIENTATION = 0x0112
+
+# Pillow warns from 89 million pixels on and raises from twice that; a warning in a server's log stops nobody.
+warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a picture may cost: ``max_bytes`` as it comes, ``max_pixels`` (width × height) once decoded."""
+
+    max_bytes: int = 32 * 1024 * 1024
+    max_pixels: int = 89_478_485
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def decode(data: bytes, preprocessing: Preprocessing, limits: Limits = DEFAULT_LIMITS) -> NDArray[np.uint8]:
+    """The picture in ``data`` as a model wants it: uint8, shape (image_size, image_size, 3), RGB.
+
+    Raises ImageTooLarge over the limits, UnreadableImage for anything that isn't a whole image of a known format.
+    Of an animation or a multi-page file the first frame counts.
+    """
+    if not data:
+        raise UnreadableImage("the image is empty (0 bytes)")
+    if len(data) > limits.max_bytes:
+        raise ImageTooLarge(f"the image has {len(data):,} bytes; the limit is {limits.max_bytes:,}")
+    try:
+        with Image.open(BytesIO(data), formats=FORMATS) as image:
+            return _square(image, preprocessing, limits)
+    except ImageError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageTooLarge(f"the image has more than {limits.max_pixels:,} pixels") from error
+    except UnidentifiedImageError as error:
+        raise UnreadableImage(f"not an image of a known format ({', '.join(FORMATS)})") from error
+    except MemoryError as error:
+        raise ImageTooLarge("the image needs more memory to decode than there is") from error
+    except Exception as error:
+        # Decoders meet hostile bytes with whatever comes to hand: OSError, SyntaxError, struct.error, KeyError…
+        raise UnreadableImage(f"the image is damaged or truncated ({_one_line(error)})") from error
+
+
+def _square(image: Image.Image, preprocessing: Preprocessing, limits: Limits) -> NDArray[np.uint8]:
+    width, height = image.size
+    if width * height > limits.max_pixels:
+        raise ImageTooLarge(f"the image has {width}×{height} pixels; the limit is {limits.max_pixels:,} in all")
+    size = preprocessing.image_size
+    if preprocessing.jpeg_draft is not None:
+        least = round(size * preprocessing.jpeg_draft)
+        image.draft(None, (least, least))  # only JPEG decoders take the hint
+    image.load()
+    if image.getexif().get(_ORIENTATION, 1) != 1:
+        image = ImageOps.exif_transpose(image)
+    box = None
+    if preprocessing.resize == "center-crop":
+        width, height = image.size
+        side = min(width, height)
+        left, top = (width - side) / 2, (height - side) / 2
+        box = (left, top, left + side, top + side)
+    small = _rgb(image).resize(
+        (size, size), _RESAMPLE[preprocessing.interpolation], box=box, reducing_gap=preprocessing.reducing_gap
+    )
+    return np.asarray(small)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """``image`` in 8-bit RGB, transparent parts on white."""
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode.startswith("I") or image.mode == "F":
+        return _eight_bit(image).convert("RGB")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """Greyscale of 16 or 32 bits as 8 bits. Pillow's own conversion clips at 255: nearly everything turns white."""
+    values = np.asarray(image)
+    if image.mode == "F":
+        peak = 1.0 if np.nanmax(values, initial=0.0) <= 1.0 else 255.0
+        scaled = np.nan_to_num(values / peak, nan=0.0) * 255.0
+    else:
+        scaled = values / 257.0  # 65535 → 255
+    return Image.fromarray(np.clip(scaled, 0, 255).round().astype(np.uint8))
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text[:120] or type(error).__name__

@@ -1,0 +1,216 @@
+"""Listing → published version, resumable at any moment.
+
+    claim the store → resume or start → hash chunk by chunk → write index.faiss → publish
+
+Every second or so is a checkpoint: codes are appended and synced first, then one SQLite transaction commits their
+rows and the position in the listing. Killed between the two, the codes beyond the last row are cut off again; so
+row i is code i, whatever happens.
+"""
+
+import shutil
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from os import fsync
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from hashing.model import HashModel
+from indexer.errors import IndexingError
+from indexer.hasher import FileHasher, Skipped
+from indexer.listing import Listing
+from indexer.progress import Progress
+from searcher.images import IMAGES_FILE, ImageTable
+from searcher.manifest import Manifest, ModelIdentity
+from searcher.search import INDEX_FILE, MAX_CODES, write_codes
+from searcher.store import IndexStore
+
+_CHECKPOINT_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to build: version ``name`` in ``store`` from ``listing``; relative lines are read from ``root``.
+
+    ``base``: an earlier version whose codes are kept for unchanged files; ``checksum`` compares contents for that
+    instead of size and modification time.
+    """
+
+    store: IndexStore
+    name: str
+    listing: Listing
+    root: Path
+    base: str | None = None
+    checksum: bool = False
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was built: ``reused`` of the ``manifest.count`` codes come from the base version or an earlier run.
+
+    ``skipped`` holds the first of the skipped paths with their reasons.
+    """
+
+    manifest: Manifest
+    seconds: float
+    reused: int
+    skipped: list[tuple[str, str]]
+
+
+def build(request: Request, model: HashModel, tell: Callable[[str], None]) -> Report:
+    """Build and publish what ``request`` says. Notable turns go to ``tell``, a line each.
+
+    Raises IndexingError when there is nothing to publish or the disk is full, and the store's own errors. Whatever
+    is raised, the current version stays; run again, the same request goes on where it stopped.
+    """
+    store = request.store
+    try:
+        with store.indexing():
+            if store.recover() == request.name:
+                tell(f"version {request.name} was complete when the last run was killed; it is current now")
+                return _report(store.manifest(request.name), store, 0.0, 0)
+            folder = store.building(request.name)
+            _discard_orphans(folder.parent, keep=request.name)
+            return _Build(request, model, folder, tell).run()
+    except sqlite3.Error as error:
+        raise IndexingError(f"the image table cannot be written: {error}; {_ON_AGAIN}") from error
+    except OSError as error:
+        raise IndexingError(f"{store.folder} cannot be written: {error.strerror or error}; {_ON_AGAIN}") from error
+
+
+_ON_AGAIN = "the served version is untouched, and the same command goes on from here"
+
+
+class _Build:
+    def __init__(self, request: Request, model: HashModel, folder: Path, tell: Callable[[str], None]) -> None:
+        self._request = request
+        self._model = model
+        self._folder = folder
+        self._codes_path = _codes_path(folder)
+        self._identity = ModelIdentity.model_validate(model.identity())
+        self._tell = tell
+        self._width = model.card.bits // 8
+        self._done = 0  # lines of the listing
+        self._rows = 0
+        self._reused = 0
+
+    def run(self) -> Report:
+        request, started = self._request, time.monotonic()
+        base = request.store.open(request.base) if request.base else None
+        if base:
+            base.manifest.require_model(self._identity)
+        table = self._open_table()
+        with table, self._codes_path.open("r+b") as codes:
+            codes.truncate(self._rows * self._width)
+            codes.seek(0, 2)
+            hasher = FileHasher(self._model, request.root, base, checksum=request.checksum)
+            self._hash(hasher, table, codes)
+            skipped = table.skipped_count()
+            if not self._rows:
+                reasons = Counter(reason for _, reason in table.skipped(1000))
+                self._discard()
+                why = "; ".join(f"{reason} ({count})" for reason, count in reasons.most_common(3)) or "it is empty"
+                raise IndexingError(f"{request.listing.path} yields no image, so nothing is published: {why}")
+        write_codes(np.fromfile(self._codes_path, np.uint8).reshape(self._rows, self._width), self._folder / INDEX_FILE)
+        manifest = request.store.publish(
+            request.name,
+            model=self._identity,
+            count=self._rows,
+            skipped=skipped,
+            files=[INDEX_FILE, IMAGES_FILE],
+        )
+        self._codes_path.unlink()
+        return _report(manifest, request.store, time.monotonic() - started, self._reused)
+
+    def _hash(self, hasher: FileHasher, table: ImageTable, codes: BinaryIO) -> None:
+        request = self._request
+        checkpoint = time.monotonic()
+        table.begin()
+        with Progress(request.listing.count, self._done) as progress:
+            for outcomes in hasher.outcomes(request.listing.paths(self._done)):
+                skipped = 0
+                for outcome in outcomes:
+                    if isinstance(outcome, Skipped):
+                        table.skip(outcome.path, outcome.reason)
+                        skipped += 1
+                    elif self._rows >= MAX_CODES:
+                        raise IndexingError(f"one index version holds at most {MAX_CODES:,} images")
+                    elif table.add(self._rows, outcome.file):
+                        codes.write(outcome.code.tobytes())
+                        self._rows += 1
+                        self._reused += outcome.reused
+                    else:
+                        table.skip(outcome.file.path, "listed twice; the first place counts")
+                        skipped += 1
+                self._done += len(outcomes)
+                progress.advance(len(outcomes), skipped)
+                if time.monotonic() - checkpoint > _CHECKPOINT_SECONDS:
+                    self._checkpoint(table, codes)
+                    table.begin()
+                    checkpoint = time.monotonic()
+            self._checkpoint(table, codes)
+
+    def _checkpoint(self, table: ImageTable, codes: BinaryIO) -> None:
+        codes.flush()
+        fsync(codes.fileno())
+        table.note([("lines_done", self._done)])
+        table.commit()
+
+    def _open_table(self) -> ImageTable:
+        """The table of an unfinished build of just this request, or a new one."""
+        request = self._request
+        facts: dict[str, str | int] = {
+            "listing_sha256": request.listing.sha256,
+            "model": self._identity.model_dump_json(),
+            "datalake_root": str(request.root.absolute()),
+            "base_version": request.base or "",
+            "checksum": int(request.checksum),
+        }
+        path = self._folder / IMAGES_FILE
+        if path.exists() and self._codes_path.exists():
+            table = ImageTable(path, writable=True)
+            found = table.build_facts()
+            differing = [key for key, value in facts.items() if found.get(key) != value]
+            if not differing and self._codes_path.stat().st_size < len(table) * self._width:
+                differing = ["number of codes on disk"]  # the file system lost what it had synced
+            if not differing:
+                self._done = int(found["lines_done"])
+                self._rows = self._reused = len(table)
+                self._tell(f"going on after {self._done:,} of {request.listing.count:,} images")
+                return table
+            table.close()
+            self._tell(f"an unfinished build of {request.name} had another {', '.join(differing)}; starting afresh")
+        self._discard()
+        self._folder.mkdir(parents=True)
+        self._codes_path.touch()
+        table = ImageTable(path, writable=True)
+        table.begin()
+        table.note([*facts.items(), ("lines_done", 0)])
+        table.commit()
+        return table
+
+    def _discard(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._codes_path.unlink(missing_ok=True)
+
+
+def _codes_path(folder: Path) -> Path:
+    # Outside the folder that becomes the version; no version's name starts with a dot.
+    return folder.parent / f".{folder.name}.codes"
+
+
+def _discard_orphans(building: Path, keep: str) -> None:
+    """Remove codes whose build was published just before its process was killed."""
+    for path in building.glob(".*.codes") if building.is_dir() else ():
+        name = path.name[1 : -len(".codes")]
+        if name != keep and not (building / name).exists():
+            path.unlink()
+
+
+def _report(manifest: Manifest, store: IndexStore, seconds: float, reused: int) -> Report:
+    with ImageTable(store.folder / manifest.version / IMAGES_FILE) as table:
+        return Report(manifest, seconds, reused, table.skipped(20))

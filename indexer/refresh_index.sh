@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Bring the index store up to date with a folder of pictures; when nothing changed, nothing is done.
+#
+#   bash indexer/refresh_index.sh FOLDER MODEL.pt            good for a cron job, too
+#
+# The version's name is made from the model and from every file's name, size and time, so that equal states meet
+# again under the same name. Codes of unchanged files are taken from the newest version of the same model.
+set -euo pipefail
+
+if [ $# -ne 2 ]; then
+    echo "usage: bash $0 FOLDER MODEL.pt" >&2
+    exit 2
+fi
+folder=$1
+model=$2
+store=${HASHLAKE_INDEX_STORE:-index_store}
+
+bash "$(dirname "$0")/extract_datalake.sh" "$folder"
+model_id=$(sha256sum <"$model" | cut -c1-8)
+state=$({ cat database_info.txt && cd -- "$folder" && find -L . -type f -printf '%P %s %T@\n' | LC_ALL=C sort; } |
+    sha256sum | cut -c1-12)
+name=$model_id-$state
+
+if [ ! -f "$store/$name/manifest.json" ]; then
+    base=$(find "$store" -maxdepth 2 -path "$store/$model_id-*/manifest.json" -printf '%T@ %h\n' 2>/dev/null |
+        sort -rn | head -n 1 | sed 's|.*/||')
+    hashlake index --database database_info.txt --model_path "$model" --index_store "$store" \
+        --new_index_database_version "$name" ${base:+--base_version "$base"}
+elif [ "$(cat "$store/CURRENT")" != "$name" ]; then
+    hashlake versions promote "$name" --index_store "$store"
+else
+    echo "version $name is current, and nothing has changed since"
+fi

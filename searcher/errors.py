@@ -1,0 +1,38 @@
+"""Everything that the index store and its versions can refuse, as one small tree.
+
+SearcherError
+├── BadVersionName     not a name a version may have
+├── VersionMissing     no such version, or none is current
+├── VersionExists      a published version is never overwritten
+├── VersionDamaged     a file is missing, cut short or changed
+├── ModelMismatch      codes of another model, or of another preparation of pictures
+└── StoreBusy          another process is indexing, or cleaning up
+"""
+
+
+class SearcherError(Exception):
+    """Base of every error that the searcher room raises on purpose."""
+
+
+class BadVersionName(SearcherError):
+    """The name cannot be a version's."""
+
+
+class VersionMissing(SearcherError):
+    """The store has no such version."""
+
+
+class VersionExists(SearcherError):
+    """A version of that name is published already."""
+
+
+class VersionDamaged(SearcherError):
+    """The version's folder doesn't hold what its manifest says."""
+
+
+class ModelMismatch(SearcherError):
+    """The version was made with another model than the one that asks."""
+
+
+class StoreBusy(SearcherError):
+    """Another process holds the store."""

@@ -1,0 +1,94 @@
+"""What an index version says of itself: ``manifest.json``, the last file written before a version is published."""
+
+import hashlib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from searcher.errors import ModelMismatch, VersionDamaged
+
+MANIFEST_FILE = "manifest.json"
+
+_CHUNK = 1 << 20
+
+
+class FileEntry(BaseModel):
+    """Size in bytes and sha256 (hex) of one file of the version."""
+
+    model_config = ConfigDict(frozen=True)
+
+    size: int = Field(ge=0)
+    sha256: str
+
+
+class ModelIdentity(BaseModel):
+    """Which model made the codes: file, width, arithmetic, and the preparation of pictures (the card's own words)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    sha256: str
+    bits: int
+    precision: str
+    preprocessing: dict[str, JsonValue]
+
+
+class Manifest(BaseModel):
+    """The whole of ``manifest.json``. ``created`` is UTC; ``skipped`` counts the images that have no row."""
+
+    model_config = ConfigDict(frozen=True)
+
+    format: Literal[1] = 1
+    version: str
+    created: AwareDatetime
+    model: ModelIdentity
+    count: int = Field(ge=0)
+    skipped: int = Field(ge=0)
+    mode: Literal["default"] = "default"
+    files: dict[str, FileEntry]
+
+    def require_model(self, model: ModelIdentity) -> None:
+        """Raise ModelMismatch, naming both sides, unless ``model`` gives codes that mean the same as this version's.
+
+        Precision may differ: half precision moves a bit in a few hundred, and the manifest says so.
+        """
+        made_with, asked = self.model, model
+        if made_with.bits != asked.bits:
+            raise ModelMismatch(
+                f"version {self.version} holds codes of {made_with.bits} bits (model {made_with.name}), "
+                f"and the model {asked.name} makes codes of {asked.bits} bits"
+            )
+        if made_with.sha256 != asked.sha256:
+            raise ModelMismatch(
+                f"version {self.version} was made with model {made_with.name} (sha256 {made_with.sha256[:12]}…), "
+                f"and this is model {asked.name} (sha256 {asked.sha256[:12]}…)"
+            )
+        if made_with.preprocessing != asked.preprocessing:
+            raise ModelMismatch(
+                f"version {self.version} prepared its pictures by {made_with.preprocessing}, "
+                f"and the model {asked.name} is set to {asked.preprocessing}"
+            )
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest in ``folder``. Raises VersionDamaged when it is missing or unusable."""
+    try:
+        return Manifest.model_validate_json((folder / MANIFEST_FILE).read_bytes())
+    except OSError as error:
+        raise VersionDamaged(f"version {folder.name} has no readable {MANIFEST_FILE} ({error.strerror})") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        raise VersionDamaged(f"{MANIFEST_FILE} of version {folder.name}: {where}: {first['msg']}") from error
+
+
+def file_entry(path: Path) -> FileEntry:
+    """Size and checksum of the file at ``path``, read from the disk in pieces."""
+    digest = hashlib.sha256()
+    size = 0
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+            size += len(chunk)
+    return FileEntry(size=size, sha256=digest.hexdigest())

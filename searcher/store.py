@@ -1,0 +1,224 @@
+"""The index store: published versions, and which one is current.
+
+    index_store/
+      CURRENT              the served version's name, one line, replaced atomically
+      1.5.0/               a published version, immutable
+      .building/1.5.0/     a version being built; nothing reads it
+      CURRENT.next         the name that CURRENT is about to get; finishes a publish that was killed half-way
+
+Publishing is: build beside, sync to disk, write CURRENT.next, rename the folder, rename CURRENT.next. Whenever the
+power fails, CURRENT names a whole version.
+"""
+
+import fcntl
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from searcher.errors import BadVersionName, StoreBusy, VersionDamaged, VersionExists, VersionMissing
+from searcher.manifest import MANIFEST_FILE, FileEntry, Manifest, ModelIdentity, file_entry, read_manifest
+from searcher.version import IndexVersion, verify
+
+CURRENT_FILE = "CURRENT"
+_NEXT_FILE = "CURRENT.next"
+_BUILDING = ".building"
+_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}")
+
+
+def check_name(name: str) -> str:
+    """``name`` if a version may be called so, else BadVersionName."""
+    if not _NAME.fullmatch(name) or name.upper().startswith(CURRENT_FILE):
+        raise BadVersionName(
+            f"{name!r} cannot be a version's name: use up to 64 letters, digits, dots, dashes and underscores, "
+            "starting with a letter or a digit, such as 1.5.0"
+        )
+    return name
+
+
+class IndexStore:
+    """The store in ``folder``, which need not exist yet: it is made when the first version is built."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def current(self) -> str | None:
+        """The current version's name, or None while there is none."""
+        try:
+            name = (self.folder / CURRENT_FILE).read_text(encoding="utf-8", errors="replace").strip()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise VersionDamaged(f"{CURRENT_FILE} cannot be read ({error.strerror})") from error
+        return check_name(name)
+
+    def signature(self) -> tuple[int, int] | None:
+        """Something that changes whenever CURRENT is replaced; costs one stat. None while there is no CURRENT."""
+        try:
+            status = os.stat(self.folder / CURRENT_FILE)
+        except OSError:
+            return None
+        return status.st_ino, status.st_mtime_ns
+
+    def has(self, name: str) -> bool:
+        return (self.folder / check_name(name) / MANIFEST_FILE).is_file()
+
+    def manifest(self, name: str) -> Manifest:
+        self._require(name)
+        return read_manifest(self.folder / name)
+
+    def manifests(self) -> list[Manifest]:
+        """Manifests of all readable versions, oldest first."""
+        found = []
+        for folder in self.folder.iterdir() if self.folder.is_dir() else ():
+            if _NAME.fullmatch(folder.name) and (folder / MANIFEST_FILE).is_file():
+                try:
+                    found.append(read_manifest(folder))
+                except VersionDamaged:
+                    continue  # `versions verify NAME` says what is wrong with it
+        return sorted(found, key=lambda manifest: (manifest.created, manifest.version))
+
+    def open(self, name: str | None = None) -> IndexVersion:
+        """Version ``name``, or the current one. Raises VersionMissing or VersionDamaged."""
+        if name is None:
+            name = self.current()
+            if name is None:
+                raise VersionMissing(f"no version is published in {self.folder} yet")
+        self._require(name)
+        return IndexVersion(self.folder / name)
+
+    def verify(self, name: str) -> Manifest:
+        """Compare every byte of version ``name`` with its manifest."""
+        self._require(name)
+        return verify(self.folder / name)
+
+    def promote(self, name: str) -> None:
+        """Make the published version ``name`` current, after verifying it."""
+        self.verify(name)
+        with self._switching():
+            self._write_next(name)
+            self._finish_switch()
+
+    def previous(self) -> str:
+        """The version published last before the current one."""
+        current = self.current()
+        names = [manifest.version for manifest in self.manifests()]
+        if current is None or current not in names:
+            raise VersionMissing(f"no version is current in {self.folder}, so there is none to go back from")
+        older = names[: names.index(current)]
+        if not older:
+            raise VersionMissing(f"no version in {self.folder} is older than the current one, {current}")
+        return older[-1]
+
+    def prune(self, keep: int) -> list[str]:
+        """Delete all but the ``keep`` newest versions and the current one, and what killed builds left behind.
+
+        Answers the names that are gone. Processes that still have one open keep their copy until they close it.
+        """
+        with self.indexing():
+            current = self.current()
+            names = [manifest.version for manifest in self.manifests()]
+            doomed = [name for name in names[: max(0, len(names) - keep)] if name != current]
+            bin_folder = self.folder / _BUILDING
+            shutil.rmtree(bin_folder, ignore_errors=True)
+            for name in doomed:
+                bin_folder.mkdir(exist_ok=True)
+                os.rename(self.folder / name, bin_folder / name)  # gone at once, whatever happens to the deletion
+            shutil.rmtree(bin_folder, ignore_errors=True)
+            return doomed
+
+    @contextmanager
+    def indexing(self) -> Iterator[None]:
+        """Hold the store for building or cleaning up. StoreBusy at once if another process does.
+
+        Promoting and rolling back stay possible meanwhile. The kernel releases the lock when the process ends,
+        however it ends.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / ".indexing.lock").open("a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.seek(0)
+                holder = lock.read().strip() or "unknown"
+                raise StoreBusy(f"another indexer (process {holder}) is working on {self.folder}") from None
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
+            yield
+
+    def recover(self) -> str | None:
+        """Finish a publish that was killed between its two renames; answers that version's name. Needs ``indexing``."""
+        try:
+            name = (self.folder / _NEXT_FILE).read_text(encoding="utf-8").strip()
+        except OSError:
+            return None
+        with self._switching():
+            if _NAME.fullmatch(name) and self.has(name):
+                self._finish_switch()
+                return name
+            (self.folder / _NEXT_FILE).unlink(missing_ok=True)
+            return None
+
+    def building(self, name: str) -> Path:
+        """Where version ``name`` is built. VersionExists if it is published already."""
+        if (self.folder / check_name(name)).exists():
+            raise VersionExists(
+                f"version {name} exists already and is never overwritten; choose another name "
+                f"(`hashlake versions promote {name}` serves the existing one)"
+            )
+        return self.folder / _BUILDING / name
+
+    def publish(self, name: str, *, model: ModelIdentity, count: int, skipped: int, files: list[str]) -> Manifest:
+        """Make what was built for ``name`` a version, and make it current. ``files`` are the version's files."""
+        folder = self.building(name)
+        entries: dict[str, FileEntry] = {}
+        for file in files:
+            _sync(folder / file)
+            entries[file] = file_entry(folder / file)
+        manifest = Manifest(
+            version=name, created=datetime.now(UTC), model=model, count=count, skipped=skipped, files=entries
+        )
+        path = folder / MANIFEST_FILE
+        path.write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        _sync(path)
+        _sync(folder)
+        IndexVersion(folder).images.close()  # what cannot be opened is not published
+        with self._switching():
+            self._write_next(name)
+            os.rename(folder, self.folder / name)
+            _sync(self.folder)
+            self._finish_switch()
+        return manifest
+
+    def _require(self, name: str) -> None:
+        if not self.has(name):
+            known = ", ".join(manifest.version for manifest in self.manifests()) or "none"
+            raise VersionMissing(f"{self.folder} has no version {name} (it has: {known})")
+
+    @contextmanager
+    def _switching(self) -> Iterator[None]:
+        with (self.folder / ".current.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _write_next(self, name: str) -> None:
+        path = self.folder / _NEXT_FILE
+        path.write_text(name + "\n", encoding="utf-8")
+        _sync(path)
+        _sync(self.folder)
+
+    def _finish_switch(self) -> None:
+        os.replace(self.folder / _NEXT_FILE, self.folder / CURRENT_FILE)
+        _sync(self.folder)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

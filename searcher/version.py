@@ -1,0 +1,80 @@
+"""One published index version, open for searching.
+
+    index_store/1.5.0/   manifest.json   what it is, and the checksum of every file
+                         index.faiss     codes, mapped
+                         images.db       row ↔ path
+
+A version never changes. Opening checks what is cheap (manifest, sizes, counts), so that a file cut short is refused
+instead of killing the process that maps it; ``verify`` reads every byte.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from searcher.errors import VersionDamaged
+from searcher.images import IMAGES_FILE, ImageTable
+from searcher.manifest import Manifest, file_entry, read_manifest
+from searcher.search import INDEX_FILE, CodeIndex
+
+
+@dataclass(frozen=True)
+class Matches:
+    """The answer to one query: ``paths`` sorted by distance, ties in row order, and a distance (bits) for each."""
+
+    paths: list[str]
+    distances: list[int]
+
+
+class IndexVersion:
+    """The version in ``folder``. Raises VersionDamaged when it isn't whole."""
+
+    def __init__(self, folder: Path) -> None:
+        self.manifest = read_manifest(folder)
+        _check_sizes(folder, self.manifest)
+        self.codes = CodeIndex(folder / INDEX_FILE, count=self.manifest.count, bits=self.manifest.model.bits)
+        self.images = ImageTable(folder / IMAGES_FILE)
+        if len(self.images) != self.manifest.count:
+            raise VersionDamaged(
+                f"version {self.manifest.version} has {self.manifest.count} codes and {len(self.images)} images"
+            )
+
+    @property
+    def name(self) -> str:
+        return self.manifest.version
+
+    def search(self, codes: NDArray[np.uint8], top_k: Sequence[int]) -> list[Matches]:
+        """For each code in ``codes``, uint8 (n, bits / 8), as many nearest images as its entry of ``top_k`` says."""
+        distances, rows = self.codes.search(codes, max(top_k, default=0))
+        return [
+            # Answers are ordered to the last tie, so a shorter one is the beginning of a longer one.
+            Matches(self.images.paths(rows[query, :k].tolist()), distances[query, :k].tolist())
+            for query, k in enumerate(top_k)
+        ]
+
+
+def verify(folder: Path) -> Manifest:
+    """Read every byte of the version in ``folder`` and compare with its manifest. Raises VersionDamaged."""
+    manifest = read_manifest(folder)
+    _check_sizes(folder, manifest)
+    for name, entry in manifest.files.items():
+        if file_entry(folder / name).sha256 != entry.sha256:
+            raise VersionDamaged(f"{name} of version {manifest.version} has changed: its sha256 is not the manifest's")
+    IndexVersion(folder).images.close()
+    return manifest
+
+
+def _check_sizes(folder: Path, manifest: Manifest) -> None:
+    for name in (INDEX_FILE, IMAGES_FILE):
+        if name not in manifest.files:
+            raise VersionDamaged(f"the manifest of version {folder.name} doesn't list {name}")
+    for name, entry in manifest.files.items():
+        try:
+            size = (folder / name).stat().st_size
+        except OSError as error:
+            raise VersionDamaged(f"{name} of version {folder.name} cannot be read ({error.strerror})") from error
+        if size != entry.size:
+            raise VersionDamaged(f"{name} of version {folder.name} has {size} bytes; its manifest says {entry.size}")
