@@ -42,6 +42,7 @@ class ImageRetrievalHandler:
         self.model = HashModel.load(
             folder / context.manifest["model"]["serializedFile"], "cpu" if gpu is None else f"cuda:{gpu}", card=card
         )
+        self.model.warm_up(int(properties["batch_size"]))
         self.metrics = Metrics()
         self.follower = VersionFollower(IndexStore(Path(store)), ModelIdentity.model_validate(self.model.identity()))
         self.retrieval = Retrieval(self.model, self.follower, self.metrics)

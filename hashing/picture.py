@@ -85,7 +85,7 @@ def _square(image: Image.Image, preprocessing: Preprocessing, limits: Limits) ->
     small = _rgb(image).resize(
         (size, size), _RESAMPLE[preprocessing.interpolation], box=box, reducing_gap=preprocessing.reducing_gap
     )
-    return np.asarray(small)
+    return np.array(small)
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -1,0 +1,82 @@
+"""The follower serves the current version, swaps when CURRENT is replaced, and refuses what it cannot serve."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from handler.follower import VersionFollower
+from hashing.model import HashModel
+from searcher.manifest import ModelIdentity
+from searcher.store import IndexStore
+from tests.fakes import write_grid_model
+from tests.versions import publish
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> IndexStore:
+    return IndexStore(tmp_path / "index_store")
+
+
+@pytest.fixture
+def follower(store: IndexStore, grid: HashModel) -> VersionFollower:
+    return VersionFollower(store, ModelIdentity.model_validate(grid.identity()))
+
+
+def served(follower: VersionFollower) -> str | None:
+    version = follower.version()
+    return version.name if version else None
+
+
+def test_it_waits_for_the_first_version_and_then_follows(
+    follower: VersionFollower, store: IndexStore, grid: HashModel, tmp_path: Path
+) -> None:
+    assert served(follower) is None
+    publish(store, "1.0.0", grid, {"a.png": 1}, tmp_path)
+    assert served(follower) == "1.0.0"
+    publish(store, "1.1.0", grid, {"a.png": 1, "b.png": 2}, tmp_path)
+    assert served(follower) == "1.1.0"
+    store.promote("1.0.0")
+    assert served(follower) == "1.0.0"
+
+
+def test_the_same_version_stays_open(
+    follower: VersionFollower, store: IndexStore, grid: HashModel, tmp_path: Path
+) -> None:
+    publish(store, "1.0.0", grid, {"a.png": 1}, tmp_path)
+    assert follower.version() is follower.version()
+
+
+def test_a_version_of_another_model_is_refused_once_and_the_one_before_stays(
+    follower: VersionFollower, store: IndexStore, grid: HashModel, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(store, "1.0.0", grid, {"a.png": 1}, tmp_path)
+    assert served(follower) == "1.0.0"
+    other = HashModel.load(write_grid_model(tmp_path / "other.pt", name="other"))
+    publish(store, "2.0.0", other, {"a.png": 1}, tmp_path)
+    assert [served(follower) for _ in range(3)] == ["1.0.0"] * 3
+    assert follower.refused == 1
+    assert "model other" in caplog.text and "model grid" in caplog.text
+    assert str(tmp_path) not in follower.reason
+
+
+def test_a_damaged_version_is_refused(
+    follower: VersionFollower, store: IndexStore, grid: HashModel, tmp_path: Path
+) -> None:
+    publish(store, "1.0.0", grid, {"a.png": 1}, tmp_path)
+    assert served(follower) == "1.0.0"
+    publish(store, "1.1.0", grid, {"a.png": 1, "b.png": 2}, tmp_path)
+    index = store.folder / "1.1.0" / "index.faiss"
+    index.write_bytes(index.read_bytes()[:-1])
+    assert served(follower) == "1.0.0"
+    assert follower.refused == 1
+
+
+def test_the_open_version_survives_the_loss_of_the_store(
+    follower: VersionFollower, store: IndexStore, grid: HashModel, tmp_path: Path
+) -> None:
+    publish(store, "1.0.0", grid, {"a.png": 1}, tmp_path)
+    version = follower.version()
+    shutil.rmtree(store.folder)
+    assert version is not None and follower.version() is version
+    assert version.codes.code(0).tolist() == [0, 1]

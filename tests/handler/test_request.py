@@ -1,0 +1,101 @@
+"""Every shape that clients send becomes the same query; everything else is a 400 that says what is wrong."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from handler.errors import RequestError
+from handler.request import Query, parse
+
+IMAGE = bytes(range(256)) + b"\xfb\xff\xfe"
+STANDARD = base64.b64encode(IMAGE).decode()
+URL_SAFE = base64.urlsafe_b64encode(IMAGE).decode()
+
+
+def test_an_object_is_understood_parsed_or_not_as_body_or_as_a_part() -> None:
+    fields = {"image": STANDARD, "top_k": 3, "debug": True}
+    expected = Query(IMAGE, 3, True)
+    raw = json.dumps(fields).encode()
+    for item in ({"body": fields}, {"body": bytearray(raw)}, {"body": raw}, {"data": fields}, {"data": bytearray(raw)}):
+        assert parse(item) == expected
+
+
+def test_an_image_file_as_a_part_needs_no_base64() -> None:
+    assert parse({"image": bytearray(IMAGE), "top_k": b"7", "debug": "true"}) == Query(IMAGE, 7, True)
+    assert parse({"image": bytearray(IMAGE)}) == Query(IMAGE, 10, False)
+
+
+def test_a_plain_part_with_base64_is_understood_too() -> None:
+    assert parse({"image": STANDARD.encode()}).image == IMAGE
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        STANDARD,
+        STANDARD.rstrip("="),
+        URL_SAFE,
+        URL_SAFE.rstrip("="),
+        "data:image/png;base64," + STANDARD,
+        "DATA:image/svg+xml;charset=utf-8;BASE64," + URL_SAFE,
+        "\n ".join(STANDARD[start : start + 60] for start in range(0, len(STANDARD), 60)) + "\r\n",
+    ],
+)
+def test_base64_is_read_in_every_common_spelling(text: str) -> None:
+    assert parse({"body": {"image": text}}).image == IMAGE
+
+
+def test_defaults_aliases_and_unknown_fields() -> None:
+    assert parse({"body": {"image": STANDARD}}) == Query(IMAGE, 10, False)
+    assert parse({"body": {"image": STANDARD, "topk": 4, "diversity": 0.5}}).top_k == 4
+    assert parse({"body": {"image": STANDARD, "topk": 4, "top_k": 5}}).top_k == 5
+    assert parse({"body": {"image": STANDARD, "top_k": None, "debug": None}}) == Query(IMAGE, 10, False)
+    assert [parse({"body": {"image": STANDARD, "top_k": k}}).top_k for k in (1, 1000)] == [1, 1000]
+
+
+@pytest.mark.parametrize(
+    ("item", "said"),
+    [
+        ({}, "holds no image"),
+        ({"body": b""}, "no body"),
+        ({"body": b'{"image":'}, "not JSON"),
+        ({"body": b"\xff\xfe"}, "not JSON"),
+        ({"body": b"[" * 100_000}, "not JSON"),
+        ({"body": b"[1]"}, "JSON object, and is an array"),
+        ({"body": None}, "JSON object, and is null"),
+        ({'{"image": "aGk': b'"}'}, "Content-Type: application/json"),
+        ({"body": {}}, "image is missing"),
+        ({"body": {"image": None}}, "image is missing"),
+        ({"body": {"image": 5}}, "image must be a string of base64, and is an integer"),
+        ({"body": {"image": ""}}, "image is empty"),
+        ({"body": {"image": "data:image/png;base64,"}}, "image is empty"),
+        ({"body": {"image": "data:image/png,abc"}}, "data: URL"),
+        ({"body": {"image": "not*base64"}}, "image is not base64"),
+        ({"body": {"image": "abcde"}}, "image is not base64"),
+        ({"body": {"image": "ab=cd"}}, "image is not base64"),
+        ({"body": {"image": "fotografía"}}, "outside ASCII at position 8"),
+        ({"body": {"image": STANDARD, "top_k": 0}}, "top_k must be an integer from 1 to 1000, and is 0"),
+        ({"body": {"image": STANDARD, "top_k": 1001}}, "top_k must be an integer from 1 to 1000, and is 1001"),
+        ({"body": {"image": STANDARD, "topk": -1}}, "topk must be"),
+        ({"body": {"image": STANDARD, "top_k": "5"}}, "top_k must be an integer from 1 to 1000, and is a string"),
+        ({"body": {"image": STANDARD, "top_k": 2.5}}, "is a number"),
+        ({"body": {"image": STANDARD, "top_k": True}}, "is a boolean"),
+        ({"body": {"image": STANDARD, "top_k": [1]}}, "is an array"),
+        ({"body": {"image": STANDARD, "debug": "true"}}, "debug must be true or false, and is a string"),
+        ({"body": {"image": STANDARD, "debug": 1}}, "debug must be"),
+        ({"image": IMAGE, "top_k": b"five"}, "top_k must be an integer from 1 to 1000, and is 'five'"),
+        ({"image": IMAGE, "top_k": b"9" * 5000}, "top_k must be"),
+        ({"image": IMAGE, "top_k": b"\xff"}, "top_k is not text"),
+        ({"image": IMAGE, "debug": b"maybe"}, "debug must be true or false, and is 'maybe'"),
+        ({"image": b""}, "image is empty"),
+    ],
+)
+def test_what_cannot_be_understood_is_a_400_that_names_the_field(item: dict[str, Any], said: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        parse(item)
+    body = caught.value.body()
+    assert (body["code"], body["type"]) == (400, "BadRequestException")
+    assert said in str(body["message"])
+    assert len(str(body["message"])) < 300

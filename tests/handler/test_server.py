@@ -1,0 +1,274 @@
+"""The README, executed: a folder of pictures, the indexer's command, TorchServe, and clients of every kind."""
+
+import base64
+import io
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from PIL import Image
+
+from handler.archive import build_archive
+from hashing.model import HashModel
+from indexer.sample_datalake import write_awkward
+from searcher.store import IndexStore
+from tests.fakes import picture_of, png_of, write_grid_model
+from tests.handler.server import REPOSITORY, Server
+from tests.versions import publish
+
+CODES = {"photos/white cat.png": 0xFFFF, 'photos/O\'Hara "dog".png': 0xFFFE, "photos/-ñ日本.png": 0xFF00, "z.png": 0}
+
+
+def base64_of(code: int) -> str:
+    return base64.b64encode(png_of(code)).decode()
+
+
+@pytest.fixture(scope="module")
+def model_store(grid_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_archive(grid_path, tmp_path_factory.mktemp("model_store")).parent
+
+
+@pytest.fixture(scope="module")
+def server(model_store: Path, grid: HashModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("served")
+    publish(IndexStore(folder / "index_store"), "1.2.0", grid, CODES, folder / "lake")
+    with Server(folder / "index_store", model_store, folder / "log") as running:
+        yield running
+
+
+class TestRequests:
+    """One version, one model, every kind of client."""
+
+    def test_the_four_shapes_get_the_same_answer(self, server: Server) -> None:
+        fields = {"image": base64_of(0xFFFF), "top_k": 2, "debug": True, "diversity": 0.3}
+        body = json.dumps(fields).encode()
+        file = ("photo.png", png_of(0xFFFF), "image/png")
+        answers = [
+            server.client.post(server.url, json=fields),
+            server.client.post(server.url, content=body),
+            server.client.post(server.url, content=body, headers={"Content-Type": "application/octet-stream"}),
+            server.client.post(server.url, files={"data": ("blob", body, "application/json")}),
+            server.client.post(server.url, files={"image": file}, data={"top_k": "2", "debug": "true"}),
+        ]
+        expected = {"index_database_version": "1.2.0", "relevant": list(CODES)[:2], "distances": [0, 1]}
+        assert [answer.json() for answer in answers] == [expected] * len(answers)
+        assert {answer.status_code for answer in answers} == {200}
+        assert {answer.headers["content-type"] for answer in answers} == {"application/json"}
+
+    def test_top_k_beyond_the_index_answers_what_there_is(self, server: Server) -> None:
+        answer = server.ask({"image": base64_of(0xFFFF), "top_k": 1000, "debug": True}).json()
+        assert answer["relevant"] == list(CODES)
+        assert answer["distances"] == [0, 1, 8, 16]
+
+    @pytest.mark.parametrize(
+        ("body", "status", "said"),
+        [
+            (b'{"image": ', 400, "not JSON"),
+            (b"", 400, "no body"),
+            (b"{}", 400, "image is missing"),
+            (b'{"image": "*"}', 400, "image is not base64"),
+            (json.dumps({"image": base64_of(1), "top_k": 0}).encode(), 400, "top_k must be an integer from 1 to 1000"),
+            (json.dumps({"image": base64_of(1), "debug": "yes"}).encode(), 400, "debug must be true or false"),
+            (json.dumps({"image": "aGVsbG8="}).encode(), 415, "not an image of a known format"),
+            (json.dumps({"image": base64_of(1)[:80]}).encode(), 415, "damaged or truncated"),
+        ],
+    )
+    def test_errors_have_torchserves_shape_and_name_what_is_wrong(
+        self, server: Server, body: bytes, status: int, said: str
+    ) -> None:
+        answer = server.client.post(server.url, content=body, headers={"Content-Type": "application/json"})
+        assert answer.status_code == status
+        assert answer.json().keys() == {"code", "type", "message"}
+        assert answer.json()["code"] == status
+        assert said in answer.json()["message"]
+        assert "Traceback" not in answer.text and "/" not in answer.json()["message"].replace("multipart/", "")
+
+    def test_a_body_of_32_mebibytes_is_accepted_and_a_larger_image_is_413(self, server: Server) -> None:
+        stream = io.BytesIO()
+        picture_of(0xFFFF, size=2960).save(stream, "BMP")
+        body = json.dumps({"image": base64.b64encode(stream.getvalue()).decode(), "top_k": 1}).encode()
+        assert len(body) > 32 * 1024 * 1024
+        answer = server.client.post(server.url, content=body, headers={"Content-Type": "application/json"})
+        assert answer.json()["relevant"] == list(CODES)[:1]
+        too_large = server.client.post(server.url, files={"image": ("a.jpg", b"\xff" * (32 * 1024 * 1024 + 1))})
+        assert (too_large.status_code, too_large.json()["code"]) == (413, 413)
+
+    def test_a_decompression_bomb_is_413(self, server: Server) -> None:
+        stream = io.BytesIO()
+        Image.new("1", (20_000, 20_000)).save(stream, "PNG")
+        answer = server.client.post(server.url, files={"image": ("bomb.png", stream.getvalue())})
+        assert (answer.status_code, "pixels" in answer.json()["message"]) == (413, True)
+
+    def test_requests_of_one_batch_never_influence_each_other(self, server: Server) -> None:
+        def one(number: int) -> bool:
+            kind = number % 4
+            if kind == 0:
+                answer = server.client.post(server.url, content=b"{" * number)
+                return answer.status_code == 400
+            if kind == 1:
+                answer = server.ask({"image": base64.b64encode(b"x" * number).decode()})
+                return answer.status_code == 415
+            k = 1 + number % 3
+            answer = server.ask({"image": base64_of(0xFFFF), "top_k": k} | ({"debug": True} if kind == 2 else {}))
+            expected: dict[str, Any] = {"index_database_version": "1.2.0", "relevant": list(CODES)[:k]}
+            if kind == 2:
+                expected["distances"] = [0, 1, 8][:k]
+            return answer.status_code == 200 and answer.json() == expected
+
+        with ThreadPoolExecutor(16) as clients:
+            assert all(clients.map(one, range(1, 801)))
+
+    def test_describe_names_model_and_version(self, server: Server, grid: HashModel) -> None:
+        description = server.description()
+        assert description["sha256"] == grid.sha256
+        assert description["model"]["name"] == "grid"
+        assert description["version"]["version"] == "1.2.0"
+
+    def test_metrics_count_pictures_and_milliseconds(self, server: Server) -> None:
+        before = server.metric("hashlake_pictures_total")
+        deadline = time.monotonic() + 20
+        while server.metric("hashlake_pictures_total") <= before and time.monotonic() < deadline:
+            assert server.ask({"image": base64_of(1)}).status_code == 200  # sums are handed over once a second
+            time.sleep(0.05)
+        assert server.metric("hashlake_pictures_total") > before
+        for step in ("decode", "hash", "search"):
+            assert server.metric(f"hashlake_{step}_milliseconds_total") > 0
+        assert server.metric("hashlake_version_age_seconds") > 0
+
+    def test_management_and_metrics_listen_on_loopback_and_models_cannot_be_registered(self, server: Server) -> None:
+        frontend = next(each for each in psutil.Process(server.process.pid).children() if "java" in each.name())
+        listening = {c.laddr.ip for c in frontend.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
+        assert listening <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
+        address = f"http://127.0.0.1:{server.management_port}/models?url=http://127.0.0.1:1/evil.mar"
+        assert server.client.post(address).status_code in (403, 404, 405)
+
+    def test_files_of_every_format_get_the_code_that_the_indexer_gave_them(
+        self, server: Server, grid_path: Path, tmp_path: Path
+    ) -> None:
+        """Preprocessing drift: each indexed file, posted, must be found at distance 0 of itself."""
+        write_awkward(tmp_path / "lake", seed=1)
+        store = server.index_store
+        listing = tmp_path / "database_info.txt"
+        subprocess.run(
+            ["bash", "indexer/extract_datalake.sh", str(tmp_path / "lake"), str(listing)], cwd=REPOSITORY, check=True
+        )
+        index = [sys.executable, "indexer/main.py", "--database", str(listing), "--index_store", str(store)]
+        subprocess.run(
+            [*index, "--model_path", str(grid_path), "--new_index_database_version", "awkward"],
+            cwd=REPOSITORY,
+            check=True,
+        )
+        try:
+            found = 0
+            for path in listing.read_text(encoding="utf-8").splitlines():
+                answer = server.client.post(
+                    server.url,
+                    files={"image": ("a", Path(path).read_bytes())},
+                    data={"top_k": "1000", "debug": "true"},
+                )
+                if answer.status_code == 200:
+                    reply = answer.json()
+                    assert reply["index_database_version"] == "awkward"
+                    assert dict(zip(reply["relevant"], reply["distances"], strict=True))[path] == 0
+                    found += 1
+                else:
+                    assert answer.status_code in (400, 413, 415)
+            assert found == IndexStore(store).manifest("awkward").count == 15
+        finally:
+            IndexStore(store).promote("1.2.0")
+
+
+class TestOperation:
+    """A server's life: no version yet, the first one, swaps under load, a killed worker, a wrong model, the end."""
+
+    def test_from_nothing_to_a_clean_end(self, model_store: Path, grid: HashModel, tmp_path: Path) -> None:
+        store = IndexStore(tmp_path / "index_store")
+        with Server(store.folder, model_store, tmp_path / "log") as server:
+            self.answers_503_until_the_first_version(server, store, grid, tmp_path)
+            self.swaps_under_load(server, store, grid, tmp_path)
+            self.replaces_a_killed_worker(server)
+            self.refuses_a_version_of_another_model(server, store, tmp_path)
+            self.ends_cleanly(server)
+
+    def answers_503_until_the_first_version(
+        self, server: Server, store: IndexStore, grid: HashModel, folder: Path
+    ) -> None:
+        answer = server.ask({"image": base64_of(1)})
+        assert answer.status_code == 503
+        assert answer.json()["message"] == "no index version is published yet"
+        assert "answering 503 for now" in server.log.read_text()
+        publish(store, "a", grid, {f"a/{number}.png": number for number in range(50)}, folder / "lake")
+        assert server.ask({"image": base64_of(7), "top_k": 1}).json() == {
+            "index_database_version": "a",
+            "relevant": ["a/7.png"],
+        }
+
+    def swaps_under_load(self, server: Server, store: IndexStore, grid: HashModel, folder: Path) -> None:
+        publish(store, "b", grid, {f"b/{number}.png": number for number in range(80)}, folder / "lake")
+        stop_at = time.monotonic() + 6
+        seen: set[str] = set()
+
+        def client(seed: int) -> int:
+            count = 0
+            with httpx.Client(timeout=60, trust_env=False) as own:
+                while time.monotonic() < stop_at:
+                    code = (seed * 31 + count) % 50
+                    answer = own.post(server.url, json={"image": base64_of(code), "top_k": 60, "debug": True})
+                    assert answer.status_code == 200, answer.text
+                    reply = answer.json()
+                    version = reply["index_database_version"]
+                    assert len(reply["relevant"]) == {"a": 50, "b": 60}[version]
+                    assert {path.split("/")[0] for path in reply["relevant"]} == {version}
+                    assert (reply["relevant"][0], reply["distances"][0]) == (f"{version}/{code}.png", 0)
+                    seen.add(version)
+                    count += 1
+            return count
+
+        with ThreadPoolExecutor(8) as pool:
+            clients = [pool.submit(client, seed) for seed in range(8)]
+            swaps = 0
+            while time.monotonic() < stop_at:
+                store.promote(random.choice("ab"))
+                swaps += 1
+            answered = sum(each.result() for each in clients)
+        assert seen == {"a", "b"} and swaps > 20 and answered > 100
+
+    def replaces_a_killed_worker(self, server: Server) -> None:
+        killed = server.workers()[0]["pid"]
+        os.kill(killed, signal.SIGKILL)
+        deadline = time.monotonic() + 60
+        while True:
+            workers = server.workers()
+            if killed not in {worker["pid"] for worker in workers} and {w["status"] for w in workers} == {"READY"}:
+                break
+            assert time.monotonic() < deadline, workers
+            time.sleep(0.1)
+        assert all(server.ask({"image": base64_of(number)}).status_code == 200 for number in range(20))
+
+    def refuses_a_version_of_another_model(self, server: Server, store: IndexStore, folder: Path) -> None:
+        other = HashModel.load(write_grid_model(folder / "other.pt", name="other"))
+        publish(store, "c", other, {"c.png": 1}, folder / "lake")
+        deadline = time.monotonic() + 20
+        while server.metric("hashlake_refused_versions_total") < 1 and time.monotonic() < deadline:
+            assert server.ask({"image": base64_of(1), "top_k": 1}).json()["index_database_version"] in {"a", "b"}
+            time.sleep(0.05)
+        assert server.metric("hashlake_refused_versions_total") >= 1
+        assert "version c was made with model other" in server.log.read_text()
+
+    def ends_cleanly(self, server: Server) -> None:
+        family = psutil.Process(server.process.pid).children(recursive=True)
+        assert len(family) >= 3  # frontend and two workers
+        assert server.stop() == 0
+        _, alive = psutil.wait_procs(family, timeout=10)
+        assert not alive

@@ -1,0 +1,17 @@
+"""Index versions for tests, made by the real indexer from pictures with known codes."""
+
+from pathlib import Path
+
+from hashing.model import HashModel
+from indexer.builder import Request, build
+from indexer.listing import Listing
+from searcher.store import IndexStore
+from tests.fakes import write_datalake
+
+
+def publish(store: IndexStore, name: str, model: HashModel, codes: dict[str, int], folder: Path) -> None:
+    """Publish version ``name`` of pictures that have ``codes``, keyed by the path in the listing."""
+    lines = write_datalake(folder, codes)
+    listing = folder / f"{name}.txt"
+    listing.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    build(Request(store, name, Listing(listing), folder), model, tell=lambda _line: None)
