@@ -26,9 +26,8 @@ class ImageRetrievalHandler:
 
     def initialize(self, context: Any) -> None:
         """Load the model and open the current version, if there is one. Raises what makes serving impossible."""
-        # TorchServe logs a line a batch at INFO, and its frontend reads and writes each of them once more.
+        # TorchServe logs two lines a batch at INFO, and its frontend reads and parses each of them once more.
         logging.getLogger().setLevel(logging.WARNING)
-        logging.getLogger("ts.metrics").setLevel(logging.INFO)  # metrics travel as log lines
         use_one_core()
         store = os.environ.get(STORE_VARIABLE)
         if not store:

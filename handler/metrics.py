@@ -5,12 +5,17 @@ second. TorchServe takes metrics as log lines, which cost more than a search; so
 at most once a second.
 """
 
+import logging
 import time
 from typing import Any, Protocol
 
 from searcher.version import IndexVersion
 
 _EVERY_SECONDS = 1.0
+
+#: TorchServe's metrics travel as lines of this logger. It is let through only while ours are handed over; what
+#: TorchServe adds after each batch (PredictionTime) says less and costs a line a batch.
+_LINES = logging.getLogger("ts.metrics")
 
 
 class MetricsSink(Protocol):
@@ -37,6 +42,7 @@ class Metrics:
         if now - self._handed_over < _EVERY_SECONDS:
             return
         self._handed_over = now
+        _LINES.setLevel(logging.INFO)
         for name, value in self._sums.items():
             # TorchServe appends to the list it is given, hence a new one each time.
             sink.add_counter(f"hashlake_{name}_total", round(value, 3), dimensions=[])
@@ -44,3 +50,4 @@ class Metrics:
         if version:
             age = time.time() - version.manifest.created.timestamp()
             sink.add_time("hashlake_version_age_seconds", round(age, 1), unit="s", dimensions=[])
+        _LINES.setLevel(logging.WARNING)

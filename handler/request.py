@@ -5,12 +5,13 @@
 {"image": bytes, "top_k": bytes, "debug": …}     multipart, the image file itself and plain parts
 """
 
-import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
+
+import pybase64
 
 from handler.errors import RequestError
 
@@ -102,20 +103,28 @@ def _in_range(top_k: int, name: str) -> int:
 
 def _base64(text: str) -> bytes:
     """Bytes from base64: standard or URL-safe alphabet, padded or not, white space and a data: prefix allowed."""
+    if text[:5].lower() == "data:":
+        header, comma, text = text.partition(",")
+        if not comma or not header.rstrip().lower().endswith(";base64"):
+            raise _bad("image starts like a data: URL but is not data:image/…;base64,…")
+    try:
+        image = pybase64.b64decode(text, validate=True)  # most clients send the plain form: no need to tidy it first
+    except ValueError:
+        image = _tidied_base64(text)
+    if not image:
+        raise _bad("image is empty")
+    return image
+
+
+def _tidied_base64(text: str) -> bytes:
     try:
         data = text.encode("ascii")
     except UnicodeEncodeError as error:
         raise _bad(f"image is not base64: it has a character outside ASCII at position {error.start}") from error
-    if data[:5].lower() == b"data:":
-        header, comma, data = data.partition(b",")
-        if not comma or not header.rstrip().lower().endswith(b";base64"):
-            raise _bad("image starts like a data: URL but is not data:image/…;base64,…")
     data = data.translate(_URL_SAFE, _WHITE_SPACE).rstrip(b"=")
-    if not data:
-        raise _bad("image is empty")
     try:
-        return binascii.a2b_base64(data + b"=" * (-len(data) % 4), strict_mode=True)
-    except binascii.Error as error:
+        return pybase64.b64decode(data + b"=" * (-len(data) % 4), validate=True)
+    except ValueError as error:
         raise _bad(f"image is not base64 ({str(error)[:100]})") from error
 
 

@@ -6,6 +6,7 @@ child like any other: signals end it, and its end is noticed.
 """
 
 import contextlib
+import ctypes
 import importlib.util
 import json
 import os
@@ -161,6 +162,11 @@ def run(settings: Settings, when_ready: Callable[[], None]) -> int:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second signal must not cut the clean-up short
         server.stop()
         signal.signal(signal.SIGTERM, previous)
+
+
+def _end_with_parent() -> None:
+    """Have the kernel end this process when its parent ends, even by SIGKILL (prctl's PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 def _java() -> Path:
