@@ -88,7 +88,7 @@ class TorchServe:
         ]  # fmt: skip
         # A session of its own: Ctrl-C in a terminal reaches this process alone, which then stops the child in order.
         self._process = subprocess.Popen(
-            command, env=self._environment(), cwd=self._folder.name, start_new_session=True
+            command, env=self._environment(), cwd=self._folder.name, start_new_session=True, preexec_fn=_end_with_parent
         )
 
     def wait_ready(self) -> None:
