@@ -22,8 +22,11 @@ state=$({ cat database_info.txt && cd -- "$folder" && find -L . -type f -printf 
 name=$model_id-$state
 
 if [ ! -f "$store/$name/manifest.json" ]; then
-    base=$(find "$store" -maxdepth 2 -path "$store/$model_id-*/manifest.json" -printf '%T@ %h\n' 2>/dev/null |
-        sort -rn | head -n 1 | sed 's|.*/||')
+    base=
+    if [ -d "$store" ]; then
+        base=$(find "$store" -mindepth 2 -maxdepth 2 -path "*/$model_id-*/manifest.json" -printf '%T@ %h\n' |
+            sort -rn | sed -n '1s|.*/||p')
+    fi
     hashlake index --database database_info.txt --model_path "$model" --index_store "$store" \
         --new_index_database_version "$name" ${base:+--base_version "$base"}
 elif [ "$(cat "$store/CURRENT")" != "$name" ]; then
