@@ -32,7 +32,7 @@ class Preprocessing(BaseModel):
     this many times ``image_size``; None decodes every pixel.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     image_size: int = Field(ge=8, le=2048)
     resize: Literal["stretch", "center-crop"] = "stretch"

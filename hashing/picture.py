@@ -6,6 +6,7 @@ This is the only way into a model: the indexer's files and the handler's uploads
 always become the same pixels.
 """
 
+import math
 import warnings
 from dataclasses import dataclass
 from io import BytesIO
@@ -71,7 +72,7 @@ def _square(image: Image.Image, preprocessing: Preprocessing, limits: Limits) ->
         raise ImageTooLarge(f"the image has {width}×{height} pixels; the limit is {limits.max_pixels:,} in all")
     size = preprocessing.image_size
     if preprocessing.jpeg_draft is not None:
-        least = round(size * preprocessing.jpeg_draft)
+        least = math.ceil(size * preprocessing.jpeg_draft)
         image.draft(None, (least, least))  # only JPEG decoders take the hint
     image.load()
     if image.getexif().get(_ORIENTATION, 1) != 1:
@@ -105,8 +106,8 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     """Greyscale of 16 or 32 bits as 8 bits. Pillow's own conversion clips at 255: nearly everything turns white."""
     values = np.asarray(image)
     if image.mode == "F":
-        peak = 1.0 if np.nanmax(values, initial=0.0) <= 1.0 else 255.0
-        scaled = np.nan_to_num(values / peak, nan=0.0) * 255.0
+        finite = np.where(np.isfinite(values), values, 0.0)
+        scaled = finite * (255.0 if finite.max(initial=0.0) <= 1.0 else 1.0)  # both 0…1 and 0…255 are in use
     else:
         scaled = values / 257.0  # 65535 → 255
     return Image.fromarray(np.clip(scaled, 0, 255).round().astype(np.uint8))

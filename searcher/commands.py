@@ -1,10 +1,12 @@
 """``hashlake versions``: what is in the index store, and which version is served."""
 
+import sys
 from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from searcher.store import IndexStore
 
@@ -34,13 +36,12 @@ def list_versions(store: IndexStore) -> None:
             f"{manifest.created:%Y-%m-%d %H:%M:%S}",
             f"{manifest.count:,}",
             f"{manifest.skipped:,}",
-            manifest.model.name,
+            Text(manifest.model.name),  # not markup, whatever it holds
             str(manifest.model.bits),
             manifest.mode,
         )
     if manifests:
-        console = Console()
-        console.print(table, width=console.width if console.is_terminal else 200)
+        Console(width=None if sys.stdout.isatty() else 200).print(table)
     else:
         click.echo(f"no version is published in {store.folder}")
 
@@ -50,7 +51,7 @@ def list_versions(store: IndexStore) -> None:
 @_store
 def verify(name: str | None, store: IndexStore) -> None:
     """Read every byte of version NAME, or of all versions, and compare with the checksums in its manifest."""
-    for each in [name] if name else [manifest.version for manifest in store.manifests()]:
+    for each in [name] if name else store.names():
         manifest = store.verify(each)
         click.echo(f"{each}: {len(manifest.files)} files as published, {manifest.count:,} images")
 

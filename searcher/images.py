@@ -9,7 +9,7 @@ A published table is opened read-only and immutable: no locks, no journal, no su
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -62,7 +62,7 @@ class ImageTable:
         (last,) = self._connection.execute("SELECT max(row) FROM images").fetchone()
         return 0 if last is None else int(last) + 1
 
-    def paths(self, rows: Sequence[int]) -> list[str]:
+    def paths(self, rows: list[int]) -> list[str]:
         """The paths of ``rows``, in their order. KeyError for a row that isn't there."""
         found = dict(
             self._connection.execute(

@@ -74,13 +74,16 @@ class Manifest(BaseModel):
 def read_manifest(folder: Path) -> Manifest:
     """The manifest in ``folder``. Raises VersionDamaged when it is missing or unusable."""
     try:
-        return Manifest.model_validate_json((folder / MANIFEST_FILE).read_bytes())
+        manifest = Manifest.model_validate_json((folder / MANIFEST_FILE).read_bytes())
     except OSError as error:
         raise VersionDamaged(f"version {folder.name} has no readable {MANIFEST_FILE} ({error.strerror})") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the whole file"
         raise VersionDamaged(f"{MANIFEST_FILE} of version {folder.name}: {where}: {first['msg']}") from error
+    if manifest.version != folder.name:
+        raise VersionDamaged(f"{MANIFEST_FILE} of version {folder.name} is that of version {manifest.version}")
+    return manifest
 
 
 def file_entry(path: Path) -> FileEntry:

@@ -14,6 +14,9 @@ from searcher.errors import VersionDamaged
 
 INDEX_FILE = "index.faiss"
 
+#: Bytes before the codes in FAISS's file; it was seen to crash on files shorter than that.
+_HEADER = 33
+
 #: Row numbers stay below 2^32 − 1 so that engines may store them in 32 bits.
 MAX_CODES = 2**32 - 2
 
@@ -26,8 +29,10 @@ class CodeIndex:
 
     def __init__(self, path: Path, *, count: int, bits: int) -> None:
         try:
+            if path.stat().st_size < _HEADER:
+                raise VersionDamaged(f"{path.name} is too short to hold an index")
             index = faiss.read_index_binary(str(path), faiss.IO_FLAG_MMAP_IFC)
-        except RuntimeError as error:
+        except (OSError, RuntimeError) as error:
             raise VersionDamaged(f"{path.name} cannot be read by FAISS") from error
         if not isinstance(index, faiss.IndexBinaryFlat) or index.ntotal != count or index.d != bits:
             raise VersionDamaged(
@@ -54,6 +59,8 @@ class CodeIndex:
 
     def code(self, row: int) -> NDArray[np.uint8]:
         """The code on ``row``, uint8 (bits / 8,)."""
+        if not 0 <= row < self.count:
+            raise IndexError(f"row {row} of {self.count}")
         return np.asarray(self._index.reconstruct(row))
 
 

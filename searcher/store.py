@@ -70,15 +70,19 @@ class IndexStore:
         self._require(name)
         return read_manifest(self.folder / name)
 
+    def names(self) -> list[str]:
+        """All versions, readable or not, by name."""
+        folders = self.folder.iterdir() if self.folder.is_dir() else ()
+        return sorted(each.name for each in folders if _NAME.fullmatch(each.name) and (each / MANIFEST_FILE).is_file())
+
     def manifests(self) -> list[Manifest]:
         """Manifests of all readable versions, oldest first."""
         found = []
-        for folder in self.folder.iterdir() if self.folder.is_dir() else ():
-            if _NAME.fullmatch(folder.name) and (folder / MANIFEST_FILE).is_file():
-                try:
-                    found.append(read_manifest(folder))
-                except VersionDamaged:
-                    continue  # `versions verify NAME` says what is wrong with it
+        for name in self.names():
+            try:
+                found.append(read_manifest(self.folder / name))
+            except VersionDamaged:
+                continue  # `versions verify` says what is wrong with it
         return sorted(found, key=lambda manifest: (manifest.created, manifest.version))
 
     def open(self, name: str | None = None) -> IndexVersion:
@@ -99,6 +103,7 @@ class IndexStore:
         """Make the published version ``name`` current, after verifying it."""
         self.verify(name)
         with self._switching():
+            self._require(name)  # still there: prune holds the same lock
             self._write_next(name)
             self._finish_switch()
 
@@ -106,7 +111,12 @@ class IndexStore:
         """The version published last before the current one."""
         current = self.current()
         names = [manifest.version for manifest in self.manifests()]
-        if current is None or current not in names:
+        if current is not None and current not in names:
+            raise VersionDamaged(
+                f"the manifest of the current version, {current}, cannot be read, so nothing tells what was before; "
+                f"promote one of: {', '.join(names) or 'none'}"
+            )
+        if current is None:
             raise VersionMissing(f"no version is current in {self.folder}, so there is none to go back from")
         older = names[: names.index(current)]
         if not older:
@@ -119,14 +129,15 @@ class IndexStore:
         Answers the names that are gone. Processes that still have one open keep their copy until they close it.
         """
         with self.indexing():
-            current = self.current()
-            names = [manifest.version for manifest in self.manifests()]
-            doomed = [name for name in names[: max(0, len(names) - keep)] if name != current]
             bin_folder = self.folder / _BUILDING
             shutil.rmtree(bin_folder, ignore_errors=True)
-            for name in doomed:
-                bin_folder.mkdir(exist_ok=True)
-                os.rename(self.folder / name, bin_folder / name)  # gone at once, whatever happens to the deletion
+            with self._switching():  # no rollback to a version that is about to go
+                current = self.current()
+                names = [manifest.version for manifest in self.manifests()]
+                doomed = [name for name in names[: max(0, len(names) - keep)] if name != current]
+                for name in doomed:
+                    bin_folder.mkdir(exist_ok=True)
+                    os.rename(self.folder / name, bin_folder / name)  # gone at once, whatever happens to the deletion
             shutil.rmtree(bin_folder, ignore_errors=True)
             return doomed
 
@@ -153,11 +164,11 @@ class IndexStore:
     def recover(self) -> str | None:
         """Finish a publish that was killed between its two renames; answers that version's name. Needs ``indexing``."""
         try:
-            name = (self.folder / _NEXT_FILE).read_text(encoding="utf-8").strip()
+            name = (self.folder / _NEXT_FILE).read_text(encoding="utf-8", errors="replace").strip()
         except OSError:
             return None
         with self._switching():
-            if _NAME.fullmatch(name) and self.has(name):
+            if name in self.names():
                 self._finish_switch()
                 return name
             (self.folder / _NEXT_FILE).unlink(missing_ok=True)

@@ -8,6 +8,7 @@ A version never changes. Opening checks what is cheap (manifest, sizes, counts),
 instead of killing the process that maps it; ``verify`` reads every byte.
 """
 
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,11 +37,13 @@ class IndexVersion:
         self.manifest = read_manifest(folder)
         _check_sizes(folder, self.manifest)
         self.codes = CodeIndex(folder / INDEX_FILE, count=self.manifest.count, bits=self.manifest.model.bits)
-        self.images = ImageTable(folder / IMAGES_FILE)
-        if len(self.images) != self.manifest.count:
-            raise VersionDamaged(
-                f"version {self.manifest.version} has {self.manifest.count} codes and {len(self.images)} images"
-            )
+        try:
+            self.images = ImageTable(folder / IMAGES_FILE)
+            images = len(self.images)
+        except sqlite3.Error as error:
+            raise VersionDamaged(f"{IMAGES_FILE} of version {self.name} cannot be read ({error})") from error
+        if images != self.manifest.count:
+            raise VersionDamaged(f"version {self.name} has {self.manifest.count} codes and {images} images")
 
     @property
     def name(self) -> str:

@@ -1,0 +1,239 @@
+"""An open version answers from row, code and path together; one that isn't whole is refused before it is searched."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from searcher.errors import SearcherError, VersionDamaged
+from searcher.images import IMAGES_FILE, ImageTable
+from searcher.manifest import MANIFEST_FILE, Manifest, file_entry, read_manifest
+from searcher.search import INDEX_FILE, write_codes
+from searcher.store import IndexStore
+from searcher.version import IndexVersion, Matches, verify
+from tests.searcher.versions_by_hand import as_codes, file_of, publish
+
+CODES = {
+    "data/near one.jpg": 0x0001,
+    "data/zero.jpg": 0x0000,
+    "-far.jpg": 0xFFFF,
+    "größe/'zwei'.jpg": 0x0003,
+    "data/zero again.jpg": 0x0000,
+}
+
+
+@pytest.fixture
+def folder(store: IndexStore) -> Path:
+    """A published version of five images, three of them with one neighbour at the same distance."""
+    publish(store, "1.5.0", CODES, skipped={"broken.jpg": "truncated"})
+    return store.folder / "1.5.0"
+
+
+class TestSearch:
+    def test_the_nearest_come_first_and_ties_in_row_order(self, folder: Path) -> None:
+        (matches,) = IndexVersion(folder).search(as_codes(0x0000), [4])
+        assert matches == Matches(
+            ["data/zero.jpg", "data/zero again.jpg", "data/near one.jpg", "größe/'zwei'.jpg"], [0, 0, 1, 2]
+        )
+
+    def test_every_query_keeps_its_own_top_k(self, folder: Path) -> None:
+        found = IndexVersion(folder).search(as_codes(0xFFFF, 0x0000, 0x0003), [1, 1000, 2])
+        assert [len(matches.paths) for matches in found] == [1, 5, 2]
+        assert found[0] == Matches(["-far.jpg"], [0])
+        assert found[1].distances == [0, 0, 1, 2, 16]
+        assert found[2] == Matches(["größe/'zwei'.jpg", "data/near one.jpg"], [0, 1])
+
+    def test_a_neighbour_in_the_batch_changes_nothing(self, folder: Path) -> None:
+        version = IndexVersion(folder)
+        alone = [version.search(as_codes(code), [k])[0] for code, k in ((0xFFFF, 3), (0x0001, 1), (0x00F0, 5))]
+        assert version.search(as_codes(0xFFFF, 0x0001, 0x00F0), [3, 1, 5]) == alone
+
+    def test_distances_are_plain_integers(self, folder: Path) -> None:
+        (matches,) = IndexVersion(folder).search(as_codes(0), [2])
+        assert json.dumps(matches.distances) == "[0, 0]"
+
+    def test_no_query_has_no_answer(self, folder: Path) -> None:
+        assert IndexVersion(folder).search(as_codes(), []) == []
+
+    def test_a_version_of_no_images_answers_nothing(self, store: IndexStore) -> None:
+        publish(store, "empty", {})
+        assert store.open("empty").search(as_codes(7), [10]) == [Matches([], [])]
+
+    @settings(deadline=None, max_examples=25)
+    @given(
+        values=st.lists(st.integers(0, 0xFFFF) | st.sampled_from([0, 1, 2]), min_size=1, max_size=30),
+        queries=st.lists(st.tuples(st.integers(0, 0xFFFF), st.integers(1, 40)), min_size=1, max_size=4),
+    )
+    def test_row_i_is_always_image_i(
+        self, values: list[int], queries: list[tuple[int, int]], tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        store = IndexStore(tmp_path_factory.mktemp("store"))
+        publish(store, "1", {f"{row}.jpg": value for row, value in enumerate(values)})
+        found = store.open().search(as_codes(*(code for code, _ in queries)), [k for _, k in queries])
+        for matches, (code, top_k) in zip(found, queries, strict=True):
+            ranked = sorted((int.bit_count(code ^ value), row) for row, value in enumerate(values))[:top_k]
+            assert matches == Matches([f"{row}.jpg" for _, row in ranked], [distance for distance, _ in ranked])
+        shutil.rmtree(store.folder)
+
+
+class TestFacts:
+    def test_it_knows_its_name_and_manifest(self, folder: Path) -> None:
+        version = IndexVersion(folder)
+        assert version.name == "1.5.0"
+        assert version.manifest == read_manifest(folder)
+        assert (version.manifest.count, version.manifest.skipped) == (5, 1)
+
+    def test_each_image_s_row_code_and_path_belong_together(self, folder: Path) -> None:
+        version = IndexVersion(folder)
+        for path, value in CODES.items():
+            found = version.images.find(path)
+            assert found and found[1] == file_of(path)
+            assert version.codes.code(found[0]).tolist() == as_codes(value)[0].tolist()
+
+    def test_opening_and_verifying_change_nothing(self, folder: Path) -> None:
+        before = {path.name: path.read_bytes() for path in folder.iterdir()}
+        IndexVersion(folder).search(as_codes(0), [1])
+        verify(folder)
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+        assert sorted(before) == ["images.db", "index.faiss", "manifest.json"]
+
+    def test_verify_answers_the_manifest(self, folder: Path) -> None:
+        assert verify(folder) == read_manifest(folder)
+
+
+def cut_by_one_byte(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def cut_to_nothing(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def grow_by_one_byte(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b"\0")
+
+
+def flip(path: Path, position: int) -> None:
+    """Change one bit of the byte at ``position``, counted from the end where it is negative."""
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1
+    path.write_bytes(content)
+
+
+def republished(folder: Path, **changes: object) -> Manifest:
+    """The manifest of ``folder`` with true sizes and checksums of what lies there now, and with ``changes``."""
+    files = {name: file_entry(folder / name) for name in (INDEX_FILE, IMAGES_FILE)}
+    manifest = read_manifest(folder).model_copy(update={"files": files, **changes})
+    (folder / MANIFEST_FILE).write_text(manifest.model_dump_json())
+    return manifest
+
+
+@pytest.mark.parametrize("check", [IndexVersion, verify], ids=["open", "verify"])
+class TestDamageThatOpeningNotices:
+    @pytest.mark.parametrize("name", [INDEX_FILE, IMAGES_FILE])
+    @pytest.mark.parametrize("damage", [cut_by_one_byte, cut_to_nothing, grow_by_one_byte])
+    def test_a_file_of_another_size(
+        self, name: str, damage: Callable[[Path], None], folder: Path, check: Callable[[Path], object]
+    ) -> None:
+        damage(folder / name)
+        with pytest.raises(VersionDamaged, match=rf"{name} of version 1\.5\.0 has \d+ bytes; its manifest says \d+"):
+            check(folder)
+
+    @pytest.mark.parametrize("name", [INDEX_FILE, IMAGES_FILE])
+    def test_a_missing_file(self, name: str, folder: Path, check: Callable[[Path], object]) -> None:
+        (folder / name).unlink()
+        with pytest.raises(VersionDamaged, match=rf"{name} of version 1\.5\.0 cannot be read \(No such file"):
+            check(folder)
+
+    def test_a_missing_manifest(self, folder: Path, check: Callable[[Path], object]) -> None:
+        (folder / MANIFEST_FILE).unlink()
+        with pytest.raises(VersionDamaged, match=r"version 1\.5\.0 has no readable manifest\.json"):
+            check(folder)
+
+    @pytest.mark.parametrize("name", [INDEX_FILE, IMAGES_FILE])
+    def test_a_manifest_that_forgets_a_file(self, name: str, folder: Path, check: Callable[[Path], object]) -> None:
+        entries = {key: entry for key, entry in read_manifest(folder).files.items() if key != name}
+        republished(folder, files=entries)
+        with pytest.raises(VersionDamaged, match=rf"the manifest of version 1\.5\.0 doesn't list {name}"):
+            check(folder)
+
+    def test_more_codes_than_images(self, folder: Path, check: Callable[[Path], object]) -> None:
+        write_codes(as_codes(1, 2, 3, 4, 5, 6), folder / INDEX_FILE)
+        republished(folder, count=6)
+        with pytest.raises(VersionDamaged, match=r"version 1\.5\.0 has 6 codes and 5 images"):
+            check(folder)
+
+    def test_more_images_than_codes(self, folder: Path, check: Callable[[Path], object]) -> None:
+        with ImageTable(folder / IMAGES_FILE, writable=True) as table:
+            table.add(5, file_of("one more"))
+        republished(folder)
+        with pytest.raises(VersionDamaged, match=r"version 1\.5\.0 has 5 codes and 6 images"):
+            check(folder)
+
+    def test_codes_of_another_width(self, folder: Path, check: Callable[[Path], object]) -> None:
+        write_codes(np.zeros((5, 8), np.uint8), folder / INDEX_FILE)
+        republished(folder)
+        with pytest.raises(VersionDamaged, match=r"no flat index of 5 codes of 16 bits: .* with 5 of 64"):
+            check(folder)
+
+    @pytest.mark.parametrize("name", [INDEX_FILE, IMAGES_FILE])
+    def test_a_file_of_zeros_as_a_torn_disk_leaves_it(
+        self, name: str, folder: Path, check: Callable[[Path], object]
+    ) -> None:
+        (folder / name).write_bytes(bytes((folder / name).stat().st_size))
+        with pytest.raises(VersionDamaged):
+            check(folder)
+
+    @pytest.mark.parametrize("position", [3, 16])
+    def test_a_flipped_bit_in_the_head_of_the_image_table(
+        self, position: int, folder: Path, check: Callable[[Path], object]
+    ) -> None:
+        flip(folder / IMAGES_FILE, position)
+        with pytest.raises(VersionDamaged):
+            check(folder)
+
+
+class TestDamageThatOnlyVerifyNotices:
+    def test_a_flipped_bit_of_a_code(self, folder: Path) -> None:
+        flip(folder / INDEX_FILE, -1)
+        assert IndexVersion(folder).search(as_codes(0), [2])[0].distances == [0, 1]
+        with pytest.raises(VersionDamaged, match=r"index\.faiss of version 1\.5\.0 has changed: its sha256"):
+            verify(folder)
+
+    def test_a_flipped_bit_of_a_path(self, folder: Path) -> None:
+        position = (folder / IMAGES_FILE).read_bytes().index(b"zero again")
+        flip(folder / IMAGES_FILE, position)
+        assert IndexVersion(folder).images.paths([4]) == ["data/{ero again.jpg"]
+        with pytest.raises(VersionDamaged, match=r"images\.db of version 1\.5\.0 has changed: its sha256"):
+            verify(folder)
+
+    def test_two_codes_that_changed_places(self, folder: Path) -> None:
+        write_codes(as_codes(*reversed(CODES.values())), folder / INDEX_FILE)
+        assert IndexVersion(folder).manifest.count == 5
+        with pytest.raises(VersionDamaged, match=r"index\.faiss of version 1\.5\.0 has changed"):
+            verify(folder)
+
+    @settings(deadline=None, max_examples=100)
+    @given(data=st.data())
+    def test_any_flipped_bit_is_no_crash_to_open_and_always_noticed(
+        self, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        # Only this room's own errors may come of it: a server refuses the version and keeps the one it has.
+        store = IndexStore(tmp_path_factory.mktemp("store"))
+        publish(store, "1.5.0", CODES)
+        folder = store.folder / "1.5.0"
+        name = data.draw(st.sampled_from([INDEX_FILE, IMAGES_FILE]))
+        last = (folder / name).stat().st_size - 1
+        flip(folder / name, data.draw(st.integers(0, last) | st.integers(0, min(last, 99))))
+        with pytest.raises(VersionDamaged):
+            verify(folder)
+        try:
+            IndexVersion(folder).images.close()
+        except SearcherError as refusal:
+            assert str(refusal)
+        shutil.rmtree(store.folder)
