@@ -27,7 +27,7 @@ from indexer.progress import Progress
 from searcher.images import IMAGES_FILE, ImageTable
 from searcher.manifest import Manifest, ModelIdentity
 from searcher.search import INDEX_FILE, MAX_CODES, write_codes
-from searcher.store import IndexStore
+from searcher.store import BUILDING, IndexStore, check_name
 
 _CHECKPOINT_SECONDS = 1.0
 
@@ -70,8 +70,10 @@ def build(request: Request, model: HashModel, tell: Callable[[str], None]) -> Re
     store = request.store
     try:
         with store.indexing():
-            if store.recover() == request.name:
-                tell(f"version {request.name} was complete when the last run was killed; it is current now")
+            leftover = _codes_path(store.folder / BUILDING / check_name(request.name))
+            if store.recover() == request.name or (store.current() == request.name and leftover.exists()):
+                leftover.unlink(missing_ok=True)
+                tell(f"version {request.name} was complete when the last run was killed")
                 return _report(store.manifest(request.name), store, 0.0, 0)
             folder = store.building(request.name)
             _discard_orphans(folder.parent, keep=request.name)
@@ -172,17 +174,23 @@ class _Build:
         }
         path = self._folder / IMAGES_FILE
         if path.exists() and self._codes_path.exists():
-            table = ImageTable(path, writable=True)
-            found = table.build_facts()
-            differing = [key for key, value in facts.items() if found.get(key) != value]
-            if not differing and self._codes_path.stat().st_size < len(table) * self._width:
-                differing = ["number of codes on disk"]  # the file system lost what it had synced
-            if not differing:
-                self._done = int(found["lines_done"])
-                self._rows = self._reused = len(table)
-                self._tell(f"going on after {self._done:,} of {request.listing.count:,} images")
-                return table
-            table.close()
+            differing = ["image table, now damaged"]
+            try:
+                table = ImageTable(path, writable=True)
+                found, self._rows = table.build_facts(), len(table)
+                differing = [key for key, value in facts.items() if found.get(key) != value]
+                if self._codes_path.stat().st_size < self._rows * self._width:
+                    differing.append("number of codes on disk")  # the file system lost what it had synced
+                if not differing:
+                    self._done, self._reused = int(found["lines_done"]), self._rows
+                    self._tell(f"going on after {self._done:,} of {request.listing.count:,} images")
+                    return table
+                table.close()
+            except sqlite3.OperationalError:
+                raise  # the disk is full, or not ours to write
+            except sqlite3.DatabaseError:
+                pass
+            self._rows = 0
             self._tell(f"an unfinished build of {request.name} had another {', '.join(differing)}; starting afresh")
         self._discard()
         self._folder.mkdir(parents=True)

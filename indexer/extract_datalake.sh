@@ -9,9 +9,23 @@ if [ $# -lt 1 ] || [ $# -gt 2 ]; then
     echo "usage: bash $0 FOLDER [LISTING]" >&2
     exit 2
 fi
-listing=${2:-database_info.txt}
-if [ ! -d "$1" ]; then
+unset CDPATH    # cd goes where it is told
+case $1 in
+*$'\n'*)
+    echo "Error: the folder's name holds a line break, which a listing cannot spell" >&2
+    exit 1
+    ;;
+/*) folder=$1 ;;
+*) folder=./$1 ;; # even if it is called -
+esac
+if [ -z "$1" ] || [ ! -d "$folder" ]; then
     echo "Error: $1 is not a folder" >&2
+    exit 1
+fi
+listing=${2:-database_info.txt}
+case $listing in /*) ;; *) listing=./$listing ;; esac
+if [ -d "$listing" ]; then
+    echo "Error: the listing $2 is a folder" >&2
     exit 1
 fi
 prefix=$1
@@ -26,9 +40,9 @@ images() { # links are followed; a name is told by its extension, in any case
 
 unfinished=$(mktemp "$listing.XXXXXX")
 trap 'rm -f "$unfinished"' EXIT
-(cd -- "$1" && images ! -path $'*\n*' -printf '%P\n') | sort | PREFIX=$prefix awk '{ print ENVIRON["PREFIX"] $0 }' >"$unfinished"
+(cd "$folder" && images ! -path $'*\n*' -printf '%P\n') | sort | PREFIX=$prefix awk '{ print ENVIRON["PREFIX"] $0 }' >"$unfinished"
 
-broken=$( (cd -- "$1" && images -path $'*\n*' -printf x 2>/dev/null) | wc -c)
+broken=$( (cd "$folder" && images -path $'*\n*' -printf x 2>/dev/null) | wc -c)
 if [ "$broken" -gt 0 ]; then
     echo "Warning: left out $broken images whose names hold a line break, which a listing cannot spell" >&2
 fi
@@ -39,4 +53,4 @@ if [ "$count" -eq 0 ]; then
 fi
 chmod 644 "$unfinished"
 mv -f -- "$unfinished" "$listing"
-echo "$listing: $count images"
+echo "${2:-database_info.txt}: $count images"

@@ -1,6 +1,7 @@
 """The listing: one image a line (``database_info.txt``), in the order that rows will have."""
 
 import hashlib
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,8 @@ from indexer.errors import IndexingError
 
 
 class Listing:
-    """The lines of the file at ``path``. Empty lines don't count, a Windows line end is no part of a name.
+    """The lines of the file at ``path``. Empty lines don't count, a Windows line end or
+    byte-order mark is no part of a name.
 
     ``count`` is the number of images, ``sha256`` (hex) tells two listings apart. Lines that are not UTF-8 keep their
     bytes as surrogates (PEP 383), so that they can be reported.
@@ -19,10 +21,9 @@ class Listing:
         digest = hashlib.sha256()
         self.count = 0
         try:
-            with path.open("rb") as lines:
-                for line in lines:
-                    digest.update(line)
-                    self.count += bool(line.rstrip(b"\r\n"))
+            for line in self._lines():
+                digest.update(line)
+                self.count += bool(line.rstrip(b"\r\n"))
         except OSError as error:
             raise IndexingError(f"the listing {path} cannot be read: {error.strerror}") from error
         self.sha256 = digest.hexdigest()
@@ -30,10 +31,14 @@ class Listing:
     def paths(self, start: int = 0) -> Iterator[str]:
         """Paths from image number ``start`` on."""
         number = 0
+        for line in self._lines():
+            name = line.rstrip(b"\r\n")
+            if name:
+                if number >= start:
+                    yield name.decode("utf-8", "surrogateescape")
+                number += 1
+
+    def _lines(self) -> Iterator[bytes]:
         with self.path.open("rb") as lines:
-            for line in lines:
-                name = line.rstrip(b"\r\n")
-                if name:
-                    if number >= start:
-                        yield name.decode("utf-8", "surrogateescape")
-                    number += 1
+            for number, line in enumerate(lines):
+                yield line.removeprefix(BOM_UTF8) if number == 0 else line

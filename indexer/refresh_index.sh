@@ -3,7 +3,7 @@
 #
 #   bash indexer/refresh_index.sh FOLDER MODEL.pt            good for a cron job, too
 #
-# The version's name is made from the model and from every file's name, size and time, so that equal states meet
+# The version's name is made from the model and from every image's name, size and time, so that equal states meet
 # again under the same name. Codes of unchanged files are taken from the newest version of the same model.
 set -euo pipefail
 
@@ -17,7 +17,8 @@ store=${HASHLAKE_INDEX_STORE:-index_store}
 
 bash "$(dirname "$0")/extract_datalake.sh" "$folder"
 model_id=$(sha256sum <"$model" | cut -c1-8)
-state=$({ cat database_info.txt && cd -- "$folder" && find -L . -type f -printf '%P %s %T@\n' | LC_ALL=C sort; } |
+# A file that vanished meanwhile has no state; the indexer will report it.
+state=$({ tr '\n' '\0' <database_info.txt | xargs -0 stat -L --printf '%n %s %.9Y\n' -- || true; } 2>/dev/null |
     sha256sum | cut -c1-12)
 name=$model_id-$state
 

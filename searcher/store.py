@@ -25,7 +25,7 @@ from searcher.version import IndexVersion, verify
 
 CURRENT_FILE = "CURRENT"
 _NEXT_FILE = "CURRENT.next"
-_BUILDING = ".building"
+BUILDING = ".building"
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}")
 
 
@@ -129,7 +129,7 @@ class IndexStore:
         Answers the names that are gone. Processes that still have one open keep their copy until they close it.
         """
         with self.indexing():
-            bin_folder = self.folder / _BUILDING
+            bin_folder = self.folder / BUILDING
             shutil.rmtree(bin_folder, ignore_errors=True)
             with self._switching():  # no rollback to a version that is about to go
                 current = self.current()
@@ -181,7 +181,7 @@ class IndexStore:
                 f"version {name} exists already and is never overwritten; choose another name "
                 f"(`hashlake versions promote {name}` serves the existing one)"
             )
-        return self.folder / _BUILDING / name
+        return self.folder / BUILDING / name
 
     def publish(self, name: str, *, model: ModelIdentity, count: int, skipped: int, files: list[str]) -> Manifest:
         """Make what was built for ``name`` a version, and make it current. ``files`` are the version's files."""

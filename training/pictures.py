@@ -41,12 +41,15 @@ def held_out(path: str, one_in: int = 10) -> bool:
 def read_labelled(csv_path: Path, preprocessing: Preprocessing, ignored_labels: frozenset[str]) -> LabelledPictures:
     """Decode the pictures that ``csv_path`` (columns ``path`` and ``label``, paths relative to it) lists."""
     try:
-        with csv_path.open(newline="", encoding="utf-8") as lines:
+        with csv_path.open(newline="", encoding="utf-8-sig") as lines:
             rows = list(csv.DictReader(lines))
     except (OSError, UnicodeDecodeError) as error:
         raise TrainingError(f"{csv_path} cannot be read: {error}") from error
     if not rows or not {"path", "label"} <= rows[0].keys():
         raise TrainingError(f"{csv_path} needs a header line with the columns path and label, and rows below it")
+    for number, row in enumerate(rows, 2):
+        if not row["path"] or not row["label"]:
+            raise TrainingError(f"{csv_path} has no path or no label in row {number}")
     rows = [row for row in rows if row["label"] not in ignored_labels]
     classes = sorted({row["label"] for row in rows})
     if len(classes) < 2:
@@ -62,7 +65,7 @@ def read_labelled(csv_path: Path, preprocessing: Preprocessing, ignored_labels: 
     with ThreadPoolExecutor() as pool:
         pictures = np.stack(list(pool.map(picture, rows)))
     validation = np.array([held_out(row["path"]) for row in rows])
-    if not validation.any() or validation.all():
+    if not validation.any() or (~validation).sum() < 2:
         raise TrainingError(f"{csv_path} lists {len(rows)} pictures: too few to hold a tenth out for validation")
     index = {name: number for number, name in enumerate(classes)}
     return LabelledPictures(pictures, np.array([index[row["label"]] for row in rows]), classes, validation)

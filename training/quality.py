@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from training.errors import TrainingError
+
 
 def mean_average_precision(
     queries: NDArray[np.uint8],
@@ -22,4 +24,6 @@ def mean_average_precision(
         if hits.any():
             ranks = np.flatnonzero(hits) + 1
             precisions.append(np.mean(np.arange(1, len(ranks) + 1) / ranks))
+    if not precisions:
+        raise TrainingError("no held-out picture has a label that occurs among the others, so nothing can be measured")
     return float(np.mean(precisions))

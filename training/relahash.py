@@ -47,7 +47,7 @@ class RelaHashLoss(nn.Module):
     def forward(self, outputs: Tensor, labels: Tensor) -> Tensor:
         classes, bits = self.centroids.shape
         centred = outputs - outputs.mean(dim=0)
-        relative = centred / centred.pow(2).mean().sqrt().clamp_min(1e-6)
+        relative = centred / centred.pow(2).mean().clamp_min(1e-12).sqrt()  # a clamp after sqrt has no gradient at 0
         similarity = relative @ self.centroids.T / bits
         onehot = functional.one_hot(labels, classes)
         return functional.cross_entropy(self.beta * (similarity - self.margin * onehot), labels)

@@ -60,7 +60,7 @@ def train(
     for epoch in range(recipe.epochs):
         network.train()
         full = preprocessing.image_size
-        size = full if epoch >= recipe.epochs * 3 // 5 else full * 3 // 4 // 16 * 16
+        size = full if epoch >= recipe.epochs * 3 // 5 else max(32, full * 3 // 4 // 16 * 16)
         order = torch.randperm(len(pictures), generator=random)
         sum_of_losses = 0.0
         for rows in order.tensor_split(batches):

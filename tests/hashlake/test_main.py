@@ -1,0 +1,230 @@
+"""``hashlake`` explains each command, searches by hand-computable distances, and fails in one line without a trace."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from hashing.model import HashModel
+from hashlake.main import cli
+from hashlake.version import __version__
+from searcher.store import IndexStore
+from tests.fakes import png_of, write_grid_model
+from tests.hashlake.command import Answer, hashlake
+from tests.versions import publish
+
+SCRIPT = Path(sys.executable).parent / "hashlake"
+
+
+def commands(group: click.Group, *above: str) -> Iterator[tuple[str, ...]]:
+    """The words of every command, groups included."""
+    yield above
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, *above, name)
+        else:
+            yield (*above, name)
+
+
+@pytest.fixture
+def store(tmp_path: Path, grid: HashModel) -> IndexStore:
+    """Version 1.5.0 holds a picture for each of four codes, which are 0, 1, 1 and 3 bits from 0000 0000 0000 0000."""
+    store = IndexStore(tmp_path / "index_store")
+    codes = {"data/none.png": 0x0000, "data/two.png": 0x0100, "data/one.png": 0x8000, "data/été three.png": 0x8003}
+    publish(store, "1.5.0", grid, codes, tmp_path)
+    return store
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.png"
+    path.write_bytes(png_of(0x8001))
+    return path
+
+
+def error_line(answer: Answer) -> str:
+    """The one line that is the whole answer of a command that failed."""
+    assert answer.status == 1
+    assert answer.out == ""
+    (line,) = answer.err.splitlines()
+    assert line.startswith("Error: ")
+    return line
+
+
+# --- Help
+
+
+@pytest.mark.parametrize("words", list(commands(cli)), ids=" ".join)
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_every_command_explains_itself(words: tuple[str, ...], option: str) -> None:
+    answer = hashlake(*words, option)
+    assert (answer.status, answer.err) == (0, "")
+    usage = answer.out.splitlines()[0]
+    assert " ".join(["hashlake", *words, "[OPTIONS]"]) in usage
+
+
+def test_the_commands_are_these() -> None:
+    words = {" ".join(words) for words in commands(cli) if words}
+    assert words == {
+        "index", "search", "archive", "serve", "sample", "train", "versions", "versions list", "versions verify",
+        "versions promote", "versions rollback", "versions prune",
+    }  # fmt: skip
+
+
+def test_every_option_says_what_it_is_for() -> None:
+    def options(command: click.Command) -> Iterator[click.Option]:
+        yield from (parameter for parameter in command.params if isinstance(parameter, click.Option))
+        for below in command.commands.values() if isinstance(command, click.Group) else ():
+            yield from options(below)
+
+    assert [option.name for option in options(cli) if not option.help] == []
+
+
+def test_the_list_of_commands_is_on_one_line_each() -> None:
+    lines = hashlake("--help").out.split("Commands:\n")[1].splitlines()
+    assert [line.split()[0] for line in lines] == sorted(cli.commands)
+    assert all(line.endswith(".") for line in lines)
+
+
+# --- Search
+
+
+def test_search_prints_distances_and_paths_nearest_first(store: IndexStore, grid_path: Path, photo: Path) -> None:
+    """From 1000 0000 0000 0001: one.png and three.png differ in one bit, none.png in two, two.png in three."""
+    answer = hashlake("search", photo, "--model_path", grid_path, "--index_store", store.folder)
+    assert (answer.status, answer.err) == (0, "")
+    assert answer.out.splitlines() == [
+        "   1  data/one.png",
+        "   1  data/été three.png",
+        "   2  data/none.png",
+        "   3  data/two.png",
+    ]
+
+
+def test_search_as_json_is_the_servers_debug_answer(store: IndexStore, grid_path: Path, photo: Path) -> None:
+    answer = hashlake(
+        "search", photo, "--model-path", grid_path, "--index-store", store.folder, "--json", "--top_k", "3"
+    )
+    (line,) = answer.out.splitlines()
+    assert json.loads(line) == {
+        "index_database_version": "1.5.0",
+        "relevant": ["data/one.png", "data/été three.png", "data/none.png"],
+        "distances": [1, 1, 2],
+    }
+    assert "été" in line
+
+
+def test_an_older_version_can_be_searched(store: IndexStore, grid: HashModel, grid_path: Path, photo: Path) -> None:
+    publish(store, "1.6.0", grid, {"new.png": 0x8001}, photo.parent)
+    command = ("search", photo, "--model_path", grid_path, "--index_store", store.folder, "--top_k", "1")
+    assert hashlake(*command).out == "   0  new.png\n"
+    assert hashlake(*command, "--index_database_version", "1.5.0").out == "   1  data/one.png\n"
+
+
+def test_a_version_of_another_model_is_refused_with_both_names(store: IndexStore, photo: Path) -> None:
+    other = write_grid_model(photo.parent / "other.pt", name="other")
+    line = error_line(hashlake("search", photo, "--model_path", other, "--index_store", store.folder))
+    assert line.startswith("Error: version 1.5.0 was made with model grid (sha256 ")
+    assert "and this is model other (sha256 " in line
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"no picture", "Error: not an image of a known format (JPEG, PNG, WEBP, GIF, BMP, TIFF, AVIF)"),
+        (b"", "Error: the image is empty (0 bytes)"),
+        (png_of(1, size=64)[:100], "Error: the image is damaged or truncated ("),
+    ],
+    ids=["text", "empty", "truncated"],
+)
+def test_a_photo_that_is_no_image_is_refused(
+    store: IndexStore, grid_path: Path, photo: Path, content: bytes, complaint: str
+) -> None:
+    photo.write_bytes(content)
+    answer = hashlake("search", photo, "--model_path", grid_path, "--index_store", store.folder)
+    assert error_line(answer).startswith(complaint)
+
+
+# --- Errors
+
+
+@pytest.mark.parametrize("name", ["missing.png", "."], ids=["missing", "a folder"])
+def test_a_photo_that_is_no_file_is_named(
+    store: IndexStore, grid_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(store.folder)
+    answer = hashlake("search", name, "--model_path", grid_path, "--index_store", store.folder)
+    assert answer.status == 2
+    assert answer.err.splitlines()[-1].startswith(f"Error: Invalid value for 'PHOTO': File '{name}' ")
+
+
+def test_a_missing_model_is_named(store: IndexStore, photo: Path) -> None:
+    missing = photo.parent / "missing.pt"
+    expected = f"Error: the model {missing} cannot be read: No such file or directory"
+    assert error_line(hashlake("search", photo, "--model_path", missing, "--index_store", store.folder)) == expected
+    listing = photo.parent / "1.5.0.txt"
+    command = ("--model_path", missing, "--index_store", store.folder, "--new_index_database_version", "2")
+    assert error_line(hashlake("index", "--database", listing, *command)) == expected
+
+
+def test_a_model_that_is_none_is_named(store: IndexStore, photo: Path) -> None:
+    answer = hashlake("search", photo, "--model_path", photo, "--index_store", store.folder)
+    assert error_line(answer) == "Error: photo.png is not a TorchScript model"
+
+
+def test_a_missing_store_has_no_version(tmp_path: Path, grid_path: Path, photo: Path) -> None:
+    where = tmp_path / "nowhere"
+    expected = f"Error: no version is published in {where} yet"
+    assert error_line(hashlake("search", photo, "--model_path", grid_path, "--index_store", where)) == expected
+    assert hashlake("versions", "list", "--index_store", where).out == f"no version is published in {where}\n"
+    assert error_line(hashlake("versions", "rollback", "--index_store", where)).startswith(
+        "Error: no version is current"
+    )
+    assert not where.exists()
+
+
+@pytest.mark.parametrize("command", [("versions", "verify"), ("versions", "promote")], ids=" ".join)
+def test_a_missing_version_is_named_beside_those_there_are(store: IndexStore, command: tuple[str, str]) -> None:
+    answer = hashlake(*command, "9.9.9", "--index_store", store.folder)
+    assert error_line(answer) == f"Error: {store.folder} has no version 9.9.9 (it has: 1.5.0)"
+
+
+@pytest.mark.parametrize("name", ["../1.5.0", "CURRENT", ".building"])
+def test_a_name_that_no_version_can_have_is_refused(store: IndexStore, grid_path: Path, photo: Path, name: str) -> None:
+    search = ("search", photo, "--model_path", grid_path, "--index_database_version", name)
+    for command in (search, ("versions", "verify", name), ("versions", "promote", name)):
+        line = error_line(hashlake(*command, "--index_store", store.folder))
+        assert line.startswith(f"Error: {name!r} cannot be a version's name")
+
+
+def test_a_damaged_version_is_refused(store: IndexStore, grid_path: Path, photo: Path) -> None:
+    index = store.folder / "1.5.0" / "index.faiss"
+    index.write_bytes(index.read_bytes()[:-1])
+    line = error_line(hashlake("search", photo, "--model_path", grid_path, "--index_store", store.folder))
+    assert line.startswith("Error: index.faiss of version 1.5.0 has ")
+    assert error_line(hashlake("versions", "verify", "--index_store", store.folder)) == line
+
+
+def test_an_unknown_command_is_named() -> None:
+    answer = hashlake("serach")
+    assert answer.status == 2
+    assert "No such command 'serach'" in answer.err.splitlines()[-1]
+
+
+# --- The installed script, in a process of its own
+
+
+def test_the_installed_script_is_this_version() -> None:
+    done = subprocess.run([SCRIPT, "--version"], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, f"hashlake, version {__version__}\n")
+
+
+def test_the_installed_script_fails_in_one_line(tmp_path: Path) -> None:
+    command: list[str | Path] = [SCRIPT, "versions", "promote", "1.5.0", "--index_store", tmp_path / "nowhere"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    expected = f"Error: {tmp_path / 'nowhere'} has no version 1.5.0 (it has: none)\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", expected)

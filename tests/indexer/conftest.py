@@ -1,0 +1,60 @@
+"""A folder to index in: a datalake of pictures with known codes, and a store that isn't there yet."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from hashing.model import HashModel
+from indexer.builder import Report, Request, build
+from indexer.listing import Listing
+from searcher.store import IndexStore
+from tests.fakes import write_datalake, write_grid_model
+
+
+@dataclass(frozen=True)
+class Bench:
+    """``folder`` holds the pictures, the listing and the store; ``told`` is what the builder said on the way."""
+
+    folder: Path
+    model: HashModel
+    told: list[str]
+
+    @property
+    def store(self) -> IndexStore:
+        return IndexStore(self.folder / "index_store")
+
+    def version(self, name: str) -> Path:
+        return self.store.folder / name
+
+    def write(self, codes: dict[str, int]) -> list[str]:
+        return write_datalake(self.folder, codes)
+
+    def list(self, lines: Iterable[str | bytes]) -> Listing:
+        path = self.folder / "database_info.txt"
+        path.write_bytes(b"".join((line.encode() if isinstance(line, str) else line) + b"\n" for line in lines))
+        return Listing(path)
+
+    def index(
+        self,
+        name: str,
+        lines: Iterable[str | bytes],
+        *,
+        base: str | None = None,
+        checksum: bool = False,
+        model: HashModel | None = None,
+    ) -> Report:
+        request = Request(self.store, name, self.list(lines), self.folder, base, checksum)
+        return build(request, model or self.model, self.told.append)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, grid: HashModel) -> Bench:
+    return Bench(tmp_path, grid, [])
+
+
+@pytest.fixture(scope="session")
+def other_model(tmp_path_factory: pytest.TempPathFactory) -> HashModel:
+    """Gives the same codes, and is another file with another name."""
+    return HashModel.load(write_grid_model(tmp_path_factory.mktemp("models") / "other.pt", name="other"))

@@ -1,0 +1,313 @@
+"""A listing becomes a version whose row i is image i, whatever was unreadable; and nothing else is ever published."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from hashing.model import HashModel
+from indexer.builder import Request, build
+from indexer.errors import IndexingError
+from indexer.listing import Listing
+from searcher.errors import BadVersionName, ModelMismatch, StoreBusy, VersionExists, VersionMissing
+from searcher.store import IndexStore
+from tests.fakes import code_bytes, png_of, write_datalake
+from tests.indexer.conftest import Bench
+from tests.indexer.stored import codes_by_path, skipped_of
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The codes that any model is made to compute from now on, one a picture."""
+    computed: list[bytes] = []
+    codes = HashModel.codes
+
+    def counted(self: HashModel, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        answer = codes(self, pictures)
+        computed.extend(code.tobytes() for code in answer)
+        return answer
+
+    monkeypatch.setattr(HashModel, "codes", counted)
+    return computed
+
+
+def test_row_i_is_image_i(bench: Bench) -> None:
+    codes = {f"data/{number}.png": number * 257 for number in range(100)}
+    report = bench.index("1.5.0", bench.write(codes))
+    assert codes_by_path(bench.version("1.5.0")) == {path: code_bytes(code) for path, code in codes.items()}
+    assert list(codes_by_path(bench.version("1.5.0"))) == list(codes)
+    assert (report.manifest.count, report.manifest.skipped, report.reused, report.skipped) == (100, 0, 0, [])
+    assert bench.store.current() == "1.5.0"
+
+
+def test_no_row_shifts_after_lines_that_give_no_image(bench: Bench) -> None:
+    """Earlier systems counted the line and not the row: after one bad file every answer was the wrong picture."""
+    lines: list[str | bytes] = []
+    codes: dict[str, int] = {}
+    reasons: list[tuple[str, str]] = []
+
+    def good(name: str) -> None:
+        codes[name] = len(codes) * 2003 + 1
+        bench.write({name: codes[name]})
+        lines.append(name)
+
+    def bad(line: str | bytes, reason: str, shown: str | None = None) -> None:
+        lines.append(line)
+        reasons.append((shown or str(line), reason))
+        for _ in range(3):
+            good(f"{len(codes)}.png")
+
+    (bench.folder / "text.jpg").write_text("no picture")
+    (bench.folder / "empty.jpg").touch()
+    (bench.folder / "folder.jpg").mkdir()
+    os.mkfifo(bench.folder / "pipe.jpg")
+    bad("missing.jpg", "no such file or directory")
+    bad("text.jpg", "not an image of a known format (JPEG, PNG, WEBP, GIF, BMP, TIFF, AVIF)")
+    bad("empty.jpg", "the image is empty (0 bytes)")
+    bad("folder.jpg", "not a regular file")
+    bad("pipe.jpg", "not a regular file")
+    bad("0.png", "listed twice; the first place counts")
+    bad(b"caf\xe9.jpg", "the name is not UTF-8, and answers could not spell it", "caf\\xe9.jpg")
+    bad("missing.jpg", "no such file or directory")
+    report = bench.index("1.5.0", lines)
+    version = bench.version("1.5.0")
+    assert list(codes_by_path(version).items()) == [(path, code_bytes(code)) for path, code in codes.items()]
+    assert skipped_of(version) == report.skipped == reasons
+    assert (report.manifest.count, report.manifest.skipped) == (24, 8)
+
+
+def test_every_chunk_may_end_in_duplicates(bench: Bench) -> None:
+    codes = {f"{number}.png": number for number in range(50)}
+    lines = [line for name in bench.write(codes) for line in (name, name)]
+    report = bench.index("1.5.0", lines)
+    assert list(codes_by_path(bench.version("1.5.0")).items()) == [(path, code_bytes(c)) for path, c in codes.items()]
+    assert report.manifest.skipped == 50
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "with spaces.png",
+        'O\'Hara "quoted".png',
+        "-dash.png",
+        "été-日本.png",
+        "50%25.png",
+        "back\\slash.png",
+        "a?b#c.png",
+    ],
+)
+def test_awkward_names_are_stored_as_listed(bench: Bench, name: str) -> None:
+    bench.index("1.5.0", bench.write({f"my data/{name}": 0xABCD}))
+    assert codes_by_path(bench.version("1.5.0")) == {f"my data/{name}": b"\xab\xcd"}
+
+
+def test_the_store_may_have_an_awkward_name(tmp_path: Path, grid: HashModel) -> None:
+    listing = tmp_path / "listing.txt"
+    listing.write_text("\n".join(write_datalake(tmp_path, {"a.png": 1, "b.png": 3})))
+    store = IndexStore(tmp_path / "50%25 off? #1 été" / "deep" / "store")
+    build(Request(store, "1.5.0", Listing(listing), tmp_path), grid, print)
+    (matches,) = store.open().search(np.array([[0, 3]], np.uint8), [2])
+    assert (matches.paths, matches.distances) == (["b.png", "a.png"], [0, 1])
+
+
+def test_the_manifest_says_what_was_built(bench: Bench, grid: HashModel) -> None:
+    bench.index("1.5.0", [*bench.write({"a.png": 1, "b.png": 2}), "missing.png"])
+    manifest = json.loads((bench.version("1.5.0") / "manifest.json").read_text())
+    assert (manifest["version"], manifest["count"], manifest["skipped"], manifest["mode"]) == ("1.5.0", 2, 1, "default")
+    assert (manifest["model"]["name"], manifest["model"]["bits"]) == ("grid", 16)
+    assert manifest["model"]["sha256"] == grid.sha256
+    assert set(manifest["files"]) == {"index.faiss", "images.db"}
+    assert bench.store.verify("1.5.0").count == 2
+
+
+def test_nothing_is_left_beside_a_published_version(bench: Bench) -> None:
+    bench.index("1.5.0", bench.write({"a.png": 1}))
+    assert sorted(path.name for path in bench.version("1.5.0").iterdir()) == [
+        "images.db",
+        "index.faiss",
+        "manifest.json",
+    ]
+    assert list((bench.store.folder / ".building").iterdir()) == []
+
+
+# --- What is not published
+
+
+@pytest.mark.parametrize(
+    ("lines", "why"),
+    [
+        ([], "it is empty"),
+        (["missing.png"], r"no such file or directory \(1\)"),
+        (["text.png", "missing.png", "gone.png"], r"no such file or directory \(2\); not an image of a known .* \(1\)"),
+    ],
+    ids=["empty", "missing", "several reasons"],
+)
+def test_a_listing_that_yields_no_image_publishes_nothing(bench: Bench, lines: list[str], why: str) -> None:
+    bench.index("1.4.0", bench.write({"a.png": 1}))
+    (bench.folder / "text.png").write_text("no picture")
+    with pytest.raises(IndexingError, match=f"yields no image, so nothing is published: {why}"):
+        bench.index("1.5.0", lines)
+    assert bench.store.current() == "1.4.0"
+    assert [manifest.version for manifest in bench.store.manifests()] == ["1.4.0"]
+    assert list((bench.store.folder / ".building").iterdir()) == []
+
+
+def test_an_existing_version_is_never_overwritten(bench: Bench, hashed: list[bytes]) -> None:
+    bench.index("1.5.0", bench.write({"a.png": 1}))
+    before = {path.name: path.read_bytes() for path in bench.version("1.5.0").iterdir()}
+    hashed.clear()
+    with pytest.raises(VersionExists, match=r"1\.5\.0 exists already and is never overwritten"):
+        bench.index("1.5.0", bench.write({"b.png": 2}))
+    assert {path.name: path.read_bytes() for path in bench.version("1.5.0").iterdir()} == before
+    assert hashed == []
+
+
+@pytest.mark.parametrize(
+    "name", ["", "../1", "a/b", ".hidden", "-1", "CURRENT", "current.next", "x" * 65, "1 0", "1\n"]
+)
+def test_a_name_that_is_no_version_name_is_refused(bench: Bench, name: str) -> None:
+    lines = bench.write({"a.png": 1})
+    with pytest.raises(BadVersionName, match="cannot be a version's name"):
+        bench.index(name, lines)
+    assert bench.store.manifests() == []
+
+
+def test_a_second_indexer_is_refused_and_told_who_holds_the_store(bench: Bench) -> None:
+    lines = bench.write({"a.png": 1})
+    with bench.store.indexing(), pytest.raises(StoreBusy, match=rf"another indexer \(process {os.getpid()}\)"):
+        bench.index("1.5.0", lines)
+    bench.index("1.5.0", lines)
+    assert bench.store.current() == "1.5.0"
+
+
+def test_a_store_that_cannot_be_written_is_one_clear_error(bench: Bench) -> None:
+    bench.store.folder.write_text("in the way")
+    with pytest.raises(IndexingError, match=r"index_store cannot be written: File exists"):
+        bench.index("1.5.0", bench.write({"a.png": 1}))
+
+
+# --- Codes kept from a base version
+
+
+def test_only_new_and_changed_files_are_hashed(bench: Bench, hashed: list[bytes]) -> None:
+    lines = bench.write({"gone.png": 1, "same.png": 2, "changed.png": 3})
+    bench.index("1", lines)
+    hashed.clear()
+    bench.write({"changed.png": 0xF0F0, "new.png": 5})
+    report = bench.index("2", ["new.png", "changed.png", "same.png"], base="1")
+    assert sorted(hashed) == [code_bytes(5), code_bytes(0xF0F0)]
+    assert list(codes_by_path(bench.version("2")).items()) == [
+        ("new.png", code_bytes(5)),
+        ("changed.png", code_bytes(0xF0F0)),
+        ("same.png", code_bytes(2)),
+    ]
+    assert report.reused == 1
+
+
+def test_without_a_base_every_file_is_hashed(bench: Bench, hashed: list[bytes]) -> None:
+    lines = bench.write({"a.png": 1, "b.png": 2})
+    bench.index("1", lines)
+    bench.index("2", lines)
+    assert len(hashed) == 4
+
+
+def test_a_base_keeps_codes_of_many_files_in_another_order(bench: Bench, hashed: list[bytes]) -> None:
+    codes = {f"{number}.png": number * 331 for number in range(150)}
+    lines = bench.write(codes)
+    bench.index("1", lines)
+    hashed.clear()
+    report = bench.index("2", lines[::-1], base="1")
+    assert hashed == []
+    assert report.reused == 150
+    assert list(codes_by_path(bench.version("2")).items()) == [(path, code_bytes(codes[path])) for path in lines[::-1]]
+
+
+def touched(path: Path) -> None:
+    status = path.stat()
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+
+
+def spoiled_with_same_stat(path: Path) -> None:
+    status = path.stat()
+    path.write_bytes(b"#" * status.st_size)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def test_size_and_time_decide_and_the_content_is_not_read(bench: Bench, hashed: list[bytes]) -> None:
+    lines = bench.write({"touched.png": 1, "spoiled.png": 2})
+    bench.index("1", lines)
+    hashed.clear()
+    touched(bench.folder / "touched.png")
+    spoiled_with_same_stat(bench.folder / "spoiled.png")
+    report = bench.index("2", lines, base="1")
+    assert hashed == [code_bytes(1)]
+    assert codes_by_path(bench.version("2")) == {"touched.png": code_bytes(1), "spoiled.png": code_bytes(2)}
+    assert report.reused == 1
+
+
+def test_with_checksum_the_content_decides(bench: Bench, hashed: list[bytes]) -> None:
+    lines = bench.write({"touched.png": 1, "spoiled.png": 2})
+    bench.index("1", lines)
+    hashed.clear()
+    touched(bench.folder / "touched.png")
+    spoiled_with_same_stat(bench.folder / "spoiled.png")
+    report = bench.index("2", lines, base="1", checksum=True)
+    assert hashed == []
+    assert codes_by_path(bench.version("2")) == {"touched.png": code_bytes(1)}
+    assert [path for path, _ in skipped_of(bench.version("2"))] == ["spoiled.png"]
+    assert report.reused == 1
+
+
+def test_a_file_kept_by_checksum_is_known_by_its_new_time(bench: Bench, hashed: list[bytes]) -> None:
+    lines = bench.write({"a.png": 1})
+    bench.index("1", lines)
+    touched(bench.folder / "a.png")
+    bench.index("2", lines, base="1", checksum=True)
+    hashed.clear()
+    bench.index("3", lines, base="2")
+    assert hashed == []
+
+
+def test_an_older_time_counts_as_changed(bench: Bench) -> None:
+    """A file restored from a backup is older than the one that was indexed."""
+    lines = bench.write({"a.png": 1})
+    bench.index("1", lines)
+    bench.write({"a.png": 0x8001})
+    os.utime(bench.folder / "a.png", ns=(0, 0))
+    bench.index("2", lines, base="1")
+    assert codes_by_path(bench.version("2")) == {"a.png": code_bytes(0x8001)}
+
+
+def test_a_file_that_became_readable_gets_its_row(bench: Bench) -> None:
+    lines = ["a.png", *bench.write({"b.png": 2})]
+    bench.index("1", lines)
+    bench.write({"a.png": 1})
+    bench.index("2", lines, base="1")
+    assert list(codes_by_path(bench.version("2")).items()) == [("a.png", code_bytes(1)), ("b.png", code_bytes(2))]
+
+
+def test_a_base_of_another_model_is_refused_naming_both(bench: Bench, other_model: HashModel) -> None:
+    lines = bench.write({"a.png": 1})
+    bench.index("1", lines)
+    with pytest.raises(ModelMismatch, match=r"version 1 was made with model grid .* this is model other "):
+        bench.index("2", lines, base="1", model=other_model)
+    assert bench.store.current() == "1"
+
+
+def test_a_base_that_is_not_there_is_refused_naming_what_is(bench: Bench) -> None:
+    lines = bench.write({"a.png": 1})
+    bench.index("1", lines)
+    with pytest.raises(VersionMissing, match=r"no version 7 \(it has: 1\)"):
+        bench.index("2", lines, base="7")
+
+
+def test_the_base_is_not_changed(bench: Bench) -> None:
+    lines = bench.write({"a.png": 1, "b.png": 2})
+    bench.index("1", lines)
+    before = {path.name: path.read_bytes() for path in bench.version("1").iterdir()}
+    (bench.folder / "a.png").write_bytes(png_of(9))
+    bench.index("2", lines, base="1")
+    assert {path.name: path.read_bytes() for path in bench.version("1").iterdir()} == before
