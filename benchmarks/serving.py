@@ -1,6 +1,6 @@
 """How fast a running server is, against the bare decode-and-hash loop on the same cores; see RESULTS.md.
 
-    python -m benchmarks.serving FOLDER [--model_path MODEL.pt] [--seconds 8] [--runs 3]
+    python -m benchmarks.serving FOLDER [--model_path MODEL.pt] [--batching 4 1] [--workers 2]
 
 Starts TorchServe itself, over an index of FOLDER, with the workers and batching that are shipped. Clients post the
 folder's photographs as JSON with base64, the way most do, over kept-alive connections, from a process of their own.
@@ -17,6 +17,8 @@ import tempfile
 import threading
 import time
 import urllib.request
+import zipfile
+from multiprocessing.pool import Pool
 from pathlib import Path
 
 import click
@@ -36,6 +38,9 @@ from searcher.store import IndexStore
 PATH = "/predictions/image-retrieval-v1.0"
 CLIENTS = (1, 4, 16)
 STEPS = ("decode", "hash", "search")
+
+#: The frontend compiles its hot paths in its first seconds under load.
+WARM_SECONDS = 10.0
 
 
 def http_request(data: bytes, port: int) -> bytes:
@@ -85,13 +90,23 @@ def milliseconds_spent(port: int) -> dict[str, float]:
 
 
 def one_by_one(model: HashModel, files: list[bytes]) -> float:
-    """Median seconds of decoding and hashing one picture at a time, in this process."""
+    """Median milliseconds of decoding and hashing one picture at a time, in this process."""
     times = []
-    for data in files[:300]:
+    for data in files[:200]:
         started = time.perf_counter()
         model.codes(decode(data, model.card.preprocessing)[None])
         times.append(time.perf_counter() - started)
-    return statistics.median(times)
+    return 1000 * statistics.median(times)
+
+
+def with_batching(archive: Path, batch_size: int, max_batch_delay: int) -> None:
+    """Rewrite the archive's batching."""
+    with zipfile.ZipFile(archive) as old:
+        contents = {name: old.read(name) for name in old.namelist()}
+    contents["model-config.yaml"] = f"batchSize: {batch_size}\nmaxBatchDelay: {max_batch_delay}\n".encode()
+    with zipfile.ZipFile(archive, "w") as new:
+        for name, content in contents.items():
+            new.writestr(name, content)
 
 
 @click.command()
@@ -99,13 +114,15 @@ def one_by_one(model: HashModel, files: list[bytes]) -> float:
 @click.option(
     "--model_path", default="torchscripts_models/relahash-small-64bits.pt", type=click.Path(exists=True, path_type=Path)
 )
-@click.option("--seconds", default=8.0, show_default=True, help="Length of each measurement.")
+@click.option("--seconds", default=6.0, show_default=True, help="Length of each measurement.")
 @click.option("--runs", default=3, show_default=True)
 @click.option("--workers", type=int, help="Worker processes.  [default: one a core]")
-def main(folder: Path, model_path: Path, seconds: float, runs: int, workers: int | None) -> None:
+@click.option("--batching", nargs=2, type=int, metavar="SIZE DELAY", help="Other batching than the archive's.")
+def main(
+    folder: Path, model_path: Path, seconds: float, runs: int, workers: int | None, batching: tuple[int, int] | None
+) -> None:
     model = HashModel.load(model_path)
     files = read_pictures(folder)
-    settings_workers = workers or usable_cores()
     with tempfile.TemporaryDirectory() as scratch:
         store = IndexStore(Path(scratch) / "index_store")
         listing = Path(scratch) / "database_info.txt"
@@ -113,61 +130,97 @@ def main(folder: Path, model_path: Path, seconds: float, runs: int, workers: int
         listing.write_text("".join(f"{path}\n" for path in paths), encoding="utf-8")
         build(Request(store, "1.0.0", Listing(listing), Path("/")), model, tell=click.echo)
         archive = build_archive(model_path, Path(scratch) / "model_store")
+        if batching:
+            with_batching(archive, *batching)
         settings = Settings(
-            "127.0.0.1", 18080, 18081, 18082, settings_workers, archive.parent, store.folder, Path("config.properties")
+            host="127.0.0.1",
+            inference_port=18080,
+            management_port=18081,
+            metrics_port=18082,
+            workers=workers or usable_cores(),
+            model_store=archive.parent,
+            index_store=store.folder,
+            config=Path("config.properties"),
         )
         server = TorchServe(settings)
         server.start()
         try:
             server.wait_ready()
             requests = [http_request(data, settings.inference_port) for data in files[:1000]]
-            measure(model, files, requests, settings, seconds, runs)
+            Measurement(model, files, requests, settings).run(seconds, runs)
         finally:
             server.stop()
 
 
-def measure(
-    model: HashModel, files: list[bytes], requests: list[bytes], settings: Settings, seconds: float, runs: int
-) -> None:
-    context = multiprocessing.get_context("spawn")  # the load has a process of its own, as real clients have
-    bare: list[float] = []
-    lone: list[float] = []
-    rates: dict[int, list[float]] = {clients: [] for clients in CLIENTS}
-    p50s: dict[int, list[float]] = {clients: [] for clients in CLIENTS}
-    p99s: dict[int, list[float]] = {clients: [] for clients in CLIENTS}
-    with context.Pool(1) as pool:
-        pool.apply(load, (requests, settings.inference_port, 16, 3.0))  # warm
-        before = milliseconds_spent(settings.metrics_port)
-        for _ in range(runs):
-            bare.append(decode_and_hash_rate(model, files[:2000], 4))
-            lone.append(one_by_one(model, files))
-            for clients in CLIENTS:
-                latencies = pool.apply(load, (requests, settings.inference_port, clients, seconds))
-                rates[clients].append(len(latencies) / seconds)
-                p50, p99 = np.percentile(latencies, (50, 99)) * 1000
-                p50s[clients].append(p50)
-                p99s[clients].append(p99)
-        after = milliseconds_spent(settings.metrics_port)
-    alone, limit = 1000 * statistics.median(lone), statistics.median(bare)
-    click.echo(f"{usable_cores()} cores, {settings.workers} workers, median of {runs} runs of {seconds:.0f} s")
-    click.echo(f"in-process: one picture {alone:.1f} ms; all cores {limit:.0f} pictures/s")
-    for clients in CLIENTS:
-        rate, p50, p99 = (statistics.median(each[clients]) for each in (rates, p50s, p99s))
-        click.echo(
-            f"{clients:3} clients: {rate:5.0f}/s ({rate / limit:.0%} of the bare loop)  "
-            f"p50 {p50:5.1f} ms (in-process + {p50 - alone:.1f})  p99 {p99:5.1f} ms"
-        )
-    pictures = after["pictures"] - before["pictures"]
-    steps = ", ".join(
-        f"{step} {(after[f'{step}_milliseconds'] - before[f'{step}_milliseconds']) / pictures:.2f} ms" for step in STEPS
-    )
-    click.echo(f"in the workers, a picture: {steps}")
-    for process in psutil.process_iter(["cmdline"]):
-        if any("model_service_worker" in part for part in process.info["cmdline"] or ()):
-            memory = process.memory_full_info()
-            click.echo(
-                f"worker {process.pid}: {memory.rss / 2**20:.0f} MiB resident, {memory.uss / 2**20:.0f} MiB its own"
+class Measurement:
+    """Bare loops and loads in turn, so that each ratio compares neighbours in time."""
+
+    def __init__(self, model: HashModel, files: list[bytes], requests: list[bytes], settings: Settings) -> None:
+        self.model, self.files, self.requests, self.settings = model, files, requests, settings
+        self.bare: list[float] = []
+        self.alone: list[float] = []
+        self.figures: dict[int, list[tuple[float, ...]]] = {clients: [] for clients in CLIENTS}
+        self.steps: dict[str, float] = dict.fromkeys(STEPS, 0.0)
+
+    def run(self, seconds: float, runs: int) -> None:
+        context = multiprocessing.get_context("spawn")  # the load has a process of its own, as real clients have
+        with context.Pool(1) as pool:
+            pool.apply(load, (self.requests, self.settings.inference_port, 16, WARM_SECONDS))
+            for _ in range(runs):
+                for clients in CLIENTS:
+                    self.bare.append(decode_and_hash_rate(self.model, self.files[:1000], 4))
+                    self.alone.append(one_by_one(self.model, self.files))
+                    self.load(pool, clients, seconds)
+        self.say(seconds, runs)
+
+    def load(self, pool: Pool, clients: int, seconds: float) -> None:
+        idle, cpu, counted = psutil.cpu_times().idle, cpu_seconds(), milliseconds_spent(self.settings.metrics_port)
+        latencies = pool.apply(load, (self.requests, self.settings.inference_port, clients, seconds))
+        idle = (psutil.cpu_times().idle - idle) / seconds / usable_cores()
+        spent = [1000 * (after - before) / len(latencies) for before, after in zip(cpu, cpu_seconds(), strict=True)]
+        p50, p99 = np.percentile(latencies, (50, 99)) * 1000
+        rate = len(latencies) / seconds
+        self.figures[clients].append((rate, rate / self.bare[-1], p50, p50 - self.alone[-1], p99, idle, *spent))
+        if clients == CLIENTS[-1]:
+            now = milliseconds_spent(self.settings.metrics_port)
+            for step in STEPS:
+                name = f"{step}_milliseconds"
+                self.steps[step] = (now[name] - counted[name]) / (now["pictures"] - counted["pictures"])
+
+    def say(self, seconds: float, runs: int) -> None:
+        alone, bare = statistics.median(self.alone), statistics.median(self.bare)
+        click.echo(f"{usable_cores()} cores, {self.settings.workers} workers, median of {runs} runs of {seconds:.0f} s")
+        click.echo(f"in-process: one picture {alone:.1f} ms; all cores {bare:.0f} pictures/s")
+        for clients, figures in self.figures.items():
+            rate, share, p50, added, p99, idle, frontend, workers, load = map(
+                statistics.median, zip(*figures, strict=True)
             )
+            click.echo(
+                f"{clients:3} clients: {rate:4.0f}/s ({share:.0%} of the bare loop)  p50 {p50:4.1f} ms "
+                f"(in-process + {added:.1f})  p99 {p99:4.1f} ms"
+            )
+            click.echo(
+                f"     core ms a picture: workers {workers:.2f}, frontend {frontend:.2f}, clients {load:.2f}; "
+                f"idle {idle:.0%}"
+            )
+        click.echo("in the workers: " + ", ".join(f"{step} {value:.2f} ms" for step, value in self.steps.items()))
+        for process in processes("model_service_worker"):
+            memory = process.memory_full_info()
+            click.echo(f"a worker: {memory.rss / 2**20:.0f} MiB resident, {memory.uss / 2**20:.0f} MiB of its own")
+
+
+def processes(word: str) -> list[psutil.Process]:
+    return [
+        each for each in psutil.process_iter(["cmdline"]) if any(word in part for part in each.info["cmdline"] or ())
+    ]
+
+
+def cpu_seconds() -> list[float]:
+    """CPU seconds so far: frontend, workers, load."""
+    return [
+        sum(sum(each.cpu_times()[:2]) for each in processes(word))
+        for word in ("org.pytorch.serve.ModelServer", "model_service_worker", "multiprocessing.spawn")
+    ]
 
 
 if __name__ == "__main__":
