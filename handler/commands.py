@@ -16,6 +16,8 @@ from searcher.manifest import ModelIdentity
 from searcher.store import IndexStore
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
+_CONFIG = Path(__file__).resolve().parents[1] / "config.properties"
+_PORT = click.IntRange(1, 65535)
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 _index_store = click.option(
@@ -46,12 +48,15 @@ def archive(model_path: Path, model_store: Path, image_size: int | None) -> None
     envvar="HASHLAKE_HOST",
     help="Address that inference listens on; 0.0.0.0 for all.",
 )
-@click.option("--port", default=8080, show_default=True, envvar="HASHLAKE_INFERENCE_PORT", help="Inference port.")
+@click.option(
+    "--port", default=8080, show_default=True, envvar="HASHLAKE_INFERENCE_PORT", type=_PORT, help="Inference port."
+)
 @click.option(
     "--management_port",
     default=8081,
     show_default=True,
     envvar="HASHLAKE_MANAGEMENT_PORT",
+    type=_PORT,
     help="TorchServe's management port, on loopback.",
 )
 @click.option(
@@ -59,13 +64,18 @@ def archive(model_path: Path, model_store: Path, image_size: int | None) -> None
     default=8082,
     show_default=True,
     envvar="HASHLAKE_METRICS_PORT",
+    type=_PORT,
     help="Prometheus metrics port, on loopback.",
 )
 @click.option(
     "--workers", type=click.IntRange(1), envvar="HASHLAKE_WORKERS", help="Worker processes.  [default: one a core]"
 )
 @click.option(
-    "--config", default="config.properties", show_default=True, type=_FILE, help="TorchServe's configuration."
+    "--config",
+    default=_CONFIG,
+    show_default="the project's config.properties",
+    type=_FILE,
+    help="TorchServe's configuration.",
 )
 @_model_store
 @_index_store

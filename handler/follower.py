@@ -46,12 +46,12 @@ class VersionFollower:
         try:
             version = self._store.open()
             version.manifest.require_model(self._identity)
-        except SearcherError as error:
+        except (SearcherError, OSError) as error:
             self._retry_at = time.monotonic() + _RETRY_SECONDS
             if new:
                 self.refused += 1
                 logger.error("index version refused: %s", error)
-            self.reason = "the current index version cannot be served by this model"
+            self.reason = "the current index version cannot be served; the server's log says why"
             return
         self._version = version
         logger.warning("serving index version %s, %d images", version.name, version.manifest.count)

@@ -44,20 +44,23 @@ class ImageRetrievalHandler:
         self.model.warm_up(int(properties["batch_size"]))
         self.metrics = Metrics()
         self.follower = VersionFollower(IndexStore(Path(store)), ModelIdentity.model_validate(self.model.identity()))
+        self.refused_counted = 0
         self.retrieval = Retrieval(self.model, self.follower, self.metrics)
         if self.follower.version() is None:
             logging.getLogger(__name__).warning("answering 503 for now: %s", self.follower.reason)
 
     def handle(self, data: list[dict[str, Any]], context: Any) -> list[bytes]:
         """Answers in the order of ``data``, JSON already; each with its own status."""
-        if context.get_request_header(0, "describe") == "True":
+        # Only the management API asks so. A client may send the header as well, but then TorchServe adds url_path.
+        header = context.get_request_header
+        if not data[0] and header(0, "describe") == "True" and header(0, "url_path") is None:
             return [json.dumps(self._description()).encode()]
-        refused_before = self.follower.refused
         answers = self.retrieval.answer(data)
         for index, answer in enumerate(answers):
             context.set_response_content_type(index, "application/json")
             context.set_response_status(int(answer.status), answer.status.phrase, index)
-        self.metrics.add("refused_versions", self.follower.refused - refused_before)
+        self.metrics.add("refused_versions", self.follower.refused - self.refused_counted)
+        self.refused_counted = self.follower.refused
         self.metrics.hand_over(context.metrics, self.follower.version())
         return [answer.body for answer in answers]
 

@@ -5,7 +5,9 @@
 {"image": bytes, "top_k": bytes, "debug": …}     multipart, the image file itself and plain parts
 """
 
+import contextlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -18,6 +20,7 @@ from handler.errors import RequestError
 DEFAULT_TOP_K = 10
 MAX_TOP_K = 1000
 
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _WHITE_SPACE = b" \t\r\n\f\v"
 
@@ -73,12 +76,19 @@ def _from_object(fields: Mapping[str, Any]) -> Query:
 
 def _from_parts(parts: Mapping[str, Any]) -> Query:
     image = parts["image"]
-    if isinstance(image, str) or image.isascii():  # no image file is ASCII throughout: this is base64 in a plain part
-        image = _base64(_text(image, "image"))
+    if not image:
+        raise _bad("image is empty")
+    if not isinstance(image, (str, bytes, bytearray)):
+        raise _bad(f"image must be a file, and is {_json_type(image)}")
+    if isinstance(image, str) or image.isascii():  # no image file is ASCII throughout: this may be base64
+        with contextlib.suppress(RequestError):  # if not, it is a file that is no image
+            image = _base64(_text(image, "image"))
+    if isinstance(image, str):
+        image = image.encode()
     top_k, name = _top_k_field(parts)
     if not isinstance(top_k, int):
         text = _text(top_k, name).strip()
-        if not (text.isascii() and text.lstrip("+-").isdigit() and len(text) < 20):
+        if not _INTEGER.fullmatch(text):
             raise _bad(f"{name} must be an integer from 1 to {MAX_TOP_K}, and is {text[:20]!r}")
         top_k = int(text)
     debug = _text(parts.get("debug", "false"), "debug").strip().lower()

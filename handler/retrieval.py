@@ -28,6 +28,8 @@ from searcher.version import IndexVersion, Matches
 
 logger = logging.getLogger(__name__)
 
+_OUR_FAULT = "the server failed to answer; its log says why"
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -52,12 +54,12 @@ class Retrieval:
         self._metrics = metrics
 
     def answer(self, batch: Sequence[Mapping[str, Any]]) -> list[Answer]:
-        """One answer for each request, in order. Never raises: what fails here fails one request, or is a 500."""
+        """One answer for each request, in order. Never raises: what fails is answered with 500 and logged."""
         try:
             return self._answer(batch)
         except Exception:
             logger.exception("a batch of %d requests failed", len(batch))
-            error = RequestError(HTTPStatus.INTERNAL_SERVER_ERROR, "the server failed to answer; its log says why")
+            error = RequestError(HTTPStatus.INTERNAL_SERVER_ERROR, _OUR_FAULT)
             return [_refusal(error)] * len(batch)
 
     def _answer(self, batch: Sequence[Mapping[str, Any]]) -> list[Answer]:
@@ -77,8 +79,9 @@ class Retrieval:
             answers = iter(
                 [_success(version, matches, item.query) for item, matches in zip(decoded, found, strict=True)]
             )
-        self._metrics.add("pictures", len(decoded))
-        self._metrics.add("refused_requests", len(prepared) - len(decoded))
+        answered = len(decoded) if version else 0
+        self._metrics.add("pictures", answered)
+        self._metrics.add("refused_requests", len(prepared) - answered)
         return [next(answers) if isinstance(item, _Decoded) else _refusal(item) for item in prepared]
 
     def _prepare(self, item: Mapping[str, Any]) -> _Decoded | RequestError:
@@ -91,6 +94,9 @@ class Retrieval:
             return RequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error))
         except UnreadableImage as error:
             return RequestError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, str(error))
+        except Exception:
+            logger.exception("a request could not be prepared")
+            return RequestError(HTTPStatus.INTERNAL_SERVER_ERROR, _OUR_FAULT)
 
     @contextmanager
     def _timed(self, step: str) -> Iterator[None]:

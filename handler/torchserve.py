@@ -153,7 +153,8 @@ def run(settings: Settings, when_ready: Callable[[], None]) -> int:
     def stop(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    previous = signal.signal(signal.SIGTERM, stop)
+    signals = (signal.SIGTERM, signal.SIGINT)
+    previous = [signal.signal(each, stop) for each in signals]
     try:
         server.start()
         server.wait_ready()
@@ -162,9 +163,11 @@ def run(settings: Settings, when_ready: Callable[[], None]) -> int:
     except KeyboardInterrupt:
         return 0
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second signal must not cut the clean-up short
+        for each in signals:
+            signal.signal(each, signal.SIG_IGN)  # a second one must not cut the clean-up short
         server.stop()
-        signal.signal(signal.SIGTERM, previous)
+        for each, handler in zip(signals, previous, strict=True):
+            signal.signal(each, handler)
 
 
 def _end_with_parent() -> None:

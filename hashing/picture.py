@@ -22,8 +22,13 @@ from hashing.errors import ImageError, ImageTooLarge, UnreadableImage
 #: other programs (EPS) or have no signature and so accept nearly anything (TGA).
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 
+#: A progressive JPEG is decoded once a scan, and scans can be a few bytes each; cameras and editors write about ten.
+MAX_JPEG_SCANS = 100
+_START_OF_SCAN = b"\xff\xda"
+
 _RESAMPLE = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 _ORIENTATION = 0x0112
+_BAND = 64  # rows
 
 # Pillow warns from 89 million pixels on and raises from twice that; a warning in a server's log stops nobody.
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
@@ -52,6 +57,9 @@ def decode(data: bytes, preprocessing: Preprocessing, limits: Limits = DEFAULT_L
         raise ImageTooLarge(f"the image has {len(data):,} bytes; the limit is {limits.max_bytes:,}")
     try:
         with Image.open(BytesIO(data), formats=FORMATS) as image:
+            # Compressed data never holds the marker: there, a byte FF is followed by 00.
+            if image.format in ("JPEG", "MPO") and data.count(_START_OF_SCAN) > MAX_JPEG_SCANS:
+                raise ImageTooLarge(f"the image has more than {MAX_JPEG_SCANS} scans")
             return _square(image, preprocessing, limits)
     except ImageError:
         raise
@@ -97,8 +105,9 @@ def _rgb(image: Image.Image) -> Image.Image:
         return _eight_bit(image).convert("RGB")
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(white, rgba).convert("RGB")
+        white = Image.new("RGB", rgba.size, "white")
+        white.paste(rgba, mask=rgba)
+        return white
     return image.convert("RGB")
 
 
@@ -106,11 +115,15 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     """Greyscale of 16 or 32 bits as 8 bits. Pillow's own conversion clips at 255: nearly everything turns white."""
     values = np.asarray(image)
     if image.mode == "F":
-        finite = np.where(np.isfinite(values), values, 0.0)
-        scaled = finite * (255.0 if finite.max(initial=0.0) <= 1.0 else 1.0)  # both 0…1 and 0…255 are in use
+        finite = values[np.isfinite(values)]
+        scale = 255.0 if finite.max(initial=0.0) <= 1.0 else 1.0  # both 0…1 and 0…255 are in use
     else:
-        scaled = values / 257.0  # 65535 → 255
-    return Image.fromarray(np.clip(scaled, 0, 255).round().astype(np.uint8))
+        scale = 1 / 257  # 65535 → 255
+    small = np.empty(values.shape, np.uint8)
+    for top in range(0, len(values), _BAND):  # never the whole picture in floating point
+        band = np.nan_to_num(values[top : top + _BAND] * scale, nan=0.0, posinf=0.0, neginf=0.0)
+        small[top : top + _BAND] = np.clip(band, 0, 255).round()
+    return Image.fromarray(small)
 
 
 def _one_line(error: Exception) -> str:

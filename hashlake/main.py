@@ -42,3 +42,5 @@ def main() -> None:
         cli()
     except (HashingError, SearcherError, IndexingError, HandlerError, TrainingError) as error:
         sys.exit(f"Error: {error}")
+    except OSError as error:  # a file or folder that a command could not read or write
+        sys.exit(f"Error: {error.filename or 'input/output'}: {error.strerror or error}")

@@ -57,7 +57,7 @@ from searcher.store import IndexStore, check_name
     "--datalake_root",
     default=".",
     show_default=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder that relative lines of the listing start from.",
 )
 @click.option(
@@ -112,3 +112,5 @@ if __name__ == "__main__":
         index()
     except (HashingError, SearcherError, IndexingError) as error:
         sys.exit(f"Error: {error}")
+    except OSError as error:
+        sys.exit(f"Error: {error.filename or 'input/output'}: {error.strerror or error}")

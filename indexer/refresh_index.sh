@@ -15,6 +15,8 @@ folder=$1
 model=$2
 store=${HASHLAKE_INDEX_STORE:-index_store}
 
+PATH="$(cd "$(dirname "$0")/.." && pwd)/.venv/bin:$PATH" # cron's own is short
+
 bash "$(dirname "$0")/extract_datalake.sh" "$folder"
 model_id=$(sha256sum <"$model" | cut -c1-8)
 # A file that vanished meanwhile has no state; the indexer will report it.

@@ -65,9 +65,15 @@ class Manifest(BaseModel):
                 f"and this is model {asked.name} (sha256 {asked.sha256[:12]}…)"
             )
         if made_with.preprocessing != asked.preprocessing:
+            keys = made_with.preprocessing.keys() | asked.preprocessing.keys()
+            differing = [
+                key for key in sorted(keys) if made_with.preprocessing.get(key) != asked.preprocessing.get(key)
+            ]
+            there = ", ".join(f"{key} {made_with.preprocessing.get(key)}" for key in differing)
+            here = ", ".join(f"{key} {asked.preprocessing.get(key)}" for key in differing)
             raise ModelMismatch(
-                f"version {self.version} prepared its pictures by {made_with.preprocessing}, "
-                f"and the model {asked.name} is set to {asked.preprocessing}"
+                f"version {self.version} (model {made_with.name}) prepared its pictures with {there}, "
+                f"and the model {asked.name} prepares them with {here}"
             )
 
 

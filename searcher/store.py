@@ -128,6 +128,8 @@ class IndexStore:
 
         Answers the names that are gone. Processes that still have one open keep their copy until they close it.
         """
+        if not self.folder.is_dir():
+            raise VersionMissing(f"{self.folder} is no index store")
         with self.indexing():
             bin_folder = self.folder / BUILDING
             shutil.rmtree(bin_folder, ignore_errors=True)

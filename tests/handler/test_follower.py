@@ -9,6 +9,7 @@ from handler.follower import VersionFollower
 from hashing.model import HashModel
 from searcher.manifest import ModelIdentity
 from searcher.store import IndexStore
+from searcher.version import IndexVersion
 from tests.fakes import write_grid_model
 from tests.versions import publish
 
@@ -70,6 +71,25 @@ def test_a_damaged_version_is_refused(
     index.write_bytes(index.read_bytes()[:-1])
     assert served(follower) == "1.0.0"
     assert follower.refused == 1
+
+
+def test_a_version_that_cannot_be_read_is_refused_and_tried_again(
+    follower: VersionFollower,
+    store: IndexStore,
+    grid: HashModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def denied(_name: str | None = None) -> IndexVersion:
+        raise PermissionError(13, "Permission denied")
+
+    publish(store, "1.0.0", grid, {"a.png": 1}, tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "open", denied)
+        assert served(follower) is None
+        assert follower.refused == 1
+    follower._retry_at = 1e-9  # five seconds later
+    assert served(follower) == "1.0.0"
 
 
 def test_the_open_version_survives_the_loss_of_the_store(

@@ -5,6 +5,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from handler.errors import RequestError
 from handler.request import Query, parse
@@ -47,6 +49,21 @@ def test_base64_is_read_in_every_common_spelling(text: str) -> None:
     assert parse({"body": {"image": text}}).image == IMAGE
 
 
+def test_a_part_of_text_that_is_no_base64_is_left_to_the_decoder() -> None:
+    assert parse({"image": bytearray(b"This is no image.")}).image == b"This is no image."
+
+
+PAYLOADS = st.one_of(st.binary(), st.text(), st.none(), st.dictionaries(st.text(), st.text()))
+
+
+@given(st.dictionaries(st.sampled_from(["body", "data", "image", "top_k", "topk", "debug", "x"]), PAYLOADS))
+def test_whatever_is_sent_is_a_query_or_a_refusal(item: dict[str, Any]) -> None:
+    try:
+        assert isinstance(parse(item), Query)
+    except RequestError as error:
+        assert error.status == 400
+
+
 def test_defaults_aliases_and_unknown_fields() -> None:
     assert parse({"body": {"image": STANDARD}}) == Query(IMAGE, 10, False)
     assert parse({"body": {"image": STANDARD, "topk": 4, "diversity": 0.5}}).top_k == 4
@@ -87,6 +104,7 @@ def test_defaults_aliases_and_unknown_fields() -> None:
         ({"body": {"image": STANDARD, "debug": 1}}, "debug must be"),
         ({"image": IMAGE, "top_k": b"five"}, "top_k must be an integer from 1 to 1000, and is 'five'"),
         ({"image": IMAGE, "top_k": b"9" * 5000}, "top_k must be"),
+        ({"image": IMAGE, "top_k": b"+-5"}, "top_k must be"),
         ({"image": IMAGE, "top_k": b"\xff"}, "top_k is not text"),
         ({"image": IMAGE, "debug": b"maybe"}, "debug must be true or false, and is 'maybe'"),
         ({"image": b""}, "image is empty"),

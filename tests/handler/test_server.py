@@ -129,6 +129,21 @@ class TestRequests:
         with ThreadPoolExecutor(16) as clients:
             assert all(clients.map(one, range(1, 801)))
 
+    def test_the_describe_header_means_nothing_to_clients(self, server: Server) -> None:
+        fields = {"image": base64_of(0xFFFF), "top_k": 1}
+
+        def one(number: int) -> bool:
+            answer = server.client.post(server.url, json=fields, headers={"describe": "True"} if number % 2 else {})
+            return answer.status_code == 200 and answer.json()["relevant"] == list(CODES)[:1]
+
+        with ThreadPoolExecutor(16) as clients:
+            assert all(clients.map(one, range(200)))
+        assert server.client.post(server.url, headers={"describe": "True"}).status_code == 400
+
+    def test_a_body_over_64_mebibytes_is_413_by_torchserve_itself(self, server: Server) -> None:
+        answer = server.client.post(server.url, content=b" " * (64 * 1024 * 1024 + 1))
+        assert (answer.status_code, answer.content) == (413, b"")
+
     def test_describe_names_model_and_version(self, server: Server, grid: HashModel) -> None:
         description = server.description()
         assert description["sha256"] == grid.sha256

@@ -520,3 +520,13 @@ class TestRobustness:
             together = list(pool.map(lambda data: decode(data, STRETCH), files * 2))
         for one, other in zip(alone * 2, together, strict=True):
             assert np.array_equal(one, other)
+
+
+def test_a_jpeg_of_endless_scans_is_refused_at_once() -> None:
+    stream = io.BytesIO()
+    Image.new("L", (64, 64), 128).save(stream, "JPEG", progressive=True)
+    whole = stream.getvalue()
+    last_scan = whole[whole.rindex(b"\xff\xda") : -2]
+    with pytest.raises(ImageTooLarge, match="more than 100 scans"):
+        decode(whole[:-2] + last_scan * 100 + whole[-2:], Preprocessing(image_size=16))
+    assert decode(whole[:-2] + last_scan + whole[-2:], Preprocessing(image_size=16)).shape == (16, 16, 3)

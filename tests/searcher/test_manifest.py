@@ -47,7 +47,7 @@ class TestModel:
 
     def test_another_preparation_names_both(self) -> None:
         prepared = {"image_size": 32, "resize": "stretch"}
-        with pytest.raises(ModelMismatch, match=r"version 1\.5\.0 .*'image_size': 16.*model other .*'image_size': 32"):
+        with pytest.raises(ModelMismatch, match=r"version 1\.5\.0 .*image_size 16.*model other .*image_size 32"):
             MANIFEST.require_model(other_model(preprocessing=prepared))
 
 

@@ -115,7 +115,9 @@ class TestEmptyStore:
             store.previous()
 
     def test_nothing_is_there_to_prune_or_recover(self, store: IndexStore) -> None:
-        assert store.prune(1) == []
+        with pytest.raises(VersionMissing, match="is no index store"):
+            store.prune(1)
+        assert not store.folder.exists()
         assert store.recover() is None
 
 
