@@ -1,0 +1,58 @@
+"""What a million images cost on disk, and the largest picture in memory; the README's sizing table.
+
+python -m benchmarks.sizes
+"""
+
+import io
+import multiprocessing
+import os
+import tempfile
+from pathlib import Path
+
+import click
+import numpy as np
+from PIL import Image
+
+from hashing.card import Preprocessing
+from hashing.picture import decode
+from searcher.images import IMAGES_FILE, ImageFile, ImageTable
+from searcher.search import INDEX_FILE, write_codes
+
+IMAGES = 1_000_000
+
+
+def peak() -> int:
+    """Most MiB that this process has had resident (getrusage would count what its parent had when it forked)."""
+    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) // 1024
+
+
+def decode_largest(data: bytes) -> int:
+    """MiB that decoding ``data`` adds to a process. Runs in one of its own."""
+    before = peak()
+    decode(data, Preprocessing(image_size=128))
+    return peak() - before
+
+
+@click.command()
+def main() -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        table, index = Path(scratch) / IMAGES_FILE, Path(scratch) / INDEX_FILE
+        with ImageTable(table, writable=True) as images:
+            images.begin()
+            for row in range(IMAGES):
+                path = f"data/{row // 1000:04d}.example/{row:08d}_product.jpg"
+                images.add(row, ImageFile(path, 27_000 + row % 1000, 1_700_000_000_000_000_000 + row, os.urandom(16)))
+            images.commit()
+        write_codes(np.random.default_rng(0).integers(0, 256, (IMAGES, 8), dtype=np.uint8), index)
+        click.echo(f"a million images, paths of {len(path)} letters: {INDEX_FILE} {index.stat().st_size / 1e6:.0f} MB, "
+                   f"{IMAGES_FILE} {table.stat().st_size / 1e6:.0f} MB")  # fmt: skip
+    for mode in ("RGB", "RGBA", "I;16"):
+        stream = io.BytesIO()
+        Image.new(mode, (9400, 9400)).save(stream, "PNG", compress_level=1)
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            click.echo(f"decoding 9400 × 9400 {mode}: {pool.apply(decode_largest, (stream.getvalue(),))} MiB")
+
+
+if __name__ == "__main__":
+    main()
