@@ -204,9 +204,10 @@ class Measurement:
                 f"idle {idle:.0%}"
             )
         click.echo("in the workers: " + ", ".join(f"{step} {value:.2f} ms" for step, value in self.steps.items()))
-        for process in processes("model_service_worker"):
-            memory = process.memory_full_info()
-            click.echo(f"a worker: {memory.rss / 2**20:.0f} MiB resident, {memory.uss / 2**20:.0f} MiB of its own")
+        for name, word in (("a worker", "model_service_worker"), ("the frontend", "org.pytorch.serve.ModelServer")):
+            for process in processes(word):
+                memory = process.memory_full_info()
+                click.echo(f"{name}: {memory.rss / 2**20:.0f} MiB resident, {memory.uss / 2**20:.0f} MiB of its own")
 
 
 def processes(word: str) -> list[psutil.Process]:

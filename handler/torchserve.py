@@ -77,8 +77,8 @@ class TorchServe:
             f"-Djava.io.tmpdir={self._folder.name}",
             f"-Dlog4j.configurationFile=file://{_HERE / 'log4j2.xml'}",
             "-XX:+UseSerialGC",
-            # The full compiler takes most of a core for the first minute under load, from the workers, and what it
-            # makes is not faster at passing requests on.
+            # The full compiler takes its time from the workers' cores, and gains next to nothing in passing requests
+            # on (benchmarks/RESULTS.md).
             "-XX:TieredStopAtLevel=1",
             "-XX:MaxRAMPercentage=25",
             "-cp", f".:{home}/ts/frontend/*",

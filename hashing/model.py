@@ -68,7 +68,7 @@ class HashModel:
         if where.type == "cpu":
             torch.set_num_threads(1)
             # oneDNN's graph compiler keeps weights in its own layout instead of reordering them in every pass: a
-            # third off a lone picture, a tenth off a batch of 16.
+            # third off a lone picture, a seventh off a batch of 16.
             torch.jit.enable_onednn_fusion(True)
         try:
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -128,7 +128,7 @@ class HashModel:
         return np.packbits(outputs > 0, axis=1)
 
     def warm_up(self, batch: int) -> None:
-        """Compile for batches of up to ``batch`` pictures now, so that no request waits for it (50 ms a size)."""
+        """Compile for batches of up to ``batch`` pictures now, so that no request waits for it (about 0.1 s a size)."""
         size = self.card.preprocessing.image_size
         for count in range(1, batch + 1):
             if count.bit_count() == 1:

@@ -1,7 +1,7 @@
 """The network that hashlake ships: a small residual backbone and the RelaHash head.
 
 The backbone is a ResNet (He et al., 2016) with BasicBlocks, narrow enough for one CPU core: 2.3 million parameters,
-about 0.25 billion multiply-adds at 128 × 128. The head is RelaHash's: a linear layer without bias, then batch
+about 0.1 billion multiply-adds at 128 × 128. The head is RelaHash's: a linear layer without bias, then batch
 normalisation, which balances every bit (an output is above zero for about half of the pictures).
 """
 
