@@ -51,7 +51,8 @@ LOCK := pip-compile --quiet --strip-extras --allow-unsafe --no-emit-index-url --
 lock: .venv/installed-dev
 	$(LOCK) --output-file requirements.lock
 	$(LOCK) --extra dev --constraint requirements.lock --output-file requirements-dev.lock
-	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements.lock requirements-dev.lock
+	$(LOCK) --extra bench --constraint requirements.lock --output-file requirements-bench.lock
+	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements*.lock
 
 clean:
 	rm -rf .venv index_store model_store/*.mar sample_datalake database_info.txt

@@ -15,8 +15,8 @@ from PIL import Image
 
 from hashing.card import Preprocessing
 from hashing.picture import decode
+from searcher.codes import INDEX_FILE, write_codes
 from searcher.images import IMAGES_FILE, ImageFile, ImageTable
-from searcher.search import INDEX_FILE, write_codes
 
 IMAGES = 1_000_000
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from handler.archive import MODEL_NAME, build_archive
-from handler.request import DEFAULT_TOP_K, MAX_TOP_K
+from handler.request import DEFAULT_TOP_K, MAX_DISTANCE, MAX_TOP_K
 from handler.torchserve import Settings, run
 from hashing.cores import usable_cores
 from hashing.model import HashModel
@@ -113,6 +113,7 @@ def serve(
 @click.option(
     "--top_k", default=DEFAULT_TOP_K, show_default=True, type=click.IntRange(1, MAX_TOP_K), help="Answers wanted."
 )
+@click.option("--max_distance", type=click.IntRange(0, MAX_DISTANCE), help="Leave out images farther than this (bits).")
 @click.option("--json", "as_json", is_flag=True, help="Print what the server would answer in debug mode.")
 @_image_size
 def search(
@@ -121,15 +122,16 @@ def search(
     index_store: Path,
     name: str | None,
     top_k: int,
+    max_distance: int | None,
     as_json: bool,
     image_size: int | None,
 ) -> None:
     """Print the indexed images most like PHOTO, nearest first, each with its Hamming distance."""
-    version = IndexStore(index_store).open(name)
+    version = IndexStore(index_store).open(name, threads=usable_cores())
     model = HashModel.load(model_path, image_size=image_size)
     version.manifest.require_model(ModelIdentity.model_validate(model.identity()))
     picture = decode(photo.read_bytes(), model.card.preprocessing)
-    (matches,) = version.search(model.codes(picture[None]), [top_k])
+    (matches,) = version.search(model.codes(picture[None]), [top_k], [max_distance])
     if as_json:
         answer = {"index_database_version": version.name, "relevant": matches.paths, "distances": matches.distances}
         click.echo(json.dumps(answer, ensure_ascii=False))

@@ -19,11 +19,15 @@ logger = logging.getLogger(__name__)
 
 
 class VersionFollower:
-    """Follows ``store`` for the model ``identity``. ``refused`` counts the versions that could not be served."""
+    """Follows ``store`` for the model ``identity``; a search may use up to ``threads``.
 
-    def __init__(self, store: IndexStore, identity: ModelIdentity) -> None:
+    ``refused`` counts the versions that could not be served.
+    """
+
+    def __init__(self, store: IndexStore, identity: ModelIdentity, threads: int = 1) -> None:
         self._store = store
         self._identity = identity
+        self._threads = threads
         self._version: IndexVersion | None = None
         self._seen: tuple[int, int] | None = None
         self._retry_at = 0.0
@@ -44,8 +48,9 @@ class VersionFollower:
         if signature is None:  # CURRENT was taken away; what is open stays whole
             return
         try:
-            version = self._store.open()
+            version = self._store.open(threads=self._threads)
             version.manifest.require_model(self._identity)
+            version.codes.warm_up()
         except (SearcherError, OSError) as error:
             self._retry_at = time.monotonic() + _RETRY_SECONDS
             if new:

@@ -15,10 +15,11 @@ from handler.retrieval import Retrieval
 from hashing.card import CARD_FILE, ModelCard, parse_card
 from hashing.model import HashModel
 from searcher.manifest import ModelIdentity
-from searcher.search import use_one_core
+from searcher.search import compile_kernels
 from searcher.store import IndexStore
 
 STORE_VARIABLE = "HASHLAKE_INDEX_STORE"
+THREADS_VARIABLE = "HASHLAKE_SEARCH_THREADS"
 
 
 class ImageRetrievalHandler:
@@ -28,7 +29,6 @@ class ImageRetrievalHandler:
         """Load the model and open the current version, if there is one. Raises what makes serving impossible."""
         # TorchServe logs two lines a batch at INFO, and its frontend reads and parses each of them once more.
         logging.getLogger().setLevel(logging.WARNING)
-        use_one_core()
         store = os.environ.get(STORE_VARIABLE)
         if not store:
             raise RuntimeError(f"{STORE_VARIABLE} is not set: it names the folder of the index versions")
@@ -43,7 +43,12 @@ class ImageRetrievalHandler:
         )
         self.model.warm_up(int(properties["batch_size"]))
         self.metrics = Metrics()
-        self.follower = VersionFollower(IndexStore(Path(store)), ModelIdentity.model_validate(self.model.identity()))
+        compile_kernels(self.model.card.bits)
+        self.follower = VersionFollower(
+            IndexStore(Path(store)),
+            ModelIdentity.model_validate(self.model.identity()),
+            threads=int(os.environ.get(THREADS_VARIABLE, "1")),
+        )
         self.refused_counted = 0
         self.retrieval = Retrieval(self.model, self.follower, self.metrics)
         if self.follower.version() is None:

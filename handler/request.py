@@ -2,7 +2,7 @@
 
 {"body": object or bytes}                        a JSON body, whatever its content type
 {"data": object or bytes}                        multipart, one part holding the JSON object
-{"image": bytes, "top_k": bytes, "debug": …}     multipart, the image file itself and plain parts
+{"image": bytes, "top_k": bytes, …}              multipart, the image file itself and plain parts
 """
 
 import contextlib
@@ -19,6 +19,8 @@ from handler.errors import RequestError
 
 DEFAULT_TOP_K = 10
 MAX_TOP_K = 1000
+#: No code is wider, so nothing is farther.
+MAX_DISTANCE = 1024
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
@@ -27,11 +29,13 @@ _WHITE_SPACE = b" \t\r\n\f\v"
 
 @dataclass(frozen=True)
 class Query:
-    """What a client asks: the images most like ``image`` (an image file's bytes), with distances if ``debug``."""
+    """What a client asks: the images most like ``image`` (an image file's bytes), none farther than ``max_distance``
+    bits, with distances if ``debug``."""
 
     image: bytes
     top_k: int
     debug: bool
+    max_distance: int | None = None
 
 
 def parse(item: Mapping[str, Any]) -> Query:
@@ -65,13 +69,10 @@ def _from_object(fields: Mapping[str, Any]) -> Query:
         raise _bad("image is missing: give an image file in base64")
     if not isinstance(image, str):
         raise _bad(f"image must be a string of base64, and is {_json_type(image)}")
-    top_k, name = _top_k_field(fields)
-    if isinstance(top_k, bool) or not isinstance(top_k, int):
-        raise _bad(f"{name} must be an integer from 1 to {MAX_TOP_K}, and is {_json_type(top_k)}")
     debug = fields.get("debug")
     if debug is not None and not isinstance(debug, bool):
         raise _bad(f"debug must be true or false, and is {_json_type(debug)}")
-    return Query(_base64(image), _in_range(top_k, name), bool(debug))
+    return Query(_base64(image), _top_k(fields), bool(debug), _max_distance(fields))
 
 
 def _from_parts(parts: Mapping[str, Any]) -> Query:
@@ -85,30 +86,38 @@ def _from_parts(parts: Mapping[str, Any]) -> Query:
             image = _base64(_text(image, "image"))
     if isinstance(image, str):
         image = image.encode()
-    top_k, name = _top_k_field(parts)
-    if not isinstance(top_k, int):
-        text = _text(top_k, name).strip()
-        if not _INTEGER.fullmatch(text):
-            raise _bad(f"{name} must be an integer from 1 to {MAX_TOP_K}, and is {text[:20]!r}")
-        top_k = int(text)
     debug = _text(parts.get("debug", "false"), "debug").strip().lower()
     if debug not in ("true", "false", "1", "0", ""):
         raise _bad(f"debug must be true or false, and is {debug[:20]!r}")
-    return Query(bytes(image), _in_range(top_k, name), debug in ("true", "1"))
+    numbers = {name: value.encode() if isinstance(value, str) else value for name, value in parts.items()}
+    return Query(bytes(image), _top_k(numbers), debug in ("true", "1"), _max_distance(numbers))
 
 
-def _top_k_field(fields: Mapping[str, Any]) -> tuple[Any, str]:
-    """The value and the spelling that counts; ``topk`` is what older clients send."""
-    for name in ("top_k", "topk"):
+def _top_k(fields: Mapping[str, Any]) -> int:
+    for name in ("top_k", "topk"):  # the second is what older clients send
         if fields.get(name) is not None:
-            return fields[name], name
-    return DEFAULT_TOP_K, "top_k"
+            return _integer(fields[name], name, 1, MAX_TOP_K)
+    return DEFAULT_TOP_K
 
 
-def _in_range(top_k: int, name: str) -> int:
-    if not 1 <= top_k <= MAX_TOP_K:
-        raise _bad(f"{name} must be an integer from 1 to {MAX_TOP_K}, and is {str(top_k)[:20]}")
-    return top_k
+def _max_distance(fields: Mapping[str, Any]) -> int | None:
+    value = fields.get("max_distance")
+    return None if value is None else _integer(value, "max_distance", 0, MAX_DISTANCE)
+
+
+def _integer(value: Any, name: str, least: int, greatest: int) -> int:
+    """An integer of a JSON object, or its digits in a multipart part."""
+    wanted = f"{name} must be an integer from {least} to {greatest}"
+    if isinstance(value, (bytes, bytearray)):
+        text = _text(value, name).strip()
+        if not _INTEGER.fullmatch(text):
+            raise _bad(f"{wanted}, and is {text[:20]!r}")
+        value = int(text)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _bad(f"{wanted}, and is {_json_type(value)}")
+    if not least <= value <= greatest:
+        raise _bad(f"{wanted}, and is {str(value)[:20]}")
+    return value
 
 
 def _base64(text: str) -> bytes:

@@ -75,7 +75,10 @@ class Retrieval:
             with self._timed("hash"):
                 codes = self._model.codes(np.stack([item.picture for item in decoded]))
             with self._timed("search"):
-                found = version.search(codes, [item.query.top_k for item in decoded])
+                queries = [item.query for item in decoded]
+                found = version.search(
+                    codes, [query.top_k for query in queries], [query.max_distance for query in queries]
+                )
             answers = iter(
                 [_success(version, matches, item.query) for item, matches in zip(decoded, found, strict=True)]
             )

@@ -27,7 +27,8 @@ from types import FrameType
 
 from handler.archive import ARCHIVE_FILE, MODEL_NAME
 from handler.errors import HandlerError
-from handler.image_retrieval_handler import STORE_VARIABLE
+from handler.image_retrieval_handler import STORE_VARIABLE, THREADS_VARIABLE
+from hashing.cores import usable_cores
 
 _HERE = Path(__file__).parent
 _OLDEST_JAVA = 11
@@ -133,6 +134,7 @@ class TorchServe:
         grpc = _free_ports(2)  # nobody's contract, and TorchServe always binds them
         return os.environ | {
             STORE_VARIABLE: str(settings.index_store.absolute()),
+            THREADS_VARIABLE: str(max(1, usable_cores() // settings.workers)),
             "TS_INFERENCE_ADDRESS": f"http://{settings.host}:{settings.inference_port}",
             "TS_MANAGEMENT_ADDRESS": f"http://127.0.0.1:{settings.management_port}",
             "TS_METRICS_ADDRESS": f"http://127.0.0.1:{settings.metrics_port}",

@@ -24,10 +24,11 @@ from indexer.errors import IndexingError
 from indexer.hasher import FileHasher, Skipped
 from indexer.listing import Listing
 from indexer.progress import Progress
+from searcher.codes import INDEX_FILE, MAX_CODES, write_codes
 from searcher.images import IMAGES_FILE, ImageTable
-from searcher.manifest import Manifest, ModelIdentity
-from searcher.search import INDEX_FILE, MAX_CODES, write_codes
+from searcher.manifest import Manifest, Mode, ModelIdentity
 from searcher.store import BUILDING, IndexStore, check_name
+from searcher.tables import TABLE_FILES, require_suitable, write_tables
 
 _CHECKPOINT_SECONDS = 1.0
 
@@ -37,7 +38,7 @@ class Request:
     """What to build: version ``name`` in ``store`` from ``listing``; relative lines are read from ``root``.
 
     ``base``: an earlier version whose codes are kept for unchanged files; ``checksum`` compares contents for that
-    instead of size and modification time.
+    instead of size and modification time. ``mode``: how the version will be searched.
     """
 
     store: IndexStore
@@ -46,6 +47,7 @@ class Request:
     root: Path
     base: str | None = None
     checksum: bool = False
+    mode: Mode = "default"
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ def build(request: Request, model: HashModel, tell: Callable[[str], None]) -> Re
     is raised, the current version stays; run again, the same request goes on where it stopped.
     """
     store = request.store
+    if request.mode == "unnecessary fast":
+        require_suitable(model.card.bits)
     try:
         with store.indexing():
             leftover = _codes_path(store.folder / BUILDING / check_name(request.name))
@@ -117,13 +121,23 @@ class _Build:
                 self._discard()
                 why = "; ".join(f"{reason} ({count})" for reason, count in reasons.most_common(3)) or "it is empty"
                 raise IndexingError(f"{request.listing.path} yields no image, so nothing is published: {why}")
-        write_codes(np.fromfile(self._codes_path, np.uint8).reshape(self._rows, self._width), self._folder / INDEX_FILE)
+        all_codes = np.fromfile(self._codes_path, np.uint8).reshape(self._rows, self._width)
+        write_codes(all_codes, self._folder / INDEX_FILE)
+        files = [INDEX_FILE, IMAGES_FILE]
+        for leftover in TABLE_FILES:  # of a killed run in another mode
+            (self._folder / leftover).unlink(missing_ok=True)
+        if request.mode == "unnecessary fast":
+            from searcher.table_builder import build_tables  # numba, which most versions don't need
+
+            write_tables(build_tables(all_codes), self._folder)
+            files += TABLE_FILES
         manifest = request.store.publish(
             request.name,
             model=self._identity,
             count=self._rows,
             skipped=skipped,
-            files=[INDEX_FILE, IMAGES_FILE],
+            files=files,
+            mode=request.mode,
         )
         self._codes_path.unlink()
         return _report(manifest, request.store, time.monotonic() - started, self._reused)

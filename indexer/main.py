@@ -5,6 +5,7 @@ read the listing → load the model → build and publish the version → report
 
 import sys
 from pathlib import Path
+from typing import get_args
 
 if __name__ == "__main__":  # run as a file: the rooms are beside this folder, not in it
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -17,7 +18,7 @@ from indexer.builder import Report, Request, build
 from indexer.errors import IndexingError
 from indexer.listing import Listing
 from searcher.errors import SearcherError
-from searcher.search import use_one_core
+from searcher.manifest import Mode
 from searcher.store import IndexStore, check_name
 
 
@@ -66,6 +67,13 @@ from searcher.store import IndexStore, check_name
     help="Keep the codes of this version for files whose size and modification time are unchanged.",
 )
 @click.option("--checksum", is_flag=True, help="With --base_version: compare file contents instead.")
+@click.option(
+    "--mode",
+    default="default",
+    show_default=True,
+    type=click.Choice(get_args(Mode)),
+    help="How the version is searched: by comparing every code, or with tables, faster from a million images on.",
+)
 @click.option("--image_size", type=int, help="Input size of a model that comes without a card.")
 def index(
     database: Path,
@@ -76,6 +84,7 @@ def index(
     datalake_root: Path,
     base_version: str | None,
     checksum: bool,
+    mode: Mode,
     image_size: int | None,
 ) -> None:  # fmt: skip
     """Hash every image of a listing and publish the codes as a new index version, which becomes the current one.
@@ -86,10 +95,9 @@ def index(
     if checksum and base_version is None:
         raise click.UsageError("--checksum compares with a base version: add --base_version")
     check_name(name)
-    use_one_core()
     listing = Listing(database)
     model = HashModel.load(model_path, device, image_size=image_size)
-    request = Request(IndexStore(index_store), name, listing, datalake_root, base_version, checksum)
+    request = Request(IndexStore(index_store), name, listing, datalake_root, base_version, checksum, mode)
     _say(build(request, model, tell=lambda line: click.echo(line, err=True)))
 
 

@@ -6,6 +6,7 @@ SearcherError
 ├── VersionExists      a published version is never overwritten
 ├── VersionDamaged     a file is missing, cut short or changed
 ├── ModelMismatch      codes of another model, or of another preparation of pictures
+├── ModeRefused        the mode doesn't suit these codes, or this machine
 └── StoreBusy          another process is indexing, or cleaning up
 """
 
@@ -32,6 +33,10 @@ class VersionDamaged(SearcherError):
 
 class ModelMismatch(SearcherError):
     """The version was made with another model than the one that asks."""
+
+
+class ModeRefused(SearcherError):
+    """The index cannot be built in this mode, or would not gain from it."""
 
 
 class StoreBusy(SearcherError):

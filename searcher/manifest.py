@@ -10,6 +10,9 @@ from searcher.errors import ModelMismatch, VersionDamaged
 
 MANIFEST_FILE = "manifest.json"
 
+#: ``default`` searches by comparing with every code, ``unnecessary fast`` has tables that say where to look.
+Mode = Literal["default", "unnecessary fast"]
+
 _CHUNK = 1 << 20
 
 
@@ -45,7 +48,7 @@ class Manifest(BaseModel):
     model: ModelIdentity
     count: int = Field(ge=0)
     skipped: int = Field(ge=0)
-    mode: Literal["default"] = "default"
+    mode: Mode = "default"
     files: dict[str, FileEntry]
 
     def require_model(self, model: ModelIdentity) -> None:

@@ -1,78 +1,127 @@
-"""Exact top-k by Hamming distance over the codes of one version; the only file that knows FAISS.
+"""The k codes nearest to a query by Hamming distance: always exact, ties in the order of rows.
 
-The codes stay where they are: ``index.faiss`` is mapped, not read, so every process on the machine shares one copy
-in the page cache.
+    default             compares the query with every code (flat.py)
+    unnecessary fast    looks where near codes can be (multi_index.py), or scans where that is faster
+
+Without numba, which compiles both, the same answers come from NumPy (plain.py).
 """
 
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from searcher.errors import VersionDamaged
+from searcher.codes import INDEX_FILE, map_codes
+from searcher.manifest import Mode
+from searcher.mapping import populate
+from searcher.plain import PlainScan
+from searcher.tables import MAX_BITS, map_tables
 
-INDEX_FILE = "index.faiss"
+logger = logging.getLogger(__name__)
 
-#: Bytes before the codes in FAISS's file; it was seen to crash on files shorter than that.
-_HEADER = 33
 
-#: Row numbers stay below 2^32 − 1 so that engines may store them in 32 bits.
-MAX_CODES = 2**32 - 2
+@dataclass(frozen=True)
+class Hits:
+    """The answer to one query: ``distances`` (differing bits) int32 (m,) and ``rows`` int64 (m,), nearest first."""
+
+    distances: NDArray[np.int32]
+    rows: NDArray[np.int64]
+
+
+class Engine(Protocol):
+    """One way to search."""
+
+    def search(
+        self,
+        queries: NDArray[np.uint8],
+        top_k: NDArray[np.int64],
+        limits: NDArray[np.int64],
+        allowed: NDArray[np.uint8] | None,
+    ) -> list[NDArray[np.int64]]:
+        """For each query at most its ``top_k`` answers, nearer than its limit, in order: distance · 2^32 + row."""
 
 
 class CodeIndex:
-    """The codes in the FAISS file at ``path``: ``count`` of them, ``bits`` wide.
+    """The codes of the version in ``folder``: ``count`` of them, ``bits`` wide, with the tables that ``mode`` needs.
 
-    Raises VersionDamaged for anything but an IndexBinaryFlat of just these sizes.
+    One search may run on up to ``threads`` threads. Raises VersionDamaged when a file isn't what it should be.
     """
 
-    def __init__(self, path: Path, *, count: int, bits: int) -> None:
-        try:
-            if path.stat().st_size < _HEADER:
-                raise VersionDamaged(f"{path.name} is too short to hold an index")
-            index = faiss.read_index_binary(str(path), faiss.IO_FLAG_MMAP_IFC)
-        except (OSError, RuntimeError) as error:
-            raise VersionDamaged(f"{path.name} cannot be read by FAISS") from error
-        if not isinstance(index, faiss.IndexBinaryFlat) or index.ntotal != count or index.d != bits:
-            raise VersionDamaged(
-                f"{path.name} is no flat index of {count} codes of {bits} bits: it is {type(index).__name__} "
-                f"with {index.ntotal} of {index.d}"
-            )
-        # FAISS's counting collector keeps codes of equal distance in row order; its heap does not promise that.
-        index.use_heap = False  # type: ignore[attr-defined]
-        self._index = index
+    def __init__(self, folder: Path, *, count: int, bits: int, mode: Mode = "default", threads: int = 1) -> None:
+        self._codes = map_codes(folder / INDEX_FILE, count=count, bits=bits)
+        self._tables = map_tables(folder, count=count, bits=bits) if mode == "unnecessary fast" else None
+        self._threads = threads
         self.count = count
         self.bits = bits
 
-    def search(self, queries: NDArray[np.uint8], top_k: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """The min(top_k, count) nearest codes of each query.
+    def search(
+        self,
+        queries: NDArray[np.uint8],
+        top_k: int | Sequence[int],
+        max_distance: int | Sequence[int | None] | None = None,
+        allowed: NDArray[np.uint8] | None = None,
+    ) -> list[Hits]:
+        """The nearest codes of each of ``queries``, uint8 (n, bits / 8), by distance, then by row.
 
-        ``queries`` is uint8 (n, bits / 8). Answers distances (differing bits) int32 and rows int64, both
-        (n, min(top_k, count)), ordered by distance, then row.
+        At most ``top_k`` of them (1 or more), and none farther than ``max_distance`` bits; each is one number, or one
+        for each query. ``allowed`` leaves out rows: a bitmap, uint8 (⌈count / 8⌉,), row i being bit i % 8 of byte
+        i // 8 (``numpy.packbits(mask, bitorder="little")``). Raises ValueError for arguments that are none of these.
         """
-        k = min(top_k, self.count)
-        if k == 0 or len(queries) == 0:
-            return np.empty((len(queries), k), np.int32), np.empty((len(queries), k), np.int64)
-        distances, rows = self._index.search(queries, k)
-        return distances, rows
+        if queries.dtype != np.uint8 or queries.ndim != 2 or queries.shape[1] * 8 != self.bits:
+            raise ValueError(f"queries must be uint8 (n, {self.bits // 8}), and are {queries.dtype} {queries.shape}")
+        wanted = np.array([top_k] * len(queries) if isinstance(top_k, int) else top_k, np.int64)
+        radii = [max_distance] * len(queries) if max_distance is None or isinstance(max_distance, int) else max_distance
+        # One more than the greatest distance that may be answered.
+        limits = np.array([self.bits if radius is None else min(radius, self.bits) for radius in radii], np.int64) + 1
+        if len(wanted) != len(queries) or min(wanted, default=1) < 1:
+            raise ValueError("top_k must be 1 or more, one number or one for each query")
+        if len(limits) != len(queries) or min(limits, default=1) < 1:
+            raise ValueError("max_distance must be 0 or more, one number or one for each query")
+        if allowed is not None:
+            if allowed.dtype != np.uint8 or allowed.shape != (-(-self.count // 8),):
+                raise ValueError(f"allowed must be a bitmap of {self.count} rows, uint8 ({-(-self.count // 8)},)")
+            allowed = np.ascontiguousarray(allowed)
+        if len(queries) == 0:
+            return []
+        found = self._engine.search(queries, np.minimum(wanted, max(1, self.count)), limits, allowed)
+        return [Hits((keys >> 32).astype(np.int32), keys & 0xFFFFFFFF) for keys in found]
 
     def code(self, row: int) -> NDArray[np.uint8]:
         """The code on ``row``, uint8 (bits / 8,)."""
         if not 0 <= row < self.count:
             raise IndexError(f"row {row} of {self.count}")
-        return np.asarray(self._index.reconstruct(row))
+        code: NDArray[np.uint8] = self._codes[row]
+        return code
+
+    def warm_up(self) -> None:
+        """Do now what the first search would wait for: map the pages of the files, load the compiled kernels."""
+        for array in [self._codes, *(self._tables.arrays if self._tables else ())]:
+            populate(array)
+        self.search(np.zeros((1, self.bits // 8), np.uint8), 1)
+
+    @cached_property
+    def _engine(self) -> Engine:
+        try:
+            from searcher.flat import FlatScan
+            from searcher.multi_index import MultiIndex
+        except ImportError as error:
+            logger.warning("searching with NumPy, which is slower: numba cannot be loaded (%s)", error)
+            return PlainScan(self._codes)
+        scan = FlatScan(self._codes, self._threads)
+        return MultiIndex(self._tables, scan) if self._tables else scan
 
 
-def write_codes(codes: NDArray[np.uint8], path: Path) -> None:
-    """Write ``codes``, uint8 (n, bits / 8), as a FAISS IndexBinaryFlat. OSError when the disk takes no more."""
-    index = faiss.IndexBinaryFlat(8 * codes.shape[1])
-    index.add(np.ascontiguousarray(codes))
-    # FAISS's own files ignore a failing close, where a full disk may show first.
-    with path.open("wb") as stream:
-        faiss.write_index_binary(index, faiss.PyCallbackIOWriter(stream.write))  # type: ignore[attr-defined]
-
-
-def use_one_core() -> None:
-    """Keep FAISS from starting threads of its own: a server runs a process a core already."""
-    faiss.omp_set_num_threads(1)
+def compile_kernels(bits: int) -> None:
+    """Compile what searches codes of ``bits`` bits, in either mode, or find what an earlier process has compiled."""
+    try:
+        from searcher import flat, multi_index
+    except ImportError:
+        return
+    flat.kernel(bits // 8)
+    if bits <= MAX_BITS:
+        multi_index.kernel(-(-bits // 64))

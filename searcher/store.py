@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from searcher.errors import BadVersionName, StoreBusy, VersionDamaged, VersionExists, VersionMissing
-from searcher.manifest import MANIFEST_FILE, FileEntry, Manifest, ModelIdentity, file_entry, read_manifest
+from searcher.manifest import MANIFEST_FILE, FileEntry, Manifest, Mode, ModelIdentity, file_entry, read_manifest
 from searcher.version import IndexVersion, verify
 
 CURRENT_FILE = "CURRENT"
@@ -85,14 +85,14 @@ class IndexStore:
                 continue  # `versions verify` says what is wrong with it
         return sorted(found, key=lambda manifest: (manifest.created, manifest.version))
 
-    def open(self, name: str | None = None) -> IndexVersion:
-        """Version ``name``, or the current one. Raises VersionMissing or VersionDamaged."""
+    def open(self, name: str | None = None, threads: int = 1) -> IndexVersion:
+        """Version ``name``, or the current one, searched on up to ``threads``. VersionMissing or VersionDamaged."""
         if name is None:
             name = self.current()
             if name is None:
                 raise VersionMissing(f"no version is published in {self.folder} yet")
         self._require(name)
-        return IndexVersion(self.folder / name)
+        return IndexVersion(self.folder / name, threads)
 
     def verify(self, name: str) -> Manifest:
         """Compare every byte of version ``name`` with its manifest."""
@@ -185,7 +185,9 @@ class IndexStore:
             )
         return self.folder / BUILDING / name
 
-    def publish(self, name: str, *, model: ModelIdentity, count: int, skipped: int, files: list[str]) -> Manifest:
+    def publish(
+        self, name: str, *, model: ModelIdentity, count: int, skipped: int, files: list[str], mode: Mode = "default"
+    ) -> Manifest:
         """Make what was built for ``name`` a version, and make it current. ``files`` are the version's files."""
         folder = self.building(name)
         entries: dict[str, FileEntry] = {}
@@ -193,7 +195,13 @@ class IndexStore:
             _sync(folder / file)
             entries[file] = file_entry(folder / file)
         manifest = Manifest(
-            version=name, created=datetime.now(UTC), model=model, count=count, skipped=skipped, files=entries
+            version=name,
+            created=datetime.now(UTC),
+            model=model,
+            count=count,
+            skipped=skipped,
+            mode=mode,
+            files=entries,
         )
         path = folder / MANIFEST_FILE
         path.write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")

@@ -2,6 +2,7 @@
 
     index_store/1.5.0/   manifest.json   what it is, and the checksum of every file
                          index.faiss     codes, mapped
+                         multi_index_*   tables, mapped, in the mode "unnecessary fast"
                          images.db       row ↔ path
 
 A version never changes. Opening checks what is cheap (manifest, sizes, counts), so that a file cut short is refused
@@ -16,10 +17,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from searcher.codes import INDEX_FILE
 from searcher.errors import VersionDamaged
 from searcher.images import IMAGES_FILE, ImageTable
 from searcher.manifest import Manifest, file_entry, read_manifest
-from searcher.search import INDEX_FILE, CodeIndex
+from searcher.search import CodeIndex
+from searcher.tables import TABLE_FILES
 
 
 @dataclass(frozen=True)
@@ -31,12 +34,15 @@ class Matches:
 
 
 class IndexVersion:
-    """The version in ``folder``. Raises VersionDamaged when it isn't whole."""
+    """The version in ``folder``; one search may use up to ``threads``. Raises VersionDamaged when it isn't whole."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, threads: int = 1) -> None:
         self.manifest = read_manifest(folder)
         _check_sizes(folder, self.manifest)
-        self.codes = CodeIndex(folder / INDEX_FILE, count=self.manifest.count, bits=self.manifest.model.bits)
+        manifest = self.manifest
+        self.codes = CodeIndex(
+            folder, count=manifest.count, bits=manifest.model.bits, mode=manifest.mode, threads=threads
+        )
         try:
             self.images = ImageTable(folder / IMAGES_FILE)
             images = len(self.images)
@@ -49,13 +55,19 @@ class IndexVersion:
     def name(self) -> str:
         return self.manifest.version
 
-    def search(self, codes: NDArray[np.uint8], top_k: Sequence[int]) -> list[Matches]:
-        """For each code in ``codes``, uint8 (n, bits / 8), as many nearest images as its entry of ``top_k`` says."""
-        distances, rows = self.codes.search(codes, max(top_k, default=0))
+    def search(
+        self,
+        codes: NDArray[np.uint8],
+        top_k: Sequence[int],
+        max_distance: Sequence[int | None] | None = None,
+        allowed: NDArray[np.uint8] | None = None,
+    ) -> list[Matches]:
+        """The images nearest to each of ``codes``, uint8 (n, bits / 8): as many as its entry of ``top_k`` says, none
+        farther than its entry of ``max_distance`` (bits), and only rows that the bitmap ``allowed`` has
+        (``CodeIndex.search``)."""
         return [
-            # Answers are ordered to the last tie, so a shorter one is the beginning of a longer one.
-            Matches(self.images.paths(rows[query, :k].tolist()), distances[query, :k].tolist())
-            for query, k in enumerate(top_k)
+            Matches(self.images.paths(hits.rows.tolist()), hits.distances.tolist())
+            for hits in self.codes.search(codes, top_k, max_distance, allowed)
         ]
 
 
@@ -71,7 +83,7 @@ def verify(folder: Path) -> Manifest:
 
 
 def _check_sizes(folder: Path, manifest: Manifest) -> None:
-    for name in (INDEX_FILE, IMAGES_FILE):
+    for name in (INDEX_FILE, IMAGES_FILE, *(TABLE_FILES if manifest.mode == "unnecessary fast" else [])):
         if name not in manifest.files:
             raise VersionDamaged(f"the manifest of version {folder.name} doesn't list {name}")
     for name, entry in manifest.files.items():

@@ -80,7 +80,7 @@ def test_a_version_that_cannot_be_read_is_refused_and_tried_again(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def denied(_name: str | None = None) -> IndexVersion:
+    def denied(_name: str | None = None, threads: int = 1) -> IndexVersion:
         raise PermissionError(13, "Permission denied")
 
     publish(store, "1.0.0", grid, {"a.png": 1}, tmp_path)

@@ -72,6 +72,12 @@ def test_defaults_aliases_and_unknown_fields() -> None:
     assert [parse({"body": {"image": STANDARD, "top_k": k}}).top_k for k in (1, 1000)] == [1, 1000]
 
 
+def test_a_greatest_distance_may_be_given() -> None:
+    assert parse({"body": {"image": STANDARD, "max_distance": 0}}) == Query(IMAGE, 10, False, max_distance=0)
+    assert parse({"body": {"image": STANDARD, "max_distance": None}}).max_distance is None
+    assert parse({"image": IMAGE, "max_distance": b" 12 ", "top_k": "7"}) == Query(IMAGE, 7, False, max_distance=12)
+
+
 @pytest.mark.parametrize(
     ("item", "said"),
     [
@@ -102,6 +108,17 @@ def test_defaults_aliases_and_unknown_fields() -> None:
         ({"body": {"image": STANDARD, "top_k": [1]}}, "is an array"),
         ({"body": {"image": STANDARD, "debug": "true"}}, "debug must be true or false, and is a string"),
         ({"body": {"image": STANDARD, "debug": 1}}, "debug must be"),
+        (
+            {"body": {"image": STANDARD, "max_distance": -1}},
+            "max_distance must be an integer from 0 to 1024, and is -1",
+        ),
+        ({"body": {"image": STANDARD, "max_distance": 1025}}, "max_distance must be an integer from 0 to 1024"),
+        (
+            {"body": {"image": STANDARD, "max_distance": "9"}},
+            "max_distance must be an integer from 0 to 1024, and is a",
+        ),
+        ({"body": {"image": STANDARD, "max_distance": 9.0}}, "and is a number"),
+        ({"image": IMAGE, "max_distance": b"near"}, "max_distance must be an integer from 0 to 1024, and is 'near'"),
         ({"image": IMAGE, "top_k": b"five"}, "top_k must be an integer from 1 to 1000, and is 'five'"),
         ({"image": IMAGE, "top_k": b"9" * 5000}, "top_k must be"),
         ({"image": IMAGE, "top_k": b"+-5"}, "top_k must be"),

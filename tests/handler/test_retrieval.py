@@ -78,6 +78,22 @@ def test_top_k_and_debug_stay_with_their_request(
     assert third["distances"] == [0, 7, 8, 8]
 
 
+def test_nothing_farther_than_max_distance_is_answered(
+    retrieval: Retrieval, store: IndexStore, grid: HashModel, tmp_path: Path
+) -> None:
+    publish(store, "1.2.0", grid, CODES, tmp_path)
+    answers = bodies(
+        retrieval,
+        request(0xFFFF, max_distance=8, debug=True),
+        request(0xFFFF, debug=True),
+        request(0xFFFF, max_distance=8, top_k=1, debug=True),
+        request(0x0FF0, max_distance=0, debug=True),
+    )
+    assert [answer["distances"] for answer in answers] == [[0, 1, 8], [0, 1, 8, 16], [0], []]
+    assert answers[0]["relevant"] == list(CODES)[:3]
+    assert answers[3]["relevant"] == []
+
+
 def test_a_bad_request_fails_alone(retrieval: Retrieval, store: IndexStore, grid: HashModel, tmp_path: Path) -> None:
     publish(store, "1.2.0", grid, CODES, tmp_path)
     cut = base64.b64encode(png_of(1)[:60]).decode()

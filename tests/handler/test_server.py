@@ -66,6 +66,17 @@ class TestRequests:
         assert {answer.status_code for answer in answers} == {200}
         assert {answer.headers["content-type"] for answer in answers} == {"application/json"}
 
+    def test_max_distance_is_understood_in_json_and_in_parts(self, server: Server) -> None:
+        file = ("photo.png", png_of(0xFFFF), "image/png")
+        answers = [
+            server.ask({"image": base64_of(0xFFFF), "max_distance": 8, "debug": True}),
+            server.client.post(server.url, files={"image": file}, data={"max_distance": "8", "debug": "true"}),
+        ]
+        assert [answer.json()["distances"] for answer in answers] == [[0, 1, 8]] * 2
+        refused = server.ask({"image": base64_of(0xFFFF), "max_distance": "near"})
+        assert refused.status_code == 400
+        assert "max_distance must be an integer from 0 to 1024" in refused.json()["message"]
+
     def test_top_k_beyond_the_index_answers_what_there_is(self, server: Server) -> None:
         answer = server.ask({"image": base64_of(0xFFFF), "top_k": 1000, "debug": True}).json()
         assert answer["relevant"] == list(CODES)

@@ -9,6 +9,7 @@ import pytest
 from hashing.model import HashModel
 from indexer.builder import Report, Request, build
 from indexer.listing import Listing
+from searcher.manifest import Mode
 from searcher.store import IndexStore
 from tests.fakes import write_datalake, write_grid_model
 
@@ -44,8 +45,9 @@ class Bench:
         base: str | None = None,
         checksum: bool = False,
         model: HashModel | None = None,
+        mode: Mode = "default",
     ) -> Report:
-        request = Request(self.store, name, self.list(lines), self.folder, base, checksum)
+        request = Request(self.store, name, self.list(lines), self.folder, base, checksum, mode)
         return build(request, model or self.model, self.told.append)
 
 

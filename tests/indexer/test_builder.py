@@ -6,15 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from hashing.model import HashModel
+from hashing.card import ModelCard
+from hashing.model import HashModel, save_model
 from indexer.builder import Request, build
 from indexer.errors import IndexingError
 from indexer.listing import Listing
-from searcher.errors import BadVersionName, ModelMismatch, StoreBusy, VersionExists, VersionMissing
+from searcher.errors import BadVersionName, ModelMismatch, ModeRefused, StoreBusy, VersionExists, VersionMissing
 from searcher.store import IndexStore
-from tests.fakes import code_bytes, png_of, write_datalake
+from tests.fakes import PREPROCESSING, code_bytes, png_of, write_datalake
 from tests.indexer.conftest import Bench
 from tests.indexer.stored import codes_by_path, skipped_of
 
@@ -295,6 +298,25 @@ def test_a_base_of_another_model_is_refused_naming_both(bench: Bench, other_mode
     with pytest.raises(ModelMismatch, match=r"version 1 was made with model grid .* this is model other "):
         bench.index("2", lines, base="1", model=other_model)
     assert bench.store.current() == "1"
+
+
+class Wide(nn.Module):
+    """A bit a pixel: 256 of them."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(1).flatten(1)
+
+
+def test_tables_for_codes_that_gain_nothing_are_refused_before_anything_is_hashed(
+    bench: Bench, hashed: list[bytes]
+) -> None:
+    path = bench.folder / "wide.pt"
+    save_model(torch.jit.script(Wide().eval()), ModelCard(name="wide", bits=256, preprocessing=PREPROCESSING), path)
+    lines = bench.write({"a.png": 1})
+    with pytest.raises(ModeRefused, match="codes of up to 128 bits: with 256"):
+        bench.index("1", lines, model=HashModel.load(path), mode="unnecessary fast")
+    assert hashed == []
+    assert not bench.store.folder.exists()
 
 
 def test_a_base_that_is_not_there_is_refused_naming_what_is(bench: Bench) -> None:

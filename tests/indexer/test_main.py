@@ -11,6 +11,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from torch import Tensor
 from hashing.card import ModelCard
 from hashing.model import save_model
 from searcher.store import IndexStore
+from searcher.tables import TABLE_FILES
 from tests.fakes import BITS, PREPROCESSING, Grid, code_bytes, png_of, write_datalake, write_grid_model
 from tests.hashlake.command import Answer, hashlake
 from tests.indexer.stored import codes_by_path, skipped_of
@@ -169,6 +171,24 @@ def test_kept_codes_are_counted(here: Path) -> None:
     os.utime(touched, ns=(0, 0))
     answer = index(here, "--new_index_database_version", "3", "--base_version", "2", "--checksum")
     assert "version 3 is current: 40 images (40 of them known before), 0 skipped" in answer.out
+
+
+def test_a_version_with_tables_answers_as_one_without(here: Path) -> None:
+    assert index(here, "--new_index_database_version", "1").status == 0
+    answer = index(here, "--new_index_database_version", "2", "--mode", "unnecessary fast")
+    assert answer.status == 0, answer.err
+    store = IndexStore(here / "index_store")
+    assert [store.manifest(name).mode for name in ("1", "2")] == ["default", "unnecessary fast"]
+    assert sorted(store.manifest("2").files) == sorted(["index.faiss", "images.db", *TABLE_FILES])
+    queries = np.array([[0, 0], [0xFF, 0xFF], [0x12, 0x34]], np.uint8)
+    plain, fast = (store.open(name).search(queries, [40, 5, 1]) for name in ("1", "2"))
+    assert fast == plain
+
+
+def test_a_mode_that_is_none_is_refused(here: Path) -> None:
+    answer = index(here, "--new_index_database_version", "1", "--mode", "fast")
+    assert answer.status == 2
+    assert "'fast' is not one of 'default', 'unnecessary fast'" in answer.err
 
 
 def test_the_store_can_be_named_by_the_environment(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,9 @@ from indexer.errors import IndexingError
 from indexer.hasher import CHUNK
 from indexer.listing import Listing
 from searcher.errors import VersionExists
+from searcher.manifest import Mode
 from searcher.store import IndexStore
+from searcher.tables import TABLE_FILES
 from tests.fakes import code_bytes
 from tests.indexer.conftest import Bench
 from tests.indexer.stored import codes_by_path, images_of, skipped_of
@@ -296,6 +298,22 @@ def test_half_an_index_file_is_written_anew(few: Site) -> None:
     (few.building / "1.5.0" / "manifest.json").write_text("{")
     few.run_again()
     few.assert_as_undisturbed()
+
+
+@pytest.mark.parametrize("mode", ["default", "unnecessary fast"])
+def test_half_written_tables_are_written_anew_or_left_out(few: Site, mode: Mode) -> None:
+    few.kill_with_checkpoints(2)
+    for name in TABLE_FILES[:3]:
+        (few.building / "1.5.0" / name).write_bytes(b"half")
+    few.bench.index("1.5.0", few.lines, mode=mode)
+    few.assert_as_undisturbed()
+    few.bench.index("another", few.lines, mode="unnecessary fast")
+    for name in TABLE_FILES:
+        resumed, undisturbed = few.bench.version("1.5.0") / name, few.bench.version("another") / name
+        if mode == "default":
+            assert not resumed.exists()
+        else:
+            assert resumed.read_bytes() == undisturbed.read_bytes()
 
 
 def test_another_model_starts_the_build_afresh(few: Site, other_model: HashModel) -> None:

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 from click.testing import CliRunner, Result
 
+from searcher.codes import INDEX_FILE
 from searcher.commands import versions
 from searcher.errors import SearcherError, VersionDamaged, VersionMissing
 from searcher.manifest import MANIFEST_FILE
-from searcher.search import INDEX_FILE
 from searcher.store import IndexStore
 from tests.searcher.versions_by_hand import MODEL, publish
 
@@ -46,6 +46,11 @@ class TestList:
             f"1.0 {created[1]} 1 2 grid 16 default",
         ]
 
+    def test_the_mode_of_each(self, run: Run, store: IndexStore) -> None:
+        publish(store, "1.0", mode="unnecessary fast")
+        publish(store, "1.1")
+        assert [line.split("grid 16 ")[1] for line in said(run("list"))[1:]] == ["unnecessary fast", "default"]
+
     def test_a_long_name_is_not_cut(self, run: Run, store: IndexStore) -> None:
         publish(store, "a" * 64)
         assert "a" * 64 in run("list").output
@@ -67,6 +72,10 @@ class TestVerify:
         publish(store, "1.0")
         publish(store, "1.1", {"a": 1, "b": 2})
         assert said(run("verify", "1.1")) == ["1.1: 2 files as published, 2 images"]
+
+    def test_one_with_tables(self, run: Run, store: IndexStore) -> None:
+        publish(store, "1.0", mode="unnecessary fast")
+        assert said(run("verify", "1.0")) == ["1.0: 7 files as published, 1 images"]
 
     def test_all(self, run: Run, store: IndexStore) -> None:
         publish(store, "1.0")

@@ -65,6 +65,12 @@ class TestReading:
     def test_what_was_written_is_read(self, tmp_path: Path) -> None:
         assert read_manifest(self.written(tmp_path)) == MANIFEST
 
+    def test_a_manifest_from_before_there_were_modes_is_of_the_default_one(self, tmp_path: Path) -> None:
+        assert read_manifest(self.written(tmp_path, mode=None)).mode == "default"
+
+    def test_the_other_mode_is_read_as_well(self, tmp_path: Path) -> None:
+        assert read_manifest(self.written(tmp_path, mode="unnecessary fast")).mode == "unnecessary fast"
+
     def test_the_time_is_utc(self) -> None:
         assert json.loads(MANIFEST.model_dump_json())["created"] == "2020-05-02T12:00:00Z"
 
@@ -86,7 +92,8 @@ class TestReading:
             ({"count": -1}, "count: "),
             ({"count": "many"}, "count: "),
             ({"skipped": -1}, "skipped: "),
-            ({"mode": "unnecessary fast"}, "mode: "),
+            ({"mode": "fast"}, "mode: "),
+            ({"mode": "unnecessary_fast"}, "mode: "),
             ({"files": None}, "files: Field required"),
             ({"files": {"images.db": {"size": -1, "sha256": ""}}}, r"files\.images\.db\.size: "),
         ],

@@ -1,257 +1,290 @@
-"""Search is exact: distances and rows are those of a NumPy oracle, to the last tie; any other file is refused."""
+"""Search is exact, in both modes and from the files: nearest first, ties in row order, and only what was asked for."""
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, cast
 
-import faiss
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
-from numpy.typing import NDArray
 
+from searcher.codes import INDEX_FILE, write_codes
 from searcher.errors import VersionDamaged
-from searcher.search import CodeIndex, use_one_core, write_codes
+from searcher.manifest import Mode
+from searcher.search import CodeIndex, Hits
+from searcher.table_builder import build_tables
+from searcher.tables import TABLE_FILES, write_tables
+from tests.searcher.oracle import Codes, Question, near, random_codes, right_answers
 from tests.searcher.versions_by_hand import as_codes
 
-Codes = NDArray[np.uint8]
 REPOSITORY = Path(__file__).parents[2]
+MODES: list[Mode] = ["default", "unnecessary fast"]
+
+Open = Callable[..., CodeIndex]
 
 
-def oracle(codes: Codes, queries: Codes, top_k: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Distances and rows by counting every differing bit, ordered by distance and then by row."""
-    distances = np.bitwise_count(queries[:, None] ^ codes[None]).sum(axis=2, dtype=np.int32)
-    rows = np.argsort(distances, axis=1, kind="stable")[:, :top_k]
-    return np.take_along_axis(distances, rows, axis=1), rows
+def written(codes: Codes, folder: Path) -> Path:
+    """``folder`` with the files of a version that has tables; the default mode needs none of them."""
+    folder.mkdir(exist_ok=True)
+    write_codes(codes, folder / INDEX_FILE)
+    write_tables(build_tables(codes), folder)
+    return folder
 
 
-def opened(codes: Codes, path: Path) -> CodeIndex:
-    write_codes(codes, path)
-    return CodeIndex(path, count=len(codes), bits=8 * codes.shape[1])
+@pytest.fixture(params=MODES)
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
+    """Write codes and open them, in each mode."""
+
+    def write_and_open(codes: Codes, **arguments: Any) -> CodeIndex:
+        written(codes, tmp_path / "version")
+        return CodeIndex(
+            tmp_path / "version", count=len(codes), bits=8 * codes.shape[1], mode=request.param, **arguments
+        )
+
+    return write_and_open
 
 
-def assert_exact(codes: Codes, queries: Codes, top_k: int, path: Path) -> None:
-    distances, rows = opened(codes, path).search(queries, top_k)
-    expected_distances, expected_rows = oracle(codes, queries, top_k)
-    assert distances.dtype == np.int32 and rows.dtype == np.int64
-    assert np.array_equal(distances, expected_distances)
-    assert np.array_equal(rows, expected_rows)
+def listed(found: list[Hits]) -> list[tuple[list[int], list[int]]]:
+    """Distances and rows of each answer, which are the numbers they should be."""
+    for hits in found:
+        assert hits.distances.dtype == np.int32 and hits.rows.dtype == np.int64
+        assert hits.distances.ndim == hits.rows.ndim == 1
+    return [(hits.distances.tolist(), hits.rows.tolist()) for hits in found]
 
 
-def packed(codes: list[bytes], width: int) -> Codes:
-    return np.frombuffer(b"".join(codes), np.uint8).reshape(-1, width)
+EXAMPLE = as_codes(0x0003, 0x0000, 0xFFFF, 0x0001, 0x0000)
 
 
-class Case(NamedTuple):
-    codes: Codes
-    queries: Codes
-    top_k: int
+class TestAnswers:
+    def test_a_worked_example(self, opened: Open) -> None:
+        assert listed(opened(EXAMPLE).search(as_codes(0x0000, 0xFFFF), 4)) == [
+            ([0, 0, 1, 2], [1, 4, 3, 0]),
+            ([0, 14, 15, 16], [2, 0, 3, 1]),
+        ]
 
+    def test_every_query_has_its_own_top_k(self, opened: Open) -> None:
+        assert listed(opened(EXAMPLE).search(as_codes(0x0000, 0xFFFF, 0x0003), [1, 9, 2])) == [
+            ([0], [1]),
+            ([0, 14, 15, 16, 16], [2, 0, 3, 1, 4]),
+            ([0, 1], [0, 3]),
+        ]
 
-@st.composite
-def cases(draw: st.DrawFn) -> Case:
-    """A few distinct codes, many times over: nearly every answer has ties."""
-    width = draw(st.integers(1, 32))
-    distinct = draw(st.lists(st.binary(min_size=width, max_size=width), min_size=1, max_size=6))
-    chosen = st.sampled_from(distinct)
-    codes = draw(st.lists(chosen, max_size=60))
-    queries = draw(st.lists(chosen | st.binary(min_size=width, max_size=width), min_size=1, max_size=4))
-    top_k = draw(st.sampled_from([1, 2, max(1, len(codes)), len(codes) + 1, 1000]) | st.integers(1, 70))
-    return Case(packed(codes, width), packed(queries, width), top_k)
-
-
-class TestExactness:
-    @settings(deadline=None, max_examples=400)
-    @given(case=cases())
-    def test_few_distinct_codes(self, case: Case, tmp_path_factory: pytest.TempPathFactory) -> None:
-        assert_exact(*case, tmp_path_factory.getbasetemp() / "few.faiss")
-
-    @settings(deadline=None, max_examples=60)
-    @given(width=st.integers(1, 32), count=st.integers(0, 300), top_k=st.integers(1, 320), seed=st.integers(0, 9999))
-    @example(width=1, count=0, top_k=1, seed=0)
-    @example(width=32, count=1, top_k=1, seed=0)
-    def test_random_codes(
-        self, width: int, count: int, top_k: int, seed: int, tmp_path_factory: pytest.TempPathFactory
+    @pytest.mark.parametrize(
+        ("radius", "answer"),
+        [
+            (0, ([0, 0], [1, 4])),
+            (1, ([0, 0, 1], [1, 4, 3])),
+            (15, ([0, 0, 1, 2], [1, 4, 3, 0])),
+            (16, ([0, 0, 1, 2, 16], [1, 4, 3, 0, 2])),
+            (10**30, ([0, 0, 1, 2, 16], [1, 4, 3, 0, 2])),
+        ],
+    )
+    def test_none_is_farther_than_the_radius(
+        self, radius: int, answer: tuple[list[int], list[int]], opened: Open
     ) -> None:
-        random = np.random.default_rng(seed)
-        codes, queries = (random.integers(0, 256, (n, width), dtype=np.uint8) for n in (count, 3))
-        assert_exact(codes, queries, top_k, tmp_path_factory.getbasetemp() / "random.faiss")
+        assert listed(opened(EXAMPLE).search(as_codes(0x0000), 9, radius)) == [answer]
+        assert listed(opened(EXAMPLE).search(as_codes(0x0000, 0x0000), 9, [radius, None])) == [
+            answer,
+            ([0, 0, 1, 2, 16], [1, 4, 3, 0, 2]),
+        ]
 
-    @pytest.mark.parametrize("width", [1, 2, 3, 4, 8, 12, 16, 20, 32])
-    def test_codes_that_differ_in_every_bit(self, width: int, tmp_path: Path) -> None:
-        codes = np.array([[0xFF] * width, [0x00] * width], np.uint8)
-        distances, rows = opened(codes, tmp_path / "i").search(codes[1:], 2)
-        assert (distances.tolist(), rows.tolist()) == ([[0, 8 * width]], [[1, 0]])
+    def test_nothing_within_the_radius(self, opened: Open) -> None:
+        assert listed(opened(EXAMPLE).search(as_codes(0x00FF), 9, 5)) == [([], [])]
 
-    @pytest.mark.parametrize("top_k", [1, 10, 1000])
-    def test_more_codes_than_faiss_takes_in_one_go(self, top_k: int, tmp_path: Path) -> None:
-        random = np.random.default_rng(0)
-        codes = random.integers(0, 256, (5, 8), dtype=np.uint8)[random.integers(0, 5, 70_000)]
-        codes[::1000, 0] ^= 1
-        assert_exact(codes, codes[[0, 1, 69_999]], top_k, tmp_path / "i")
+    @pytest.mark.parametrize(
+        ("mask", "rows"),
+        [
+            ([1, 1, 1, 1, 1], [1, 4, 3, 0, 2]),
+            ([0, 0, 0, 0, 0], []),
+            ([1, 0, 1, 0, 1], [4, 0, 2]),
+            ([0, 0, 0, 0, 1], [4]),
+            ([0, 0, 0, 0, 0, 1, 1, 1], []),
+            ([0, 0, 1, 0, 0, 1, 1, 1], [2]),
+        ],
+    )
+    def test_only_rows_of_the_mask(self, mask: list[int], rows: list[int], opened: Open) -> None:
+        allowed = np.packbits(np.array(mask, bool), bitorder="little")
+        ((_, found),) = listed(opened(EXAMPLE).search(as_codes(0x0000), 9, None, allowed))
+        assert found == rows
 
-    def test_more_queries_than_faiss_takes_in_one_go(self, tmp_path: Path) -> None:
-        random = np.random.default_rng(0)
-        codes, queries = (random.integers(0, 4, (n, 8), dtype=np.uint8) for n in (100, 500))
-        assert_exact(codes, queries, 7, tmp_path / "i")
+    def test_mask_radius_and_top_k_together(self, opened: Open) -> None:
+        allowed = np.packbits(np.array([1, 0, 1, 1, 1], bool), bitorder="little")
+        assert listed(opened(EXAMPLE).search(as_codes(0x0000, 0x0000), [2, 3], [9, 1], allowed)) == [
+            ([0, 1], [4, 3]),
+            ([0, 1], [4, 3]),
+        ]
 
-    def test_a_worked_example(self, tmp_path: Path) -> None:
-        index = opened(as_codes(0x0003, 0x0000, 0xFFFF, 0x0001, 0x0000), tmp_path / "i")
-        distances, rows = index.search(as_codes(0x0000, 0xFFFF), 4)
-        assert distances.tolist() == [[0, 0, 1, 2], [0, 14, 15, 16]]
-        assert rows.tolist() == [[1, 4, 3, 0], [2, 0, 3, 1]]
+    @pytest.mark.parametrize("width", [1, 8, 16])
+    def test_thousands_of_codes_in_clusters(self, width: int, opened: Open) -> None:
+        random = np.random.default_rng(width)
+        codes = near(random, random_codes(random, 40, width).repeat(500, axis=0), 3)
+        random.shuffle(codes)
+        queries = np.concatenate([codes[:3], near(random, codes[3:6], 2), random_codes(random, 2, width)])
+        top_k, radii = [1, 10, 1000, 10, 30_000, 1, 5, 700], [None, 5, None, 0, 8 * width, 9, None, 2]
+        mask = random.integers(0, 256, len(codes) // 8, np.uint8)
+        limits = [8 * width + 1 if radius is None else radius + 1 for radius in radii]
+        for allowed in (None, mask):
+            found = opened(codes).search(queries, top_k, radii, allowed)
+            expected = right_answers(codes, Question(queries, np.array(top_k), np.array(limits), allowed))
+            assert listed(found) == [((keys >> 32).tolist(), (keys & 0xFFFFFFFF).tolist()) for keys in expected]
 
-    def test_the_middle_row_of_a_batch_is_answered_as_if_alone(self, tmp_path: Path) -> None:
+    def test_the_middle_of_a_batch_is_answered_as_if_alone(self, opened: Open) -> None:
         random = np.random.default_rng(0)
         codes, queries = (random.integers(0, 4, (n, 8), dtype=np.uint8) for n in (50, 9))
-        index = opened(codes, tmp_path / "i")
-        distances, rows = index.search(queries, 20)
-        alone = index.search(queries[4:5], 20)
-        assert np.array_equal(distances[4], alone[0][0]) and np.array_equal(rows[4], alone[1][0])
+        index = opened(codes)
+        assert listed(index.search(queries, 20))[4:5] == listed(index.search(queries[4:5], 20))
 
-    def test_queries_may_be_a_view(self, tmp_path: Path) -> None:
-        codes = as_codes(0x0000, 0xFFFF, 0x00FF)
-        index = opened(codes, tmp_path / "i")
-        assert index.search(codes[::-1], 1)[1].tolist() == [[2], [1], [0]]
+    def test_a_search_on_several_threads_finds_the_same(self, opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("searcher.flat._ROWS_PER_THREAD", 1000)
+        random = np.random.default_rng(0)
+        codes, queries = (random.integers(0, 4, (n, 8), dtype=np.uint8) for n in (9000, 20))
+        assert listed(opened(codes, threads=4).search(queries, 50)) == listed(opened(codes).search(queries, 50))
+
+    def test_eight_threads_that_search_find_what_one_finds(self, opened: Open) -> None:
+        random = np.random.default_rng(0)
+        codes, queries = (random.integers(0, 4, (n, 8), dtype=np.uint8) for n in (2000, 64))
+        index = opened(codes)
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda query: index.search(query[None], 50)[0], queries))
+        assert listed(found) == listed(index.search(queries, 50))
 
 
 class TestEdges:
-    def test_no_codes_answer_nothing(self, tmp_path: Path) -> None:
-        distances, rows = opened(as_codes(), tmp_path / "i").search(as_codes(1, 2), 5)
-        assert distances.shape == rows.shape == (2, 0)
-        assert distances.dtype == np.int32 and rows.dtype == np.int64
+    def test_no_codes_answer_nothing(self, opened: Open) -> None:
+        index = opened(as_codes())
+        assert listed(index.search(as_codes(1, 2), 5)) == [([], []), ([], [])]
+        assert listed(index.search(as_codes(1), [5], [3], np.zeros(0, np.uint8))) == [([], [])]
 
-    def test_no_query_answers_nothing(self, tmp_path: Path) -> None:
-        distances, rows = opened(as_codes(1, 2, 3), tmp_path / "i").search(as_codes(), 2)
-        assert distances.shape == rows.shape == (0, 2)
+    def test_no_query_answers_nothing(self, opened: Open) -> None:
+        index = opened(as_codes(1, 2, 3))
+        assert index.search(as_codes(), 2) == index.search(as_codes(), [], []) == []
 
-    def test_a_code_can_be_asked_for_by_its_row(self, tmp_path: Path) -> None:
-        codes = np.random.default_rng(0).integers(0, 256, (20, 8), dtype=np.uint8)
-        index = opened(codes, tmp_path / "i")
+    def test_queries_and_mask_may_be_views(self, opened: Open) -> None:
+        index = opened(as_codes(0x0000, 0xFFFF, 0x00FF))
+        queries = as_codes(0x0000, 0xFFFF, 0x00FF)
+        assert [rows for _, rows in listed(index.search(queries[::-1], 1))] == [[2], [1], [0]]
+        mask = np.array([0b011, 0xFF, 0xFF, 0xFF], np.uint8)[::4]
+        assert [rows for _, rows in listed(index.search(np.asfortranarray(queries), 1, None, mask))] == [[0], [1], [0]]
+
+    def test_numbers_may_be_in_arrays_too(self, opened: Open) -> None:
+        index = opened(EXAMPLE)
+        queries = as_codes(0x0000, 0xFFFF)
+        expected = listed(index.search(queries, [2, 1], [1, 16]))
+        assert listed(index.search(queries, (2, 1), (1, 16))) == expected
+        assert listed(index.search(queries, cast(Any, np.array([2, 1])), cast(Any, np.array([1, 16])))) == expected
+
+    def test_a_code_can_be_asked_for_by_its_row(self, opened: Open) -> None:
+        codes = random_codes(np.random.default_rng(0), 20, 8)
+        index = opened(codes)
         assert [index.code(row).tolist() for row in range(20)] == codes.tolist()
         assert index.code(0).dtype == np.uint8
+        for row in (-1, 20):
+            with pytest.raises(IndexError, match=f"row {row} of 20"):
+                index.code(row)
 
-    def test_sizes_are_known(self, tmp_path: Path) -> None:
-        index = opened(as_codes(1, 2, 3), tmp_path / "i")
+    def test_sizes_are_known(self, opened: Open) -> None:
+        index = opened(as_codes(1, 2, 3))
         assert (index.count, index.bits) == (3, 16)
 
-    def test_eight_threads_find_what_one_finds(self, tmp_path: Path) -> None:
-        random = np.random.default_rng(0)
-        codes, queries = (random.integers(0, 4, (n, 8), dtype=np.uint8) for n in (2000, 64))
-        index = opened(codes, tmp_path / "i")
-        with ThreadPoolExecutor(8) as pool:
-            found = list(pool.map(lambda query: index.search(query[None], 50)[1][0], queries))
-        assert np.array_equal(np.stack(found), oracle(codes, queries, 50)[1])
+    @pytest.mark.parametrize("count", [0, 1, 5000])
+    def test_warming_up_changes_no_answer(self, count: int, opened: Open) -> None:
+        codes = random_codes(np.random.default_rng(0), count, 8)
+        index = opened(codes)
+        before = listed(index.search(codes[:5], 10))
+        index.warm_up()
+        assert listed(index.search(codes[:5], 10)) == before
 
-    def test_an_open_index_outlives_its_file(self, tmp_path: Path) -> None:
-        codes = np.random.default_rng(0).integers(0, 256, (5000, 8), dtype=np.uint8)
-        index = opened(codes, tmp_path / "i")
-        (tmp_path / "i").unlink()
-        assert index.search(codes[4999:], 1)[1].tolist() == [[4999]]
+    def test_an_open_index_outlives_its_files(self, opened: Open, tmp_path: Path) -> None:
+        codes = random_codes(np.random.default_rng(0), 5000, 8)
+        index = opened(codes)
+        for path in (tmp_path / "version").iterdir():
+            path.unlink()
+        assert listed(index.search(codes[4999:], 1)) == [([0], [4999])]
         assert index.code(2500).tolist() == codes[2500].tolist()
 
 
-@pytest.fixture
-def all_cores() -> Iterator[int]:
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(2)
-    yield 2
-    faiss.omp_set_num_threads(before)
+class TestWrongArguments:
+    QUERIES = as_codes(1, 2)
 
+    @pytest.fixture
+    def index(self, opened: Open) -> CodeIndex:
+        return opened(as_codes(*range(20)))
 
-def test_one_core_finds_what_all_find(all_cores: int, tmp_path: Path) -> None:
-    random = np.random.default_rng(0)
-    codes, queries = (random.integers(0, 4, (n, 8), dtype=np.uint8) for n in (2000, 20))
-    index = opened(codes, tmp_path / "i")
-    with_all = index.search(queries, 100)[1]
-    assert faiss.omp_get_max_threads() == all_cores
-    use_one_core()
-    assert faiss.omp_get_max_threads() == 1
-    assert np.array_equal(index.search(queries, 100)[1], with_all)
-
-
-class TestFile:
-    @pytest.mark.parametrize("count", [0, 1, 1000])
-    def test_plain_faiss_reads_it(self, count: int, tmp_path: Path) -> None:
-        codes = np.random.default_rng(0).integers(0, 256, (count, 8), dtype=np.uint8)
-        write_codes(codes, tmp_path / "i")
-        index = faiss.read_index_binary(str(tmp_path / "i"))
-        assert isinstance(index, faiss.IndexBinaryFlat)
-        assert (index.d, index.ntotal) == (64, count)
-        held = faiss.vector_to_array(index.xb)  # type: ignore[attr-defined]
-        assert np.array_equal(held.reshape(-1, 8), codes)
-
-    def test_codes_may_be_a_view(self, tmp_path: Path) -> None:
-        codes = np.random.default_rng(0).integers(0, 256, (10, 16), dtype=np.uint8)
-        index = opened(codes[::2, ::2], tmp_path / "i")
-        assert [index.code(row).tolist() for row in range(5)] == codes[::2, ::2].tolist()
-
-    def test_a_file_that_cannot_be_written_is_an_oserror(self, tmp_path: Path) -> None:
-        with pytest.raises(FileNotFoundError):
-            write_codes(as_codes(1), tmp_path / "missing" / "index.faiss")
-
-
-class TestRefusals:
     @pytest.mark.parametrize(
-        ("count", "bits"), [(4, 16), (2, 16), (0, 16), (3, 8), (3, 32)], ids=lambda value: str(value)
+        "queries",
+        [
+            QUERIES.astype(np.int8),
+            QUERIES.astype(np.uint16),
+            QUERIES.astype(np.float32),
+            QUERIES.astype(bool),
+            QUERIES[0],
+            QUERIES[None],
+            QUERIES[:, :1],
+            np.zeros((2, 3), np.uint8),
+            np.zeros((0, 8), np.uint8),
+        ],
+        ids=lambda queries: f"{queries.dtype}{queries.shape}",
     )
-    def test_another_count_or_width(self, count: int, bits: int, tmp_path: Path) -> None:
-        write_codes(as_codes(1, 2, 3), tmp_path / "i")
-        with pytest.raises(VersionDamaged, match=f"no flat index of {count} codes of {bits} bits: .* with 3 of 16"):
-            CodeIndex(tmp_path / "i", count=count, bits=bits)
+    def test_queries_of_another_dtype_or_shape(self, queries: Any, index: CodeIndex) -> None:
+        with pytest.raises(ValueError, match=r"queries must be uint8 \(n, 2\), and are "):
+            index.search(queries, 1)
 
-    @pytest.mark.parametrize("kind", ["IndexBinaryHNSW", "IndexBinaryHash", "IndexBinaryMultiHash", "IndexBinaryIDMap"])
-    def test_another_kind_of_index_over_the_same_codes(self, kind: str, tmp_path: Path) -> None:
-        codes = as_codes(1, 2, 3)
-        if kind == "IndexBinaryIDMap":
-            flat = faiss.IndexBinaryFlat(16)
-            index = faiss.IndexBinaryIDMap(flat)
-            index.add_with_ids(codes, np.array([7, 8, 9]))
-        else:
-            arguments = {"IndexBinaryHNSW": (16, 4), "IndexBinaryHash": (16, 8), "IndexBinaryMultiHash": (16, 2, 8)}
-            index = getattr(faiss, kind)(*arguments[kind])
-            index.add(codes)
-        faiss.write_index_binary(index, str(tmp_path / "i"))
-        with pytest.raises(VersionDamaged, match=f"it is {kind}"):
-            CodeIndex(tmp_path / "i", count=3, bits=16)
+    @pytest.mark.parametrize("top_k", [0, -1, [1, 0], [-5, 3], [1, 2, 3], [1], []], ids=str)
+    def test_top_k(self, top_k: Any, index: CodeIndex) -> None:
+        with pytest.raises(ValueError, match="top_k must be 1 or more, one number or one for each query"):
+            index.search(self.QUERIES, top_k)
 
-    def test_an_index_of_floats(self, tmp_path: Path) -> None:
-        index = faiss.IndexFlatL2(16)
-        index.add(np.zeros((3, 16), np.float32))
-        faiss.write_index(index, str(tmp_path / "i"))
-        with pytest.raises(VersionDamaged, match="cannot be read by FAISS"):
-            CodeIndex(tmp_path / "i", count=3, bits=16)
+    @pytest.mark.parametrize("max_distance", [-1, [0, -1], [None, -7], [1, 2, 3], [1], [None], []], ids=str)
+    def test_max_distance(self, max_distance: Any, index: CodeIndex) -> None:
+        with pytest.raises(ValueError, match="max_distance must be 0 or more, one number or one for each query"):
+            index.search(self.QUERIES, 1, max_distance)
 
-    @pytest.mark.parametrize("content", [b"garbage", bytes(1000), b"IBxF" + b"\xff" * 100])
-    def test_garbage(self, content: bytes, tmp_path: Path) -> None:
-        (tmp_path / "i").write_bytes(content)
-        with pytest.raises(VersionDamaged):
-            CodeIndex(tmp_path / "i", count=3, bits=16)
+    @pytest.mark.parametrize(
+        "allowed",
+        [
+            np.zeros(2, np.uint8),
+            np.zeros(4, np.uint8),
+            np.zeros(20, np.uint8),
+            np.zeros((1, 3), np.uint8),
+            np.zeros(3, np.int8),
+            np.zeros(20, bool),
+        ],
+        ids=lambda allowed: f"{allowed.dtype}{allowed.shape}",
+    )
+    def test_allowed(self, allowed: Any, index: CodeIndex) -> None:
+        with pytest.raises(ValueError, match=r"allowed must be a bitmap of 20 rows, uint8 \(3,\)"):
+            index.search(self.QUERIES, 1, None, allowed)
 
-    def test_a_missing_file_or_a_folder(self, tmp_path: Path) -> None:
-        for path in (tmp_path / "missing", tmp_path):
-            with pytest.raises(VersionDamaged, match="cannot be read by FAISS"):
-                CodeIndex(path, count=3, bits=16)
 
-    def test_a_file_cut_anywhere(self, tmp_path: Path) -> None:
-        """In a process of its own: what is mapped and isn't there would end this one."""
-        write_codes(as_codes(1, 2, 3), tmp_path / "whole")
-        script = (
-            "import sys; from pathlib import Path; from searcher.search import CodeIndex, VersionDamaged\n"
-            "data, cut_file = Path(sys.argv[1]).read_bytes(), Path(sys.argv[2])\n"
-            "for cut in range(len(data)):\n"
-            "    cut_file.write_bytes(data[:cut])\n"
-            "    print(cut, flush=True)\n"
-            "    try: CodeIndex(cut_file, count=3, bits=16)\n"
-            "    except VersionDamaged: continue\n"
-            "    sys.exit(f'opened with {cut} of {len(data)} bytes')\n"
-        )
-        command = [sys.executable, "-c", script, str(tmp_path / "whole"), str(tmp_path / "cut")]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY)
-        tried = done.stdout.split()
-        assert done.returncode == 0, f"cut after {tried[-1]} bytes: status {done.returncode}, {done.stderr}"
-        assert len(tried) == (tmp_path / "whole").stat().st_size
+class TestFiles:
+    def test_the_default_mode_needs_no_tables(self, tmp_path: Path) -> None:
+        write_codes(EXAMPLE, tmp_path / INDEX_FILE)
+        assert listed(CodeIndex(tmp_path, count=5, bits=16).search(as_codes(0x0000), 1)) == [([0], [1])]
+
+    @pytest.mark.parametrize("file", TABLE_FILES)
+    def test_the_other_needs_each_of_them(self, file: str, tmp_path: Path) -> None:
+        (written(EXAMPLE, tmp_path) / file).unlink()
+        with pytest.raises(VersionDamaged, match=file):
+            CodeIndex(tmp_path, count=5, bits=16, mode="unnecessary fast")
+
+    @pytest.mark.parametrize("mode", MODES)
+    def test_other_sizes_than_were_written(self, mode: Mode, tmp_path: Path) -> None:
+        written(EXAMPLE, tmp_path)
+        for count, bits in ((4, 16), (6, 16), (5, 8), (5, 32)):
+            with pytest.raises(VersionDamaged, match=rf"{INDEX_FILE} is no flat index of {count} codes of {bits} bits"):
+                CodeIndex(tmp_path, count=count, bits=bits, mode=mode)
+
+
+def test_a_server_never_loads_faiss(tmp_path: Path) -> None:
+    """It is for building; the process that searches does without its threads and its megabytes."""
+    written(EXAMPLE, tmp_path)
+    script = (
+        "import sys; from pathlib import Path; import numpy as np; from searcher.search import CodeIndex\n"
+        "for mode in ('default', 'unnecessary fast'):\n"
+        "    index = CodeIndex(Path(sys.argv[1]), count=5, bits=16, mode=mode)\n"
+        "    print(index.search(np.zeros((1, 2), np.uint8), 2)[0].rows.tolist(), 'faiss' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, cwd=REPOSITORY)
+    assert (done.stdout, done.stderr) == ("[1, 4] False\n" * 2, "")

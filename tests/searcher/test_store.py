@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from searcher.codes import INDEX_FILE
 from searcher.errors import (
     BadVersionName,
     SearcherError,
@@ -24,8 +25,8 @@ from searcher.errors import (
 )
 from searcher.images import IMAGES_FILE
 from searcher.manifest import MANIFEST_FILE, Manifest
-from searcher.search import INDEX_FILE
 from searcher.store import CURRENT_FILE, IndexStore, check_name
+from searcher.tables import TABLE_FILES
 from tests.searcher.versions_by_hand import MODEL, as_codes, build, publish
 
 REPOSITORY = Path(__file__).parents[2]
@@ -152,6 +153,32 @@ class TestPublish:
         }
         assert store.manifest("1.0.0") == manifest == store.verify("1.0.0")
 
+    def test_a_version_may_have_tables(self, store: IndexStore) -> None:
+        manifest = publish(store, "1.0.0", {"a": 1, "b": 2}, mode="unnecessary fast")
+        assert manifest.mode == "unnecessary fast"
+        assert set(manifest.files) == {INDEX_FILE, IMAGES_FILE, *TABLE_FILES}
+        assert store.manifest("1.0.0") == manifest == store.verify("1.0.0")
+        assert store.open(threads=2).search(as_codes(2), [9])[0].paths == ["b", "a"]
+
+    def test_versions_of_both_modes_follow_each_other(self, store: IndexStore) -> None:
+        publish(store, "1", {"a": 1}, mode="unnecessary fast")
+        publish(store, "2", {"a": 1})
+        publish(store, "3", {"a": 1}, mode="unnecessary fast")
+        for name in ("1", "2", "3"):
+            store.promote(name)
+            assert store.open().search(as_codes(0), [9])[0].distances == [1]
+        store.promote("1")
+        assert store.prune(1) == ["2"]
+        assert store.open().search(as_codes(0), [9])[0].distances == [1]
+
+    @pytest.mark.parametrize("missing", TABLE_FILES)
+    def test_a_version_without_one_of_its_tables_is_not_published(self, missing: str, store: IndexStore) -> None:
+        files = build(store, "1.0.0", {"a.png": 1}, {}, "unnecessary fast")
+        files.remove(missing)
+        with pytest.raises(VersionDamaged, match=f"doesn't list {missing}"):
+            store.publish("1.0.0", model=MODEL, count=1, skipped=0, files=files, mode="unnecessary fast")
+        assert store.current() is None
+
     def test_versions_are_listed_in_the_order_of_publication(self, store: IndexStore) -> None:
         for name in ("2.0", "10.0", "1.0"):
             publish(store, name)
@@ -204,11 +231,12 @@ class TestPromote:
             assert store.current() == name == store.open().name
         assert names(store) == ["1.0", "1.1", "1.2"]
 
-    def test_it_verifies_first(self, store: IndexStore) -> None:
-        publish(store, "1.0")
+    @pytest.mark.parametrize("file", [INDEX_FILE, IMAGES_FILE, *TABLE_FILES])
+    def test_it_verifies_first(self, file: str, store: IndexStore) -> None:
+        publish(store, "1.0", mode="unnecessary fast")
         publish(store, "1.1")
-        flip_last_bit(store.folder / "1.0" / INDEX_FILE)
-        with pytest.raises(VersionDamaged, match=r"index\.faiss of version 1\.0 has changed"):
+        flip_last_bit(store.folder / "1.0" / file)
+        with pytest.raises(VersionDamaged, match=f"{file} of version 1.0 has changed"):
             store.promote("1.0")
         assert store.current() == "1.1"
 

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from searcher.codes import INDEX_FILE, write_codes
 from searcher.errors import SearcherError, VersionDamaged
 from searcher.images import IMAGES_FILE, ImageTable
-from searcher.manifest import MANIFEST_FILE, Manifest, file_entry, read_manifest
-from searcher.search import INDEX_FILE, write_codes
+from searcher.manifest import MANIFEST_FILE, Manifest, Mode, file_entry, read_manifest
 from searcher.store import IndexStore
+from searcher.tables import TABLE_FILES
 from searcher.version import IndexVersion, Matches, verify
 from tests.searcher.versions_by_hand import as_codes, file_of, publish
 
@@ -34,34 +35,58 @@ def folder(store: IndexStore) -> Path:
     return store.folder / "1.5.0"
 
 
+@pytest.fixture
+def fast(store: IndexStore) -> Path:
+    """The same images with tables: a version in the mode "unnecessary fast"."""
+    publish(store, "1.6.0", CODES, skipped={"broken.jpg": "truncated"}, mode="unnecessary fast")
+    return store.folder / "1.6.0"
+
+
+@pytest.fixture(params=["folder", "fast"])
+def version(request: pytest.FixtureRequest) -> IndexVersion:
+    """A version in each mode, open."""
+    return IndexVersion(request.getfixturevalue(request.param), threads=2)
+
+
 class TestSearch:
-    def test_the_nearest_come_first_and_ties_in_row_order(self, folder: Path) -> None:
-        (matches,) = IndexVersion(folder).search(as_codes(0x0000), [4])
+    def test_the_nearest_come_first_and_ties_in_row_order(self, version: IndexVersion) -> None:
+        (matches,) = version.search(as_codes(0x0000), [4])
         assert matches == Matches(
             ["data/zero.jpg", "data/zero again.jpg", "data/near one.jpg", "größe/'zwei'.jpg"], [0, 0, 1, 2]
         )
 
-    def test_every_query_keeps_its_own_top_k(self, folder: Path) -> None:
-        found = IndexVersion(folder).search(as_codes(0xFFFF, 0x0000, 0x0003), [1, 1000, 2])
+    def test_every_query_keeps_its_own_top_k(self, version: IndexVersion) -> None:
+        found = version.search(as_codes(0xFFFF, 0x0000, 0x0003), [1, 1000, 2])
         assert [len(matches.paths) for matches in found] == [1, 5, 2]
         assert found[0] == Matches(["-far.jpg"], [0])
         assert found[1].distances == [0, 0, 1, 2, 16]
         assert found[2] == Matches(["größe/'zwei'.jpg", "data/near one.jpg"], [0, 1])
 
-    def test_a_neighbour_in_the_batch_changes_nothing(self, folder: Path) -> None:
-        version = IndexVersion(folder)
+    def test_every_query_keeps_its_own_radius(self, version: IndexVersion) -> None:
+        found = version.search(as_codes(0x0000, 0x0000, 0x0000, 0x00FF), [9, 9, 1, 9], [0, None, 1, 5])
+        assert [matches.distances for matches in found] == [[0, 0], [0, 0, 1, 2, 16], [0], []]
+        assert found[0].paths == ["data/zero.jpg", "data/zero again.jpg"]
+
+    def test_rows_that_the_mask_leaves_out_are_not_found(self, version: IndexVersion) -> None:
+        mask = np.packbits(np.array([True, False, True, False, True]), bitorder="little")
+        assert version.search(as_codes(0x0000), [2], None, mask) == [
+            Matches(["data/zero again.jpg", "data/near one.jpg"], [0, 1])
+        ]
+
+    def test_a_neighbour_in_the_batch_changes_nothing(self, version: IndexVersion) -> None:
         alone = [version.search(as_codes(code), [k])[0] for code, k in ((0xFFFF, 3), (0x0001, 1), (0x00F0, 5))]
         assert version.search(as_codes(0xFFFF, 0x0001, 0x00F0), [3, 1, 5]) == alone
 
-    def test_distances_are_plain_integers(self, folder: Path) -> None:
-        (matches,) = IndexVersion(folder).search(as_codes(0), [2])
+    def test_distances_are_plain_integers(self, version: IndexVersion) -> None:
+        (matches,) = version.search(as_codes(0), [2])
         assert json.dumps(matches.distances) == "[0, 0]"
 
-    def test_no_query_has_no_answer(self, folder: Path) -> None:
-        assert IndexVersion(folder).search(as_codes(), []) == []
+    def test_no_query_has_no_answer(self, version: IndexVersion) -> None:
+        assert version.search(as_codes(), []) == []
 
-    def test_a_version_of_no_images_answers_nothing(self, store: IndexStore) -> None:
-        publish(store, "empty", {})
+    @pytest.mark.parametrize("mode", ["default", "unnecessary fast"])
+    def test_a_version_of_no_images_answers_nothing(self, mode: Mode, store: IndexStore) -> None:
+        publish(store, "empty", {}, mode=mode)
         assert store.open("empty").search(as_codes(7), [10]) == [Matches([], [])]
 
     @settings(deadline=None, max_examples=25)
@@ -73,8 +98,12 @@ class TestSearch:
         self, values: list[int], queries: list[tuple[int, int]], tmp_path_factory: pytest.TempPathFactory
     ) -> None:
         store = IndexStore(tmp_path_factory.mktemp("store"))
-        publish(store, "1", {f"{row}.jpg": value for row, value in enumerate(values)})
-        found = store.open().search(as_codes(*(code for code, _ in queries)), [k for _, k in queries])
+        images = {f"{row}.jpg": value for row, value in enumerate(values)}
+        publish(store, "1", images)
+        publish(store, "2", images, mode="unnecessary fast")
+        asked = as_codes(*(code for code, _ in queries)), [k for _, k in queries]
+        found = store.open("1").search(*asked)
+        assert store.open("2").search(*asked) == found
         for matches, (code, top_k) in zip(found, queries, strict=True):
             ranked = sorted((int.bit_count(code ^ value), row) for row, value in enumerate(values))[:top_k]
             assert matches == Matches([f"{row}.jpg" for _, row in ranked], [distance for distance, _ in ranked])
@@ -102,6 +131,22 @@ class TestFacts:
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
         assert sorted(before) == ["images.db", "index.faiss", "manifest.json"]
 
+    def test_in_the_other_mode_it_has_tables(self, fast: Path) -> None:
+        before = {path.name: path.read_bytes() for path in fast.iterdir()}
+        assert sorted(before) == [
+            "images.db",
+            "index.faiss",
+            "manifest.json",
+            "multi_index_codes.npy",
+            "multi_index_groups.npy",
+            "multi_index_ids.npy",
+            "multi_index_offsets.npy",
+            "multi_index_rows.npy",
+        ]
+        assert IndexVersion(fast).manifest.mode == "unnecessary fast"
+        assert verify(fast) == read_manifest(fast)
+        assert {path.name: path.read_bytes() for path in fast.iterdir()} == before
+
     def test_verify_answers_the_manifest(self, folder: Path) -> None:
         assert verify(folder) == read_manifest(folder)
 
@@ -127,7 +172,7 @@ def flip(path: Path, position: int) -> None:
 
 def republished(folder: Path, **changes: object) -> Manifest:
     """The manifest of ``folder`` with true sizes and checksums of what lies there now, and with ``changes``."""
-    files = {name: file_entry(folder / name) for name in (INDEX_FILE, IMAGES_FILE)}
+    files = {name: file_entry(folder / name) for name in read_manifest(folder).files}
     manifest = read_manifest(folder).model_copy(update={"files": files, **changes})
     (folder / MANIFEST_FILE).write_text(manifest.model_dump_json())
     return manifest
@@ -178,7 +223,7 @@ class TestDamageThatOpeningNotices:
     def test_codes_of_another_width(self, folder: Path, check: Callable[[Path], object]) -> None:
         write_codes(np.zeros((5, 8), np.uint8), folder / INDEX_FILE)
         republished(folder)
-        with pytest.raises(VersionDamaged, match=r"no flat index of 5 codes of 16 bits: .* with 5 of 64"):
+        with pytest.raises(VersionDamaged, match=r"no flat index of 5 codes of 16 bits, but one of 5 codes of 64 bits"):
             check(folder)
 
     @pytest.mark.parametrize("name", [INDEX_FILE, IMAGES_FILE])
@@ -198,7 +243,57 @@ class TestDamageThatOpeningNotices:
             check(folder)
 
 
+@pytest.mark.parametrize("check", [IndexVersion, verify], ids=["open", "verify"])
+@pytest.mark.parametrize("name", TABLE_FILES)
+class TestDamagedTablesThatOpeningNotices:
+    @pytest.mark.parametrize("damage", [cut_by_one_byte, cut_to_nothing, grow_by_one_byte])
+    def test_a_file_of_another_size(
+        self, name: str, damage: Callable[[Path], None], fast: Path, check: Callable[[Path], object]
+    ) -> None:
+        damage(fast / name)
+        with pytest.raises(VersionDamaged, match=rf"{name} of version 1\.6\.0 has \d+ bytes; its manifest says \d+"):
+            check(fast)
+
+    def test_a_missing_file(self, name: str, fast: Path, check: Callable[[Path], object]) -> None:
+        (fast / name).unlink()
+        with pytest.raises(VersionDamaged, match=rf"{name} of version 1\.6\.0 cannot be read \(No such file"):
+            check(fast)
+
+    def test_a_manifest_that_forgets_a_file(self, name: str, fast: Path, check: Callable[[Path], object]) -> None:
+        entries = {key: entry for key, entry in read_manifest(fast).files.items() if key != name}
+        republished(fast, files=entries)
+        with pytest.raises(VersionDamaged, match=rf"the manifest of version 1\.6\.0 doesn't list {name}"):
+            check(fast)
+
+    def test_a_file_of_zeros_as_a_torn_disk_leaves_it(
+        self, name: str, fast: Path, check: Callable[[Path], object]
+    ) -> None:
+        (fast / name).write_bytes(bytes((fast / name).stat().st_size))
+        with pytest.raises(VersionDamaged, match=name):
+            check(fast)
+
+    def test_tables_of_more_codes_than_there_are(
+        self, name: str, fast: Path, check: Callable[[Path], object], store: IndexStore
+    ) -> None:
+        publish(store, "2.0", {f"{value}.jpg": value for value in range(9)}, mode="unnecessary fast")
+        shutil.copy(store.folder / "2.0" / name, fast / name)
+        if name == "multi_index_ids.npy":
+            np.save(fast / name, np.zeros((1, 4), np.uint32))  # with one table, there are none
+        elif name == "multi_index_offsets.npy":
+            np.save(fast / name, np.zeros((2, 2**8 + 1), np.uint32))
+        republished(fast)
+        with pytest.raises(VersionDamaged, match=r"multi_index_.*npy is no table for 5 codes of 16 bits"):
+            check(fast)
+
+
 class TestDamageThatOnlyVerifyNotices:
+    @pytest.mark.parametrize("name", [name for name in TABLE_FILES if "ids" not in name])  # one table has no ids
+    def test_a_flipped_bit_of_a_table(self, name: str, fast: Path) -> None:
+        flip(fast / name, -1)
+        IndexVersion(fast).search(as_codes(0), [2])
+        with pytest.raises(VersionDamaged, match=rf"{name} of version 1\.6\.0 has changed: its sha256"):
+            verify(fast)
+
     def test_a_flipped_bit_of_a_code(self, folder: Path) -> None:
         flip(folder / INDEX_FILE, -1)
         assert IndexVersion(folder).search(as_codes(0), [2])[0].distances == [0, 1]
