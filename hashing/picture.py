@@ -8,6 +8,8 @@ always become the same pixels.
 
 import math
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -51,6 +53,19 @@ def decode(data: bytes, preprocessing: Preprocessing, limits: Limits = DEFAULT_L
     Raises ImageTooLarge over the limits, UnreadableImage for anything that isn't a whole image of a known format.
     Of an animation or a multi-page file the first frame counts.
     """
+    with _opened(data, limits) as image:
+        return _square(image, preprocessing)
+
+
+def whole_picture(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Image.Image:
+    """The picture in ``data`` at its own size, upright, in RGB on white: what a viewer shows. Raises as decode does."""
+    with _opened(data, limits) as image:
+        return _rgb(_upright(image)).copy()
+
+
+@contextmanager
+def _opened(data: bytes, limits: Limits) -> Iterator[Image.Image]:
+    """The image in ``data``, not yet decoded. What a decoder raises inside the block becomes an ImageError."""
     if not data:
         raise UnreadableImage("the image is empty (0 bytes)")
     if len(data) > limits.max_bytes:
@@ -60,7 +75,10 @@ def decode(data: bytes, preprocessing: Preprocessing, limits: Limits = DEFAULT_L
             # Compressed data never holds the marker: there, a byte FF is followed by 00.
             if image.format in ("JPEG", "MPO") and data.count(_START_OF_SCAN) > MAX_JPEG_SCANS:
                 raise ImageTooLarge(f"the image has more than {MAX_JPEG_SCANS} scans")
-            return _square(image, preprocessing, limits)
+            width, height = image.size
+            if width * height > limits.max_pixels:
+                raise ImageTooLarge(f"the image has {width}×{height} pixels; the limit is {limits.max_pixels:,} in all")
+            yield image
     except ImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -74,17 +92,12 @@ def decode(data: bytes, preprocessing: Preprocessing, limits: Limits = DEFAULT_L
         raise UnreadableImage(f"the image is damaged or truncated ({_one_line(error)})") from error
 
 
-def _square(image: Image.Image, preprocessing: Preprocessing, limits: Limits) -> NDArray[np.uint8]:
-    width, height = image.size
-    if width * height > limits.max_pixels:
-        raise ImageTooLarge(f"the image has {width}×{height} pixels; the limit is {limits.max_pixels:,} in all")
+def _square(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
     size = preprocessing.image_size
     if preprocessing.jpeg_draft is not None:
         least = math.ceil(size * preprocessing.jpeg_draft)
         image.draft(None, (least, least))  # only JPEG decoders take the hint
-    image.load()
-    if image.getexif().get(_ORIENTATION, 1) != 1:
-        image = ImageOps.exif_transpose(image)
+    image = _upright(image)
     box = None
     if preprocessing.resize == "center-crop":
         width, height = image.size
@@ -95,6 +108,12 @@ def _square(image: Image.Image, preprocessing: Preprocessing, limits: Limits) ->
         (size, size), _RESAMPLE[preprocessing.interpolation], box=box, reducing_gap=preprocessing.reducing_gap
     )
     return np.array(small)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """``image`` decoded, and turned as its EXIF orientation says."""
+    image.load()
+    return ImageOps.exif_transpose(image) if image.getexif().get(_ORIENTATION, 1) != 1 else image
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -15,6 +15,7 @@ from searcher.commands import versions
 from searcher.errors import SearcherError
 from training.commands import train
 from training.errors import TrainingError
+from training.evaluate import evaluate
 
 
 @click.group(
@@ -33,7 +34,7 @@ def cli() -> None:
     """
 
 
-for command in (index, versions, search, archive, serve, sample, train):
+for command in (index, versions, search, archive, serve, sample, train, evaluate):
     cli.add_command(command)
 
 

@@ -1,5 +1,5 @@
-"""What training can refuse."""
+"""What training and evaluating can refuse."""
 
 
 class TrainingError(Exception):
-    """The labelled pictures cannot be trained on; the message says why."""
+    """The labelled pictures cannot be trained on or measured with; the message says why."""

@@ -23,6 +23,14 @@ from training.errors import TrainingError
 
 
 @dataclass(frozen=True)
+class LabelledFile:
+    """One row of a list of labelled pictures; ``path`` can be opened as it stands."""
+
+    path: Path
+    label: str
+
+
+@dataclass(frozen=True)
 class LabelledPictures:
     """``pictures`` uint8 (n, size, size, 3); ``labels`` int64 (n,) into ``classes``; ``validation`` bool (n,)."""
 
@@ -38,37 +46,43 @@ def held_out(path: str, one_in: int = 10) -> bool:
     return int.from_bytes(digest[:4], "big") % one_in == 0
 
 
-def read_labelled(csv_path: Path, preprocessing: Preprocessing, ignored_labels: frozenset[str]) -> LabelledPictures:
-    """Decode the pictures that ``csv_path`` (columns ``path`` and ``label``, paths relative to it) lists."""
+def read_list(csv_path: Path, ignored_labels: frozenset[str]) -> list[LabelledFile]:
+    """The rows of ``csv_path`` (columns ``path`` and ``label``, paths relative to it), without the ignored labels."""
     try:
         with csv_path.open(newline="", encoding="utf-8-sig") as lines:
             rows = list(csv.DictReader(lines))
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise TrainingError(f"{csv_path} cannot be read: {error}") from error
     if not rows or not {"path", "label"} <= rows[0].keys():
         raise TrainingError(f"{csv_path} needs a header line with the columns path and label, and rows below it")
     for number, row in enumerate(rows, 2):
         if not row["path"] or not row["label"]:
             raise TrainingError(f"{csv_path} has no path or no label in row {number}")
-    rows = [row for row in rows if row["label"] not in ignored_labels]
-    classes = sorted({row["label"] for row in rows})
+    return [
+        LabelledFile(csv_path.parent / row["path"], row["label"]) for row in rows if row["label"] not in ignored_labels
+    ]
+
+
+def read_labelled(csv_path: Path, preprocessing: Preprocessing, ignored_labels: frozenset[str]) -> LabelledPictures:
+    """Decode the pictures that ``csv_path`` lists (see ``read_list``)."""
+    files = read_list(csv_path, ignored_labels)
+    classes = sorted({file.label for file in files})
     if len(classes) < 2:
         raise TrainingError(f"{csv_path} has {len(classes)} labels; training needs at least 2")
 
-    def picture(row: dict[str, str]) -> NDArray[np.uint8]:
-        path = csv_path.parent / row["path"]
+    def picture(file: LabelledFile) -> NDArray[np.uint8]:
         try:
-            return decode(path.read_bytes(), preprocessing)
+            return decode(file.path.read_bytes(), preprocessing)
         except (OSError, ImageError) as error:
-            raise TrainingError(f"{path}: {error}") from error
+            raise TrainingError(f"{file.path}: {error}") from error
 
     with ThreadPoolExecutor() as pool:
-        pictures = np.stack(list(pool.map(picture, rows)))
-    validation = np.array([held_out(row["path"]) for row in rows])
+        pictures = np.stack(list(pool.map(picture, files)))
+    validation = np.array([held_out(file.path.name) for file in files])
     if not validation.any() or (~validation).sum() < 2:
-        raise TrainingError(f"{csv_path} lists {len(rows)} pictures: too few to hold a tenth out for validation")
+        raise TrainingError(f"{csv_path} lists {len(files)} pictures: too few to hold a tenth out for validation")
     index = {name: number for number, name in enumerate(classes)}
-    return LabelledPictures(pictures, np.array([index[row["label"]] for row in rows]), classes, validation)
+    return LabelledPictures(pictures, np.array([index[file.label] for file in files]), classes, validation)
 
 
 def augment(batch: Tensor, size: int, random: torch.Generator) -> Tensor:

@@ -1,29 +1,172 @@
-"""How good a model's codes are: mean average precision of ranking by Hamming distance."""
+"""How good a ranking by distance is: the figures, and how sure they are.
+
+    count pictures by distance and class, for each query → expected figures of the query → mean, bootstrap interval
+
+Ties. Many pictures share a distance, and their order says nothing about the model: it is the order of the listing. A
+figure is therefore its expected value over all orders of the pictures at equal distance, each as likely as any other.
+Ties broken by row, as a server does, would give one sample of it; a listing sorted by class would even give a wrong
+one, since then rows know labels. All values are exact, in closed form, from counts (F. McSherry, M. Najork, "Computing
+Information Retrieval Performance Measures Efficiently in the Presence of Tied Scores", ECIR 2008).
+
+A query's average precision within R is the usual one of the hashing papers: the mean, over its hits within the first R
+places, of the share of hits up to there; 0 without a hit there. It doesn't punish hits that come after R.
+"""
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from training.errors import TrainingError
+from training.signatures import Signatures, blocks
+from training.vote import chance_of_majority
+
+Counts = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+TIES = "expected values over all orders of the pictures at equal distance"
+
+#: The columns of ``Ranking.figures``.
+FIGURES = ("mAP@all", "mAP@100", "precision@10", "kNN@10")
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """``figures`` float64 (queries, 4), in the order of FIGURES, each in 0…1. ``same`` and ``other``, int64 (levels,):
+    pairs of a query and a picture of its class, or another class, at each distance."""
+
+    figures: Floats
+    same: Counts
+    other: Counts
+
+
+def measure(queries: Signatures, query_labels: Counts, database: Signatures, database_labels: Counts) -> Ranking:
+    """Rank ``database`` by distance from each of ``queries``; a hit has the query's label, int64 from 0.
+
+    Every query's label must occur in the database (see ``answerable``).
+    """
+    classes = int(max(query_labels.max(), database_labels.max())) + 1
+    levels = database.levels
+    figures = np.empty((len(queries), len(FIGURES)))
+    same, other = np.zeros(levels, np.int64), np.zeros(levels, np.int64)
+    for block in blocks(len(queries), max(len(database), levels * classes)):
+        labels = query_labels[block]
+        rows = np.arange(len(labels))
+        keys = queries[block].distances(database) + (rows * levels)[:, None]
+        keys = keys * classes + database_labels
+        by_class = np.bincount(keys.ravel(), minlength=len(rows) * levels * classes).reshape(-1, levels, classes)
+        everything, hits = by_class.sum(axis=2), by_class[rows, :, labels]
+        figures[block, 0] = average_precision(everything, hits, len(database))
+        figures[block, 1] = average_precision(everything, hits, 100)
+        figures[block, 2] = precision(everything, hits, 10)
+        figures[block, 3] = [
+            chance_of_majority(groups[groups.any(axis=1)], int(label), 10)
+            for groups, label in zip(by_class, labels, strict=True)
+        ]
+        same += hits.sum(axis=0)
+        other += (everything - hits).sum(axis=0)
+    return Ranking(figures, same, other)
 
 
 def mean_average_precision(
-    queries: NDArray[np.uint8],
-    query_labels: NDArray[np.int64],
-    database: NDArray[np.uint8],
-    database_labels: NDArray[np.int64],
+    queries: NDArray[np.uint8], query_labels: Counts, database: NDArray[np.uint8], database_labels: Counts
 ) -> float:
-    """mAP@all: for each query the whole database is ranked by distance, ties by row; a hit has the query's label.
+    """mAP@all of packed codes, uint8 (n, bits / 8). Queries whose label has no picture in the database don't count."""
+    known = answerable(query_labels, database_labels)
+    ranking = measure(Signatures(queries[known]), query_labels[known], Signatures(database), database_labels)
+    return float(ranking.figures[:, 0].mean())
 
-    Codes are packed, uint8 (n, bits / 8). Queries whose label has no picture in the database don't count. A query's
-    average precision is the mean, over its hits, of the share of hits up to there.
+
+def answerable(query_labels: Counts, database_labels: Counts) -> NDArray[np.bool_]:
+    """Which queries have a picture of their label in the database; TrainingError where none has."""
+    known = np.isin(query_labels, database_labels)
+    if not known.any():
+        raise TrainingError("no query has a label that occurs in the database, so nothing can be measured")
+    return known
+
+
+def average_precision(everything: Counts, hits: Counts, within: int) -> Floats:
+    """Expected average precision within the first ``within`` places, float64 (queries,).
+
+    ``everything`` and ``hits``, int64 (queries, levels): pictures, and hits among them, at each distance. In a group
+    of n pictures with h hits, after N pictures with H hits, place i is a hit with probability h/n, and then the
+    precision there is (H + 1 + (i − 1)(h − 1)/(n − 1)) / (N + i) on average. Of the group that place ``within`` falls
+    into, the number of hits inside is hypergeometric, and the mean over hits is taken for each number.
     """
-    precisions = []
-    for code, label in zip(queries, query_labels, strict=True):
-        distances = np.bitwise_count(database ^ code).sum(axis=1, dtype=np.int64)
-        hits = database_labels[np.argsort(distances, kind="stable")] == label
-        if hits.any():
-            ranks = np.flatnonzero(hits) + 1
-            precisions.append(np.mean(np.arange(1, len(ranks) + 1) / ranks))
-    if not precisions:
-        raise TrainingError("no held-out picture has a label that occurs among the others, so nothing can be measured")
-    return float(np.mean(precisions))
+    ends, found = everything.cumsum(axis=1), hits.cumsum(axis=1) - hits
+    starts = ends - everything
+    size = int(ends[:, -1].max())
+    harmonic = np.concatenate([[0.0], (1.0 / np.arange(1, size + 1)).cumsum()])
+    whole = ends <= within
+    reciprocals = harmonic[ends] - harmonic[starts]  # Σ 1 / (N + i)
+    gains = _gain(hits, everything, starts, found, reciprocals)
+    total, inside = np.where(whole, gains, 0.0).sum(axis=1), np.where(whole, hits, 0).sum(axis=1)
+    answer: Floats = np.divide(total, inside, out=np.zeros(len(total)), where=inside > 0)
+
+    split = (starts < within) & (ends > within)  # at most one group a query
+    query, level = np.nonzero(split)
+    if len(query):
+        n, h, start, before = (values[query, level, None] for values in (everything, hits, starts, found))
+        seats = within - start
+        drawn = np.arange(within + 1)
+        chance = _hypergeometric(drawn, seats, h, n)
+        reciprocals = harmonic[within] - harmonic[start]
+        gains = total[query, None] + _gain(drawn, seats, start, before, reciprocals)
+        answer[query] = (chance * gains / np.maximum(before + drawn, 1)).sum(axis=1)
+    return answer
+
+
+def _gain(hits: Counts, places: Counts, start: Counts, found: Counts, reciprocals: Floats) -> Floats:
+    """Expected sum of the precisions at the hits, which are dealt at random to ``places`` places after ``start``."""
+    weighted = places - (start + 1) * reciprocals  # Σ (i − 1) / (N + i)
+    slope = (hits - 1) / np.maximum(places - 1, 1)
+    gain: Floats = hits / np.maximum(places, 1) * ((found + 1) * reciprocals + slope * weighted)
+    return gain
+
+
+def _hypergeometric(drawn: Counts, seats: Counts, hits: Counts, pictures: Counts) -> Floats:
+    """Probability of ``drawn`` hits among ``seats`` of ``pictures``, of which ``hits`` are hits."""
+    logarithm = np.concatenate([[0.0], np.log(np.arange(1, int(pictures.max()) + 1)).cumsum()])  # of n!
+
+    def ways(of: Counts, some: Counts) -> Floats:
+        least = np.clip(some, 0, of)
+        return np.where(least == some, logarithm[of] - logarithm[least] - logarithm[of - least], -np.inf)
+
+    return np.exp(ways(hits, drawn) + ways(pictures - hits, seats - drawn) - ways(pictures, seats))
+
+
+def precision(everything: Counts, hits: Counts, places: int) -> Floats:
+    """Expected share of hits among the first ``places`` (or all, if the database is smaller), float64 (queries,)."""
+    starts = everything.cumsum(axis=1) - everything
+    inside = np.clip(places - starts, 0, everything)
+    share: Floats = (hits * inside / np.maximum(everything, 1)).sum(axis=1) / inside.sum(axis=1)
+    return share
+
+
+def recall(queries: Signatures, database: Signatures, wanted: NDArray[np.int64], places: int) -> Floats:
+    """Probability that row ``wanted`` of the database is among the first ``places`` of each query, (queries,)."""
+    found = np.empty(len(queries))
+    for block in blocks(len(queries), len(database)):
+        distances = queries[block].distances(database)
+        own = np.take_along_axis(distances, wanted[block, None], axis=1)
+        nearer, equal = (distances < own).sum(axis=1), (distances == own).sum(axis=1)
+        found[block] = np.clip((places - nearer) / equal, 0.0, 1.0)
+    return found
+
+
+def bootstrap(figures: Floats, resamples: int = 2000, seed: int = 0) -> tuple[Floats, Floats]:
+    """Ends of the 95% interval of the mean of each column of ``figures`` (queries, columns): two of (columns,).
+
+    Percentiles of the means of ``resamples`` samples of the queries, drawn with replacement (B. Efron, 1979). It says
+    how much the choice of queries matters; not the choice of database, nor another training.
+    """
+    random = np.random.default_rng(seed)
+    count = len(figures)
+    means = np.concatenate(
+        [
+            random.multinomial(count, np.full(count, 1 / count), block.stop - block.start) @ figures / count
+            for block in blocks(resamples, count)
+        ]
+    )
+    low, high = np.percentile(means, [2.5, 97.5], axis=0)
+    return low, high

@@ -20,7 +20,7 @@ from hashing.card import ModelCard, Preprocessing
 from hashing.model import HashModel, save_model
 from training.network import HashNetwork
 from training.pictures import LabelledPictures, augment
-from training.quality import mean_average_precision
+from training.quality import TIES, mean_average_precision
 from training.relahash import RelaHashLoss, far_apart_centroids
 
 #: Pictures are kept this much larger than the network's input, so that crops still have pixels.
@@ -104,7 +104,7 @@ def save_and_measure(
     held = data.validation
     figure = mean_average_precision(codes[held], data.labels[held], codes[~held], data.labels[~held])
     card = card.model_copy(
-        update={"training": card.training | {"mAP@all": round(figure, 4), "queries": int(held.sum())}}
+        update={"training": card.training | {"mAP@all": round(figure, 4), "queries": int(held.sum()), "ties": TIES}}
     )
     save_model(scripted, card, path)
     return card

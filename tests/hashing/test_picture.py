@@ -21,7 +21,7 @@ from PIL import Image
 
 from hashing.card import Preprocessing
 from hashing.errors import ImageError, ImageTooLarge, UnreadableImage
-from hashing.picture import FORMATS, Limits, decode
+from hashing.picture import FORMATS, Limits, decode, whole_picture
 
 Pixels = NDArray[np.uint8]
 
@@ -364,6 +364,30 @@ CUTTABLE = EVERY | {"fax TIFF": lambda image: saved(image.convert("1"), "TIFF", 
 #: How many bytes a file may miss at its end and yet hold every pixel: PNG's checksums and IEND, GIF's end marks, a
 #: fax's end-of-block code. Pillow cannot notice such a cut, and nothing of the picture is lost by it.
 SPARE = {"PNG": 24, "palette PNG": 24, "GIF": 2, "fax TIFF": 4}
+
+
+class TestWholePicture:
+    def test_it_keeps_its_size_and_every_pixel(self) -> None:
+        picture = whole_picture(saved(photo(200, 100), "PNG"))
+        assert (picture.size, picture.mode) == ((200, 100), "RGB")
+        np.testing.assert_array_equal(np.asarray(picture), np.asarray(photo(200, 100)))
+
+    def test_it_is_upright_and_on_white(self) -> None:
+        assert whole_picture(turned(6, "JPEG", photo(200, 100), quality=95)).size == (200, 100)
+        clear = whole_picture(saved(Image.new("RGBA", (4, 4), (0, 0, 0, 0)), "PNG"))
+        assert clear.getpixel((0, 0)) == (255, 255, 255)
+
+    @pytest.mark.parametrize("data", [b"", b"no image", saved(photo(), "PNG")[:200]], ids=["empty", "text", "cut"])
+    def test_it_refuses_what_decode_refuses(self, data: bytes) -> None:
+        with pytest.raises(ImageError) as by_decode:
+            decode(data, STRETCH)
+        with pytest.raises(type(by_decode.value)) as refused:
+            whole_picture(data)
+        assert str(refused.value) == str(by_decode.value)
+
+    def test_it_keeps_to_the_limits(self) -> None:
+        with pytest.raises(ImageTooLarge, match="200×100 pixels; the limit is 10,000"):
+            whole_picture(saved(photo(200, 100), "PNG"), Limits(max_pixels=10_000))
 
 
 class TestTruncation:

@@ -70,8 +70,8 @@ def test_every_command_explains_itself(words: tuple[str, ...], option: str) -> N
 def test_the_commands_are_these() -> None:
     words = {" ".join(words) for words in commands(cli) if words}
     assert words == {
-        "index", "search", "archive", "serve", "sample", "train", "versions", "versions list", "versions verify",
-        "versions promote", "versions rollback", "versions prune",
+        "index", "search", "archive", "serve", "sample", "train", "evaluate", "versions", "versions list",
+        "versions verify", "versions promote", "versions rollback", "versions prune",
     }  # fmt: skip
 
 

@@ -1,0 +1,136 @@
+"""``hashlake evaluate``: how good a model is, beside baselines, on a terminal, as JSON and as a web page."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from hashing.model import HashModel
+from training.evaluation import RECALLS
+from training.evaluation import evaluate as run_evaluation
+from training.quality import FIGURES
+from training.report import html_report
+from training.results import Evaluation, Figure
+from training.split import held_out_split, two_list_split
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_LIST = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command(short_help="Measure a hash model on labelled pictures, beside baselines.")
+@click.argument("model_path", metavar="MODEL", type=_FILE)
+@click.argument("labels_csv", type=_LIST)
+@click.option("--database_csv", type=_LIST, help="Look for all pictures of LABELS_CSV among those of this list.")
+@click.option("--ignore_label", multiple=True, help="Leave out pictures with this label; may be repeated.")
+@click.option("--image_size", type=int, help="Input size of a model that comes without a card.")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:0.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Start of every random choice.")
+@click.option("--json", "json_path", type=_FILE, help="Write everything that was measured to this file.")
+@click.option("--html", "html_path", type=_FILE, help="Write a report with plots and the worst queries to this file.")
+def evaluate(
+    model_path: Path,
+    labels_csv: Path,
+    database_csv: Path | None,
+    ignore_label: tuple[str, ...],
+    image_size: int | None,
+    device: str,
+    seed: int,
+    json_path: Path | None,
+    html_path: Path | None,
+) -> None:  # fmt: skip
+    """Measure MODEL, a TorchScript hash model, on the pictures that LABELS_CSV lists (columns path and label, paths
+    relative to the file).
+
+    Queries are the tenth of the pictures that hashlake train holds out, chosen by file name; the database is the
+    others. With --database_csv, queries are all of LABELS_CSV: figures are honest if the model was trained on none of
+    them.
+
+    mAP@R is the mean over the hits within the first R answers (all of them, or 100) of the share of hits up to there;
+    a hit has the query's label. Every figure is its expected value over all orders of pictures at equal distance, and
+    comes with its 95% bootstrap interval over queries. Baselines: pHash, dHash (64 bits each) and a colour histogram
+    (64 bytes, compared by L1).
+    """
+    for name, path in (("--json", json_path), ("--html", html_path)):
+        if path and not path.parent.is_dir():
+            raise click.BadParameter(f"the folder {path.parent} does not exist", param_hint=name)
+    if json_path and html_path and json_path.resolve() == html_path.resolve():
+        raise click.BadParameter("--json writes to the same file", param_hint="--html")
+    ignored = frozenset(ignore_label)
+    split = two_list_split(labels_csv, database_csv, ignored) if database_csv else held_out_split(labels_csv, ignored)
+    evaluation = run_evaluation(HashModel.load(model_path, device, image_size=image_size), split, seed)
+    outputs = {}
+    if json_path:
+        outputs[json_path] = evaluation.model_dump_json(indent=1) + "\n"
+    if html_path:
+        outputs[html_path] = html_report(evaluation)
+    for path, text in outputs.items():
+        _write_whole(path, text)
+    _say(evaluation)
+    for path in outputs:
+        click.echo(f"written: {path}")
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """``text`` at ``path``, or what was there before."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _say(evaluation: Evaluation) -> None:
+    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+    left_out = f"; {evaluation.left_out:,} queries left out, whose class it lacks" if evaluation.left_out else ""
+    click.echo(f"{evaluation.queries:,} queries, {evaluation.database:,} pictures in the database{left_out}")
+    click.echo(evaluation.protocol)
+    click.echo(f"ties: {evaluation.ties}; in brackets: 95% bootstrap interval over queries\n")
+    for table in (_retrieval(evaluation), _near_duplicates(evaluation), _classes(evaluation)):
+        console.print(table)
+        click.echo()
+    for whose, codes in (("queries", evaluation.query_codes), ("database", evaluation.database_codes)):
+        correlation = "" if codes.correlation is None else f", mean |r| of two bits {codes.correlation:.3f}"
+        click.echo(
+            f"codes of the {whose}: {codes.distinct:.1%} distinct, at most {codes.largest_group:,} pictures share one; "
+            f"entropy {codes.entropy:.3f} a bit, least balanced bit {codes.worst_bit} "
+            f"(mean {codes.bit_means[codes.worst_bit]:.3f}){correlation}"
+        )
+
+
+def _retrieval(evaluation: Evaluation) -> Table:
+    table = Table("", "signature", box=None)
+    for name in FIGURES:
+        table.add_column(name, justify="right")
+    for each in evaluation.methods:
+        table.add_row(Text(each.name), each.note, *(_cell(each.figures[name]) for name in FIGURES))
+    return table
+
+
+def _near_duplicates(evaluation: Evaluation) -> Table:
+    """Recall at 1 and 10 in one cell, so that a line fits a terminal; intervals are in the files."""
+    table = Table(" / ".join(RECALLS), box=None)
+    for each in evaluation.methods:
+        table.add_column(Text(each.name), justify="right")
+    for distortion in evaluation.methods[0].near_duplicates:
+        recalls = (each.near_duplicates[distortion] for each in evaluation.methods)
+        table.add_row(distortion, *(" / ".join(f"{found[name].value:.3f}" for name in RECALLS) for found in recalls))
+    return table
+
+
+def _classes(evaluation: Evaluation) -> Table:
+    table = Table("class", box=None)
+    for name in ("queries", "database", "AP", "precision@10"):
+        table.add_column(name, justify="right")
+    for each in evaluation.classes:
+        shares = ("–" if value is None else f"{value:.3f}" for value in (each.average_precision, each.precision_10))
+        table.add_row(Text(each.name), f"{each.queries:,}", f"{each.database:,}", *shares)
+    return table
+
+
+def _cell(figure: Figure) -> Text:
+    return Text(f"{figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]")  # brackets would be markup
