@@ -105,12 +105,18 @@ class TestEveryProcessor:
         assert not set(elsewhere[name]["registers"]) & set(GENERATIONS[name])
 
 
+@pytest.fixture
+def room(tmp_path: Path) -> Path:
+    """A folder with a searcher room of its own."""
+    shutil.copytree(REPOSITORY / "searcher", tmp_path / "searcher", ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
 class TestCache:
     HITS = (
-        "from searcher import flat, multi_index; from searcher.search import compile_kernels\n"
-        "compile_kernels(8)\n"
-        "for kernel in (flat.kernel(1), multi_index.kernel(1)):\n"
-        "    print(kernel.stats.cache_hits.total(), kernel.stats.cache_misses.total())"
+        "import sys; from searcher import flat, multi_index\n"
+        "for kernel in (flat.kernel, multi_index.kernel)[: int(sys.argv[1])]:\n"
+        "    print(kernel(1).stats.cache_hits.total(), kernel(1).stats.cache_misses.total())"
     )
 
     SEARCH = (
@@ -120,31 +126,28 @@ class TestCache:
         "(found,) = searcher.flat.FlatScan(codes).search(codes[:1], np.array([2]), np.array([9]), None)\n"
         "print(found.tolist(), searcher.flat.kernel(1).stats.cache_path)"
     )
-
     #: Two answers, and that the kernel is in no cache.
     FOUND = f"{[0, 1 << 32 | 1]} None\n"
 
-    def test_a_second_process_compiles_nothing(self, tmp_path: Path) -> None:
-        first, second = (run(self.HITS, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2))
-        assert first.splitlines() == ["0 1", "0 1"]
-        assert second.splitlines() == ["1 0", "1 0"]
+    def test_a_second_process_compiles_nothing(self, room: Path) -> None:
+        environment = {"NUMBA_CACHE_DIR": str(room / "cache")}
+        assert run(self.HITS, 2, cwd=room, **environment).splitlines() == ["0 1", "0 1"]
+        assert run(self.HITS, 2, cwd=room, **environment).splitlines() == ["1 0", "1 0"]
+        with (room / "searcher" / "lanes.py").open("a") as lanes:
+            lanes.write("# another version of what the kernels are made of\n")
+        assert run(self.HITS, 1, cwd=room, **environment).splitlines() == ["0 1"]
 
-    @pytest.fixture
-    def read_only(self, tmp_path: Path) -> Path:
-        """A folder with the searcher room, beside which no cache can be made, not even by root."""
-        shutil.copytree(REPOSITORY / "searcher", tmp_path / "searcher", ignore=shutil.ignore_patterns("__pycache__"))
-        (tmp_path / "searcher" / "__pycache__").touch()
-        return tmp_path
-
-    def test_where_no_folder_can_be_written_each_process_compiles(self, read_only: Path) -> None:
-        nowhere = str(read_only / "searcher" / "__pycache__" / "below a file")
+    def test_where_no_folder_can_be_written_each_process_compiles(self, room: Path) -> None:
+        (room / "searcher" / "__pycache__").touch()
+        nowhere = str(room / "searcher" / "__pycache__" / "below a file")  # no, not even for root
         environment = {"HOME": nowhere, "XDG_CACHE_HOME": nowhere, "NUMBA_CACHE_DIR": nowhere}
-        assert run(self.SEARCH, cwd=read_only, **environment) == self.FOUND
+        assert run(self.SEARCH, cwd=room, **environment) == self.FOUND
 
-    def test_where_the_disk_is_full_each_process_compiles(self, tmp_path: Path) -> None:
+    def test_where_the_disk_is_full_each_process_compiles(self, room: Path) -> None:
         no_room = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
-        assert run(no_room + self.SEARCH, NUMBA_CACHE_DIR=str(tmp_path)) == self.FOUND
-        assert not [path for path in tmp_path.rglob("*") if path.is_file()], "nothing half-written stays"
+        assert run(no_room + self.SEARCH, cwd=room, NUMBA_CACHE_DIR=str(room / "cache")) == self.FOUND
+        left = [path.name for path in (room / "cache").rglob("*") if path.is_file()]
+        assert not left, "nothing half-written that the next process would read"
 
 
 class TestMemory:

@@ -38,6 +38,14 @@ class TestBothWays:
             assert_same(engine.search(*question), right_answers(codes, question))
         assert fallback.queries == 0
 
+    def test_one_table_is_looked_through_to_the_farthest_code(self) -> None:
+        codes = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 1000, axis=0)
+        np.random.default_rng(0).shuffle(codes)
+        engine, fallback = multi_index(codes)
+        for question in (ask(codes[:1], 256_000), ask(codes[:1], 255_001), ask(codes[:1], 256_000, 7)):
+            assert_same(engine.search(*question), right_answers(codes, question))
+        assert fallback.queries == 0
+
     @pytest.mark.parametrize("width", [3, 8, 16])
     def test_what_is_far_from_everything_is_left_to_the_scan(self, width: int) -> None:
         random = np.random.default_rng(0)
@@ -81,7 +89,7 @@ class TestTies:
         at its distance can be: in step m·a + t, of which m·a + t is the distance. One with the same distance that is
         met at once, but has a greater row, mustn't win."""
         bits = 8 * width
-        query = np.zeros((1, width), np.uint8)
+        query = random_codes(np.random.default_rng(0), 1, width)
         cuts = substrings(bits, tables or tables_for(200_000, bits))
         for weight in (0, 1):
             for wider in range(len(cuts)):
@@ -91,7 +99,7 @@ class TestTies:
                 distance = weight * len(cuts) + wider
                 met_at_once = np.zeros(bits, np.uint8)
                 met_at_once[bits - distance :] = 1
-                codes = np.packbits([differing, met_at_once, met_at_once], axis=1, bitorder="little")
+                codes = query ^ np.packbits([differing, met_at_once, met_at_once], axis=1, bitorder="little")
                 codes = np.concatenate([codes, np.repeat(~query, 200_000, axis=0)])
                 engine, fallback = multi_index(codes, tables)
                 for top_k in (1, 2, 3):
