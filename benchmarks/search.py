@@ -201,13 +201,13 @@ def plot(results: dict[tuple[str, int], list[Result]], path: Path) -> None:
     """A bar a contestant, a panel a set of codes: median milliseconds a query, logarithmic."""
     import matplotlib.pyplot as plt
 
-    plt.rcParams["svg.hashsalt"] = "hashlake"
+    plt.rcParams |= {"svg.hashsalt": "hashlake", "svg.fonttype": "none"}
     count = max(count for _, count in results if len(results[_, count]) > len(PEERS) // 2)
     panels = [(kind, found) for (kind, each), found in results.items() if each == count]
     figure, axes = plt.subplots(1, len(panels), figsize=(11, 4), sharex=True, layout="constrained", squeeze=False)
     for axis, (kind, found) in zip(axes[0], panels, strict=True):
         ordered = sorted(found, key=lambda each: -float(np.median(each.p50)))
-        names = [each.name + ("" if each.exact else f" ({each.recall:.0%})") for each in ordered]
+        names = [each.name + ("" if each.exact else f" ({each.recall:.1%})") for each in ordered]
         times = [float(np.median(each.p50)) for each in ordered]
         colours = ["#1764ab" if each.name.startswith("hashlake") else "#b0b7bf" for each in ordered]
         bars = axis.barh(names, times, color=colours, log=True)

@@ -21,7 +21,7 @@ from searcher.errors import ModeRefused, VersionDamaged
 #: Zeros behind each plane of codes: the last codes of a bucket are compared together with what follows them.
 PADDING = 32
 
-#: Tables grow with the square of the width: 52 bytes a code at 64 bits, 165 at 128, 548 at 256.
+#: Tables grow with the square of the width: about 50 bytes a code at 64 bits, 150 at 128, 580 at 256.
 MAX_BITS = 128
 
 

@@ -105,8 +105,10 @@ class TestTies:
                 for top_k in (1, 2, 3):
                     (found,) = engine.search(*ask(query, top_k))
                     assert found.tolist() == [distance << 32 | row for row in range(top_k)]
-                (found,) = engine.search(*ask(query, 10, distance))
-                assert found.tolist() == [distance << 32 | row for row in range(3)]
+                # Nor are they found again, in the tables that are looked into after that.
+                for radius in (distance, distance + 1, distance + len(cuts)):
+                    (found,) = engine.search(*ask(query, 10, radius))
+                    assert found.tolist() == [distance << 32 | row for row in range(3)]
                 assert fallback.queries == 0
 
     def test_a_code_is_found_once_however_many_tables_have_it(self) -> None:
