@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import Thread
 from typing import Protocol
 
 import numpy as np
@@ -99,10 +100,13 @@ class CodeIndex:
         return code
 
     def warm_up(self) -> None:
-        """Do now what the first search would wait for: map the pages of the files, load the compiled kernels."""
-        for array in [self._codes, *(self._tables.arrays if self._tables else ())]:
-            populate(array)
-        self.search(np.zeros((1, self.bits // 8), np.uint8), 1)
+        """Do what the first searches would wait for: load the compiled kernels, and begin to map the files' pages.
+
+        Nothing waits for the disk: where the files aren't in the page cache yet, searches are slower until they are.
+        """
+        arrays = [self._codes, *(self._tables.arrays if self._tables else ())]
+        Thread(target=populate, args=(arrays,), daemon=True).start()
+        _ = self._engine
 
     @cached_property
     def _engine(self) -> Engine:
