@@ -8,8 +8,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +30,6 @@ GENERATIONS = {"haswell": ["zmm"], "x86-64-v2": ["zmm", "ymm"]} if platform.mach
 
 #: Bytes of the codes whose kernels are compiled for each of them: vectors of bytes, and of words that change places.
 COMPILED = [1, 16]
-
-
-def run(script: str, *arguments: object, cwd: Path = REPOSITORY, **environment: str) -> str:
-    """What the Python program says, and nothing else: a warning is an error."""
-    command = [sys.executable, "-W", "error", "-c", script, *map(str, arguments)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, cwd=cwd, env=os.environ | environment, timeout=120, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
 
 
 def digest(engine: Callable[[Codes], Engine], width: int) -> str:
@@ -72,82 +62,107 @@ def registers() -> list[str]:
     return sorted(set(re.findall(r"\b[xyz]mm(?=\d)", machine_code)))
 
 
-@pytest.fixture(scope="module")
-def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, list[str]]]:
-    """What the same search says, compiled for other processors."""
+def run(script: str, *arguments: object, cwd: Path = REPOSITORY, **environment: str) -> list[str]:
+    """The lines that the Python program says, and nothing else: a warning is an error."""
+    command = [sys.executable, "-W", "error", "-c", script, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=os.environ | environment, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
+
+
+def room(folder: Path) -> Path:
+    """``folder`` with a searcher room of its own."""
+    shutil.copytree(REPOSITORY / "searcher", folder / "searcher", ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def compiled_for(name: str, folder: Path) -> list[str]:
     script = (
         "import json; from tests.searcher.test_compiled import digests, registers\n"
-        "print(json.dumps({'digests': digests(), 'registers': registers()}))"
+        "print(json.dumps(digests())); print(json.dumps(registers()))"
     )
-
-    def compiled_for(name: str) -> dict[str, list[str]]:
-        cache = str(tmp_path_factory.mktemp(name))
-        # Without the features, it would have those of this processor.
-        said: dict[str, list[str]] = json.loads(
-            run(script, NUMBA_CPU_NAME=name, NUMBA_CPU_FEATURES="", NUMBA_CACHE_DIR=cache)
-        )
-        return said
-
-    with ThreadPoolExecutor() as pool:
-        return dict(zip(GENERATIONS, pool.map(compiled_for, GENERATIONS), strict=True))
+    # Without NUMBA_CPU_FEATURES, it would have those of this processor.
+    return run(script, NUMBA_CPU_NAME=name, NUMBA_CPU_FEATURES="", NUMBA_CACHE_DIR=str(folder))
 
 
-class TestEveryProcessor:
-    def test_this_one_answers_as_numpy(self) -> None:
-        assert digests() == [digest(PlainScan, width) for width in [*COMPILED, 8]]
-
-    @pytest.mark.parametrize("name", GENERATIONS)
-    def test_older_ones_answer_as_this_one(self, name: str, elsewhere: dict[str, dict[str, list[str]]]) -> None:
-        assert elsewhere[name]["digests"] == digests()
-
-    @pytest.mark.parametrize("name", GENERATIONS)
-    def test_it_was_really_compiled_for_them(self, name: str, elsewhere: dict[str, dict[str, list[str]]]) -> None:
-        assert not set(elsewhere[name]["registers"]) & set(GENERATIONS[name])
-
-
-@pytest.fixture
-def room(tmp_path: Path) -> Path:
-    """A folder with a searcher room of its own."""
-    shutil.copytree(REPOSITORY / "searcher", tmp_path / "searcher", ignore=shutil.ignore_patterns("__pycache__"))
-    return tmp_path
-
-
-class TestCache:
-    HITS = (
+def compiled_again(folder: Path) -> list[str]:
+    """Hits and misses of the cache in a first process, a second, and one with another lanes.py."""
+    script = (
         "import sys; from searcher import flat, multi_index\n"
         "for kernel in (flat.kernel, multi_index.kernel)[: int(sys.argv[1])]:\n"
         "    print(kernel(1).stats.cache_hits.total(), kernel(1).stats.cache_misses.total())"
     )
+    environment = {"NUMBA_CACHE_DIR": str(folder / "cache")}
+    said = run(script, 2, cwd=room(folder), **environment) + run(script, 2, cwd=folder, **environment)
+    with (folder / "searcher" / "lanes.py").open("a") as lanes:
+        lanes.write("# what the kernels are made of has changed\n")
+    return said + run(script, 1, cwd=folder, **environment)
 
-    SEARCH = (
-        "import numpy as np; import searcher.flat; from pathlib import Path\n"
-        "assert Path(searcher.flat.__file__).is_relative_to(Path.cwd())\n"
-        "codes = np.array([[1], [0], [3]], np.uint8)\n"
-        "(found,) = searcher.flat.FlatScan(codes).search(codes[:1], np.array([2]), np.array([9]), None)\n"
-        "print(found.tolist(), searcher.flat.kernel(1).stats.cache_path)"
-    )
-    #: Two answers, and that the kernel is in no cache.
-    FOUND = f"{[0, 1 << 32 | 1]} None\n"
 
-    def test_a_second_process_compiles_nothing(self, room: Path) -> None:
-        environment = {"NUMBA_CACHE_DIR": str(room / "cache")}
-        assert run(self.HITS, 2, cwd=room, **environment).splitlines() == ["0 1", "0 1"]
-        assert run(self.HITS, 2, cwd=room, **environment).splitlines() == ["1 0", "1 0"]
-        with (room / "searcher" / "lanes.py").open("a") as lanes:
-            lanes.write("# another version of what the kernels are made of\n")
-        assert run(self.HITS, 1, cwd=room, **environment).splitlines() == ["0 1"]
+#: Says two answers, and in which folder the kernel is kept.
+SEARCH = (
+    "import numpy as np; import searcher.flat; from pathlib import Path\n"
+    "assert Path(searcher.flat.__file__).is_relative_to(Path.cwd())\n"
+    "codes = np.array([[1], [0], [3]], np.uint8)\n"
+    "print(searcher.flat.FlatScan(codes).search(codes[:1], np.array([2]), np.array([9]), None)[0].tolist())\n"
+    "print(searcher.flat.kernel(1).stats.cache_path)"
+)
 
-    def test_where_no_folder_can_be_written_each_process_compiles(self, room: Path) -> None:
-        (room / "searcher" / "__pycache__").touch()
-        nowhere = str(room / "searcher" / "__pycache__" / "below a file")  # no, not even for root
-        environment = {"HOME": nowhere, "XDG_CACHE_HOME": nowhere, "NUMBA_CACHE_DIR": nowhere}
-        assert run(self.SEARCH, cwd=room, **environment) == self.FOUND
 
-    def test_where_the_disk_is_full_each_process_compiles(self, room: Path) -> None:
-        no_room = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
-        assert run(no_room + self.SEARCH, cwd=room, NUMBA_CACHE_DIR=str(room / "cache")) == self.FOUND
-        left = [path.name for path in (room / "cache").rglob("*") if path.is_file()]
-        assert not left, "nothing half-written that the next process would read"
+def compiled_without_a_folder(folder: Path) -> list[str]:
+    """Neither beside the source nor in a cache folder can files be made, not even by root."""
+    nothing = room(folder) / "searcher" / "__pycache__"
+    nothing.touch()
+    nowhere = str(nothing / "below a file")
+    return run(SEARCH, cwd=folder, HOME=nowhere, XDG_CACHE_HOME=nowhere, NUMBA_CACHE_DIR=nowhere)
+
+
+def compiled_on_a_full_disk(folder: Path) -> list[str]:
+    """Files can be made, but nothing written into them. Says, in the end, which are left."""
+    full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+    said = run(full + SEARCH, cwd=room(folder), NUMBA_CACHE_DIR=str(folder / "cache"))
+    return said + [path.name for path in (folder / "cache").rglob("*") if path.is_file()]
+
+
+def compiled_with_checks(folder: Path) -> list[str]:
+    """With numba's checks of every index, and in another cache than the kernels that have none."""
+    script = "from tests.searcher import guarded; guarded.search_with_many_answers(0)"
+    return run(script, NUMBA_BOUNDSCHECK="1", NUMBA_CACHE_DIR=str(folder))
+
+
+Programs = dict[str, Future[list[str]]]
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
+    """What takes seconds to compile, started all at once; each test waits for the one that it is about."""
+
+    def folder(name: str) -> Path:
+        return tmp_path_factory.mktemp(name)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield {name: pool.submit(compiled_for, name, folder(name)) for name in GENERATIONS} | {
+            program.__name__: pool.submit(program, folder(program.__name__))
+            for program in (
+                compiled_again,
+                compiled_with_checks,
+                compiled_without_a_folder,
+                compiled_on_a_full_disk,
+            )
+        }
+
+
+class TestEveryProcessor:
+    def test_this_one_answers_as_numpy(self, programs: Programs) -> None:
+        assert digests() == [digest(PlainScan, width) for width in [*COMPILED, 8]]
+
+    @pytest.mark.parametrize("name", GENERATIONS)
+    def test_older_ones_answer_as_this_one(self, name: str, programs: Programs) -> None:
+        assert json.loads(programs[name].result()[0]) == digests()
+
+    @pytest.mark.parametrize("name", GENERATIONS)
+    def test_it_was_really_compiled_for_them(self, name: str, programs: Programs) -> None:
+        assert not set(json.loads(programs[name].result()[1])) & set(GENERATIONS[name])
 
 
 class TestMemory:
@@ -157,7 +172,16 @@ class TestMemory:
     def test_nothing_beyond_the_codes_and_tables_is_read(self, search: str) -> None:
         run(f"from tests.searcher import guarded; guarded.{search}(0)")
 
-    def test_answers_never_run_over_the_room_for_them(self, tmp_path: Path) -> None:
-        # The code with numba's checks mustn't get into the cache of that without.
-        environment = {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
-        run("from tests.searcher import guarded; guarded.search_with_many_answers(0)", **environment)
+    def test_answers_never_run_over_the_room_for_them(self, programs: Programs) -> None:
+        assert programs["compiled_with_checks"].result() == []
+
+
+class TestCache:
+    def test_a_second_process_compiles_nothing_unless_the_code_has_changed(self, programs: Programs) -> None:
+        assert programs["compiled_again"].result() == ["0 1", "0 1", "1 0", "1 0", "0 1"]
+
+    @pytest.mark.parametrize("program", [compiled_without_a_folder, compiled_on_a_full_disk])
+    def test_where_nothing_can_be_kept_each_process_compiles(
+        self, program: Callable[[Path], list[str]], programs: Programs
+    ) -> None:
+        assert programs[program.__name__].result() == [str([0, 1 << 32 | 1]), "None"]
