@@ -6,11 +6,17 @@ and by version. Where neither can be, each process compiles for itself.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+from zlib import crc32
 
+from llvmlite.binding import get_host_cpu_name
 from numba import njit
 
 _OPTIONS = {"boundscheck": False, "error_model": "numpy", "nogil": True}
+
+#: What kernels take in from other files than their own, the only one in which numba looks for changes.
+_SOURCES = [crc32(Path(__file__).with_name(name).read_bytes()) for name in ("compiled.py", "lanes.py", "tables.py")]
 
 
 def compiled(signature: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -21,9 +27,12 @@ def compiled(signature: Any) -> Callable[[Callable[..., Any]], Callable[..., Any
     """
 
     def compile_(function: Callable[..., Any]) -> Callable[..., Any]:
+        # A name for each kernel: two processes that add to the index of one name at once mix up their files.
+        constants = [cell.cell_contents for cell in function.__closure__ or ()]
+        function.__qualname__ += f".{crc32(repr((signature, constants, get_host_cpu_name(), _SOURCES)).encode()):08x}"
         try:
             return njit(signature, cache=True, **_OPTIONS)(function)
-        except (RuntimeError, OSError):  # no folder for the cache, or no room in it
+        except Exception:  # no folder for the cache, no room in it, or a file that a power failure has cut short
             return njit(signature, **_OPTIONS)(function)
 
     return compile_

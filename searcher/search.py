@@ -113,7 +113,7 @@ class CodeIndex:
         try:
             from searcher.flat import FlatScan
             from searcher.multi_index import MultiIndex
-        except ImportError as error:
+        except (ImportError, OSError) as error:  # the second where llvmlite's library doesn't load
             logger.warning("searching with NumPy, which is slower: numba cannot be loaded (%s)", error)
             return PlainScan(self._codes)
         scan = FlatScan(self._codes, self._threads)
@@ -124,7 +124,7 @@ def compile_kernels(bits: int) -> None:
     """Compile what searches codes of ``bits`` bits, in either mode, or find what an earlier process has compiled."""
     try:
         from searcher import flat, multi_index
-    except ImportError:
+    except (ImportError, OSError):
         return
     flat.kernel(bits // 8)
     if bits <= MAX_BITS:

@@ -9,6 +9,7 @@ Equal codes are listed once, with all their rows, so a datalake full of duplicat
     multi_index_rows.npy      uint32 (n)                   rows, ascending within a group
 """
 
+import warnings
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ def require_suitable(bits: int) -> None:
         )
     try:
         import numba  # noqa: F401 (is it there?)
-    except ImportError as error:
+    except (ImportError, OSError) as error:
         raise ModeRefused(f"mode 'unnecessary fast' needs numba, which cannot be loaded here ({error})") from error
 
 
@@ -100,9 +101,13 @@ def map_tables(folder: Path, *, count: int, bits: int) -> Tables:
     arrays: dict[str, NDArray[Any]] = {}
     for name, file in zip(_ARRAYS, TABLE_FILES, strict=True):
         try:
-            arrays[name] = np.load(folder / file, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
+            with warnings.catch_warnings(action="error"):
+                array = np.load(folder / file, mmap_mode="r", allow_pickle=False)
+        except Exception as error:  # NumPy parses the header as Python, and raises whatever that raises
             raise VersionDamaged(f"{file} cannot be read ({error})") from error
+        if not isinstance(array, np.ndarray) or array.ndim == 0:
+            raise VersionDamaged(f"{file} holds no array")
+        arrays[name] = array
     tables = Tables(bits, **arrays)
     number, distinct, words = len(tables.offsets), len(tables.groups) - 1, -(-bits // 64)
     expected = {
