@@ -29,7 +29,6 @@ from numpy.typing import NDArray
 
 from searcher.compiled import compiled, inlined
 from searcher.lanes import (
-    STAMP,
     VECTOR,
     distance,
     least,
@@ -198,7 +197,6 @@ def kernel(width: int) -> Callable[..., None]:
     regular = width % 8 == 0 and words & (words - 1) == 0
     block_rows = _STRIDE // word_bytes
     part_rows = _PART * VECTOR // word_bytes
-    stamp = STAMP
     number, numbers, table = types.int64, types.Array(types.int64, 1, "C"), types.Array(types.int64, 2, "C")
     queries_type = types.Array(word, 2, "C")
 
@@ -212,7 +210,7 @@ def kernel(width: int) -> Callable[..., None]:
         tail = np.zeros(block_rows * width, np.uint8)
         words_at = np.int64(scratch.ctypes.data)
         for first in range(begin, end, block_rows):
-            if limits.max() == 0 or stamp < 0:  # as many codes as were wanted are equal to their queries
+            if limits.max() == 0:  # as many codes as were wanted are equal to their queries
                 break
             rows = min(block_rows, end - first)
             allowed_rows = _count_allowed(allowed, first, rows)

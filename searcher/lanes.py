@@ -13,8 +13,6 @@ A machine without such vectors gets two or four narrower ones from LLVM, with th
 named by its address; nothing here checks bounds.
 """
 
-import zlib
-from pathlib import Path
 from typing import Any
 
 from llvmlite import ir
@@ -26,10 +24,6 @@ from numba.extending import intrinsic
 
 #: Bytes of a vector.
 VECTOR = 64
-
-#: Changes with this file. Kernels take it in among their constants, because numba, which keeps their machine code on
-#: disk, looks for changes in the kernel's own file alone.
-STAMP = zlib.crc32(Path(__file__).read_bytes())
 
 _I32 = ir.IntType(32)
 

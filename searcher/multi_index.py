@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from searcher.compiled import compiled, inlined
 from searcher.flat import FlatScan
-from searcher.lanes import STAMP, distance, load, load_word, lowest_bit, not_above, plus, popcount, prefetch, splat
+from searcher.lanes import distance, load, load_word, lowest_bit, not_above, plus, popcount, prefetch, splat
 from searcher.tables import PADDING, Tables, as_words
 
 #: Codes that the flat scan compares in the time that opening a bucket, or taking in a code that was found, costs here.
@@ -165,7 +165,6 @@ def kernel(words: int) -> Callable[..., int]:
     are so many, says that it gave up. Numbers read from the tables are kept in range, so that a file with flipped bits
     gives wrong answers but doesn't end the process.
     """
-    stamp = STAMP
     number, numbers = types.int64, types.Array(types.int64, 1, "C")
     cuts_type = types.Array(types.int64, 2, "C")
 
@@ -180,7 +179,7 @@ def kernel(words: int) -> Callable[..., int]:
         places, found = np.empty(_FOUND, np.int64), np.empty(_FOUND, np.int64)
         cost = 0
         for step in range(tables * (cuts[0, 1] + 1)):
-            if step > limit or stamp < 0:
+            if step > limit:
                 break
             weight, table = step // tables, step % tables
             start, width = cuts[table, 0], cuts[table, 1]
