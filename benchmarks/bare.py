@@ -35,7 +35,7 @@ def decode_and_hash_rate(model: HashModel, files: list[bytes], batch: int) -> fl
 
     def work(index: int) -> NDArray[np.uint8]:
         pictures = [decode(data, model.card.preprocessing) for data in chunks[index]]
-        return model.codes(np.stack(pictures))
+        return model.hash(np.stack(pictures)).codes
 
     return rate(work, len(chunks)) * len(files) / len(chunks)
 
@@ -44,4 +44,4 @@ def forward_rate(model: HashModel, pictures: int, batch: int) -> float:
     """Pictures a second of the forward pass alone, on pictures already decoded."""
     size = model.card.preprocessing.image_size
     block = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
-    return rate(lambda _: model.codes(block), -(-pictures // batch)) * batch
+    return rate(lambda _: model.hash(block), -(-pictures // batch)) * batch

@@ -5,7 +5,6 @@ two processes open it at once: time to open, to warm up, and what each holds of 
 one photograph through the handler: decode, hash, search
 """
 
-import json
 import multiprocessing
 import sqlite3
 import time
@@ -23,10 +22,10 @@ from handler.follower import VersionFollower
 from handler.metrics import Metrics
 from handler.retrieval import Retrieval
 from hashing.model import HashModel
-from searcher.codes import INDEX_FILE, write_codes
+from searcher.codes import DETAILS_FILE, INDEX_FILE, write_codes
 from searcher.images import IMAGES_FILE, ImageTable
-from searcher.manifest import MANIFEST_FILE, FileEntry, Manifest, Mode, ModelIdentity
-from searcher.search import compile_kernels
+from searcher.manifest import MANIFEST_FILE, FileEntry, Manifest, Mode, ModelIdentity, read_manifest
+from searcher.search import Query, compile_kernels
 from searcher.store import CURRENT_FILE, IndexStore
 from searcher.table_builder import build_tables
 from searcher.tables import TABLE_FILES, write_tables
@@ -54,8 +53,14 @@ def publish(store: IndexStore, identity: ModelIdentity, count: int) -> None:
         folder = store.folder / _name(mode)
         folder.mkdir(parents=True)
         files = [INDEX_FILE, IMAGES_FILE]
+        if identity.detail_bits:
+            files.append(DETAILS_FILE)
         if mode == "default":
             write_codes(codes, folder / INDEX_FILE)
+            if identity.detail_bits:
+                random = np.random.default_rng(1)
+                details = random.integers(0, 256, (count, identity.detail_bits // 8), dtype=np.uint8)
+                write_codes(details, folder / DETAILS_FILE)
             _write_images(folder / IMAGES_FILE, count)
         else:
             for file in files:
@@ -88,18 +93,21 @@ def _write_images(path: Path, count: int) -> None:
 
 def worker(store: Path, name: str, pipe: Connection) -> None:
     """Opens version ``name``, and answers from it while the others do."""
-    compile_kernels(json.loads((store / name / MANIFEST_FILE).read_text())["model"]["bits"])
+    model = read_manifest(store / name).model
+    compile_kernels(model.bits, model.detail_bits)
     before = memory()
     started = time.perf_counter()
     version = IndexStore(store).open(name)
     opened = time.perf_counter()
-    version.codes.warm_up()
+    version.warm_up()
     warm = time.perf_counter()
-    queries = np.stack([version.codes.code(row) for row in range(ASKED)])
+    queries = [
+        Query(version.codes.code(row), version.details.code(row) if version.details else None) for row in range(ASKED)
+    ]
     pipe.send((1000 * (opened - started), 1000 * (warm - opened)))
     pipe.recv()  # all have opened it
     for query in queries:
-        version.search(query[None], [10])
+        version.search([query])
     pipe.send({key: value - before[key] for key, value in memory().items()})
     pipe.recv()  # all have measured
 

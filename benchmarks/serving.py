@@ -94,7 +94,7 @@ def one_by_one(model: HashModel, files: list[bytes]) -> float:
     times = []
     for data in files[:200]:
         started = time.perf_counter()
-        model.codes(decode(data, model.card.preprocessing)[None])
+        model.hash(decode(data, model.card.preprocessing)[None])
         times.append(time.perf_counter() - started)
     return 1000 * statistics.median(times)
 

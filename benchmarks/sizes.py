@@ -15,7 +15,7 @@ from PIL import Image
 
 from hashing.card import Preprocessing
 from hashing.picture import decode
-from searcher.codes import INDEX_FILE, write_codes
+from searcher.codes import DETAILS_FILE, INDEX_FILE, write_codes
 from searcher.images import IMAGES_FILE, ImageFile, ImageTable
 
 IMAGES = 1_000_000
@@ -37,15 +37,17 @@ def decode_largest(data: bytes) -> int:
 @click.command()
 def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        table, index = Path(scratch) / IMAGES_FILE, Path(scratch) / INDEX_FILE
+        table, index, details = (Path(scratch) / name for name in (IMAGES_FILE, INDEX_FILE, DETAILS_FILE))
         with ImageTable(table, writable=True) as images:
             images.begin()
             for row in range(IMAGES):
                 path = f"data/{row // 1000:04d}.example/{row:08d}_product.jpg"
                 images.add(row, ImageFile(path, 27_000 + row % 1000, 1_700_000_000_000_000_000 + row, os.urandom(16)))
             images.commit()
-        write_codes(np.random.default_rng(0).integers(0, 256, (IMAGES, 8), dtype=np.uint8), index)
+        for path_of, bits in ((index, 64), (details, 256)):
+            write_codes(np.random.default_rng(0).integers(0, 256, (IMAGES, bits // 8), dtype=np.uint8), path_of)
         click.echo(f"a million images, paths of {len(path)} letters: {INDEX_FILE} {index.stat().st_size / 1e6:.0f} MB, "
+                   f"{DETAILS_FILE} {details.stat().st_size / 1e6:.0f} MB, "
                    f"{IMAGES_FILE} {table.stat().st_size / 1e6:.0f} MB")  # fmt: skip
     for mode in ("RGB", "RGBA", "I;16"):
         stream = io.BytesIO()

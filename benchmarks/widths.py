@@ -13,6 +13,7 @@ import faiss
 import numpy as np
 
 from benchmarks.codes import clustered, uniform
+from searcher.engine import Question
 from searcher.flat import FlatScan
 from searcher.multi_index import MultiIndex
 from searcher.table_builder import build_tables
@@ -45,7 +46,7 @@ def measure(bits: int, make: Callable[..., Any]) -> str:
     def ask(engine: FlatScan | MultiIndex) -> Callable[[slice], object]:
         def search(rows: slice) -> object:
             part = queries[rows]
-            return engine.search(part, np.full(len(part), TOP_K), np.full(len(part), bits + 1), None)
+            return engine.search(Question(part, np.full(len(part), TOP_K), np.full(len(part), bits + 1)))
 
         return search
 

@@ -7,12 +7,13 @@ from pathlib import Path
 import click
 
 from handler.archive import MODEL_NAME, build_archive
-from handler.request import DEFAULT_TOP_K, MAX_DISTANCE, MAX_TOP_K
+from handler.request import DEFAULT_RANK, DEFAULT_TOP_K, MAX_DISTANCE, MAX_TOP_K, RANKS
 from handler.torchserve import Settings, run
 from hashing.cores import usable_cores
 from hashing.model import HashModel
 from hashing.picture import decode
 from searcher.manifest import ModelIdentity
+from searcher.search import Query, Rank
 from searcher.store import IndexStore
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -105,8 +106,9 @@ def serve(
     sys.exit(run(settings, say))
 
 
-@click.command(short_help="Find the images most like a photo, without a server.")
-@click.argument("photo", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.command(short_help="Find the images most like a photo, or of a class.")
+@click.argument("photo", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--text", metavar="NAME", help="Instead of PHOTO: the class whose images are wanted.")
 @click.option("--model_path", required=True, type=_FILE, help="The model that the version was made with (.pt).")
 @_index_store
 @click.option("--index_database_version", "name", metavar="NAME", help="Version to search.  [default: the current one]")
@@ -114,24 +116,45 @@ def serve(
     "--top_k", default=DEFAULT_TOP_K, show_default=True, type=click.IntRange(1, MAX_TOP_K), help="Answers wanted."
 )
 @click.option("--max_distance", type=click.IntRange(0, MAX_DISTANCE), help="Leave out images farther than this (bits).")
+@click.option(
+    "--rank",
+    default=DEFAULT_RANK,
+    show_default=True,
+    type=click.Choice(RANKS),
+    help="What puts images in order: the code, which says what is shown, or the detail code, which picture it is.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what the server would answer in debug mode.")
 @_image_size
 def search(
-    photo: Path,
+    photo: Path | None,
+    text: str | None,
     model_path: Path,
     index_store: Path,
     name: str | None,
     top_k: int,
     max_distance: int | None,
+    rank: Rank,
     as_json: bool,
     image_size: int | None,
-) -> None:
-    """Print the indexed images most like PHOTO, nearest first, each with its Hamming distance."""
+) -> None:  # fmt: skip
+    """Print the indexed images most like PHOTO, or like the pictures of a class, best first, each with its Hamming
+    distance."""
+    if (photo is None) == (text is None):
+        raise click.UsageError("give either PHOTO or --text NAME")
+    if text is not None and rank == "detail":
+        raise click.UsageError("--rank detail needs PHOTO: a class has no detail code")
     version = IndexStore(index_store).open(name, threads=usable_cores())
     model = HashModel.load(model_path, image_size=image_size)
     version.manifest.require_model(ModelIdentity.model_validate(model.identity()))
-    picture = decode(photo.read_bytes(), model.card.preprocessing)
-    (matches,) = version.search(model.codes(picture[None]), [top_k], [max_distance])
+    if rank == "detail" and not version.has_details:
+        raise click.ClickException(f"--rank detail needs detail codes, and version {version.name} has none")
+    detail = None
+    if text is not None:
+        code = model.class_code(text)
+    elif photo is not None:
+        hashed = model.hash(decode(photo.read_bytes(), model.card.preprocessing)[None])
+        code, detail = hashed.codes[0], None if hashed.details is None else hashed.details[0]
+    (matches,) = version.search([Query(code, detail, top_k, max_distance, rank)])
     if as_json:
         answer = {"index_database_version": version.name, "relevant": matches.paths, "distances": matches.distances}
         click.echo(json.dumps(answer, ensure_ascii=False))

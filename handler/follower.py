@@ -50,7 +50,7 @@ class VersionFollower:
         try:
             version = self._store.open(threads=self._threads)
             version.manifest.require_model(self._identity)
-            version.codes.warm_up()
+            version.warm_up()
         except (SearcherError, OSError) as error:
             self._retry_at = time.monotonic() + _RETRY_SECONDS
             if new:

@@ -43,7 +43,7 @@ class ImageRetrievalHandler:
         )
         self.model.warm_up(int(properties["batch_size"]))
         self.metrics = Metrics()
-        compile_kernels(self.model.card.bits)
+        compile_kernels(self.model.card.bits, self.model.card.detail_bits)
         self.follower = VersionFollower(
             IndexStore(Path(store)),
             ModelIdentity.model_validate(self.model.identity()),

@@ -1,8 +1,9 @@
-"""One request of a TorchServe batch → a query. All shapes that clients send end in the same fields.
+"""One request of a TorchServe batch, understood. All shapes that clients send end in the same fields.
 
 {"body": object or bytes}                        a JSON body, whatever its content type
 {"data": object or bytes}                        multipart, one part holding the JSON object
 {"image": bytes, "top_k": bytes, …}              multipart, the image file itself and plain parts
+{"text": bytes, "top_k": bytes, …}               multipart, plain parts alone
 """
 
 import contextlib
@@ -11,43 +12,54 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, get_args
 
 import pybase64
 
 from handler.errors import RequestError
+from searcher.search import Rank
 
 DEFAULT_TOP_K = 10
 MAX_TOP_K = 1000
 #: No code is wider, so nothing is farther.
 MAX_DISTANCE = 1024
+RANKS: tuple[Rank, ...] = get_args(Rank)
+DEFAULT_RANK: Rank = "distance"
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _WHITE_SPACE = b" \t\r\n\f\v"
 
+_BOTH = "image and text are both given: a request asks about one of them"
+
 
 @dataclass(frozen=True)
-class Query:
-    """What a client asks: the images most like ``image`` (an image file's bytes), none farther than ``max_distance``
-    bits, with distances if ``debug``."""
+class Request:
+    """What a client asks: the images most like ``subject``, an image file's bytes or the name of a class.
 
-    image: bytes
-    top_k: int
-    debug: bool
+    At most ``top_k``, none farther than ``max_distance`` bits, in the order of ``rank``; with distances if ``debug``.
+    """
+
+    subject: bytes | str
+    top_k: int = DEFAULT_TOP_K
+    debug: bool = False
     max_distance: int | None = None
+    rank: Rank = DEFAULT_RANK
 
 
-def parse(item: Mapping[str, Any]) -> Query:
-    """The query in ``item``, one element of the list that TorchServe hands over. Raises RequestError (400)."""
+def parse(item: Mapping[str, Any]) -> Request:
+    """The request in ``item``, one element of the list that TorchServe hands over. Raises RequestError (400)."""
     for part in ("body", "data"):
         if part in item:
             return _from_object(_object(item[part]))
-    if "image" in item:
+    if "image" in item or "text" in item:
         return _from_parts(item)
     if any(name.lstrip().startswith("{") for name in item):
         raise _bad("the JSON was sent as a web form, which garbles base64: send Content-Type: application/json")
-    raise _bad("the request holds no image: send a JSON object with the field image, or multipart with a part image")
+    raise _bad(
+        "the request holds no image and no text: send a JSON object with the field image or text, "
+        "or multipart with a part of that name"
+    )
 
 
 def _object(payload: Any) -> Mapping[str, Any]:
@@ -63,20 +75,57 @@ def _object(payload: Any) -> Mapping[str, Any]:
     return payload
 
 
-def _from_object(fields: Mapping[str, Any]) -> Query:
-    image = fields.get("image")
-    if image is None:
-        raise _bad("image is missing: give an image file in base64")
-    if not isinstance(image, str):
-        raise _bad(f"image must be a string of base64, and is {_json_type(image)}")
+def _from_object(fields: Mapping[str, Any]) -> Request:
+    subject = _subject(fields.get("image"), fields.get("text"))
     debug = fields.get("debug")
     if debug is not None and not isinstance(debug, bool):
         raise _bad(f"debug must be true or false, and is {_json_type(debug)}")
-    return Query(_base64(image), _top_k(fields), bool(debug), _max_distance(fields))
+    return _request(subject, fields, bool(debug))
 
 
-def _from_parts(parts: Mapping[str, Any]) -> Query:
-    image = parts["image"]
+def _subject(image: Any, text: Any) -> bytes | str:
+    """What the fields of a JSON object ask about."""
+    if image is None and text is None:
+        raise _bad("image is missing: give an image file in base64, or text, the name of a class")
+    if image is not None and text is not None:
+        raise _bad(_BOTH)
+    if text is not None:
+        if not isinstance(text, str):
+            raise _bad(f"text must be the name of a class, and is {_json_type(text)}")
+        return _class_name(text)
+    if not isinstance(image, str):
+        raise _bad(f"image must be a string of base64, and is {_json_type(image)}")
+    return _base64(image)
+
+
+def _from_parts(parts: Mapping[str, Any]) -> Request:
+    image, text = parts.get("image"), _text(parts.get("text", ""), "text")
+    if image and text.strip():  # but a web form also sends the field that was left empty
+        raise _bad(_BOTH)
+    subject = _image_file(image) if image or "text" not in parts else _class_name(text)
+    debug = _text(parts.get("debug", "false"), "debug").strip().lower()
+    if debug not in ("true", "false", "1", "0", ""):
+        raise _bad(f"debug must be true or false, and is {debug[:20]!r}")
+    fields = {name: value.encode() if isinstance(value, str) else value for name, value in parts.items()}
+    fields["rank"] = _text(parts.get("rank", ""), "rank").strip() or None
+    return _request(subject, fields, debug in ("true", "1"))
+
+
+def _request(subject: bytes | str, fields: Mapping[str, Any], debug: bool) -> Request:
+    rank = _rank(fields)
+    if rank == "detail" and isinstance(subject, str):
+        raise _bad('rank "detail" needs an image: text names a class, which has no detail code')
+    return Request(subject, _top_k(fields), debug, _max_distance(fields), rank)
+
+
+def _class_name(text: str) -> str:
+    name = text.strip()
+    if not name:
+        raise _bad("text is empty")
+    return name
+
+
+def _image_file(image: Any) -> bytes:
     if not image:
         raise _bad("image is empty")
     if not isinstance(image, (str, bytes, bytearray)):
@@ -86,11 +135,7 @@ def _from_parts(parts: Mapping[str, Any]) -> Query:
             image = _base64(_text(image, "image"))
     if isinstance(image, str):
         image = image.encode()
-    debug = _text(parts.get("debug", "false"), "debug").strip().lower()
-    if debug not in ("true", "false", "1", "0", ""):
-        raise _bad(f"debug must be true or false, and is {debug[:20]!r}")
-    numbers = {name: value.encode() if isinstance(value, str) else value for name, value in parts.items()}
-    return Query(bytes(image), _top_k(numbers), debug in ("true", "1"), _max_distance(numbers))
+    return bytes(image)
 
 
 def _top_k(fields: Mapping[str, Any]) -> int:
@@ -103,6 +148,17 @@ def _top_k(fields: Mapping[str, Any]) -> int:
 def _max_distance(fields: Mapping[str, Any]) -> int | None:
     value = fields.get("max_distance")
     return None if value is None else _integer(value, "max_distance", 0, MAX_DISTANCE)
+
+
+def _rank(fields: Mapping[str, Any]) -> Rank:
+    value = fields.get("rank")
+    if value is None:
+        return DEFAULT_RANK
+    for rank in RANKS:
+        if value == rank:
+            return rank
+    found = repr(value[:20]) if isinstance(value, str) else _json_type(value)
+    raise _bad(f'rank must be "distance" or "detail", and is {found}')
 
 
 def _integer(value: Any, name: str, least: int, greatest: int) -> int:

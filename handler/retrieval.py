@@ -1,8 +1,9 @@
 """A batch of requests → a batch of answers.
 
-    parse → decode → hash all pictures at once → search → JSON
+    parse ─┬─▶ decode ─▶ hash all pictures at once ─┬─▶ search ─▶ JSON
+           └─▶ the code of the class that is named ─┘
 
-Every request goes its own way until the forward pass and again after it: its own top_k and debug, its own error.
+Every request goes its own way until the forward pass and again after it: its own top_k, rank and debug, its own error.
 """
 
 import json
@@ -20,10 +21,11 @@ from numpy.typing import NDArray
 from handler.errors import RequestError
 from handler.follower import VersionFollower
 from handler.metrics import Metrics
-from handler.request import Query, parse
-from hashing.errors import ImageTooLarge, UnreadableImage
+from handler.request import Request, parse
+from hashing.errors import ImageTooLarge, UnknownClass, UnreadableImage
 from hashing.model import HashModel
 from hashing.picture import decode
+from searcher.search import Query
 from searcher.version import IndexVersion, Matches
 
 logger = logging.getLogger(__name__)
@@ -40,9 +42,12 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class _Decoded:
-    query: Query
-    picture: NDArray[np.uint8]
+class _Prepared:
+    """A good request: ``picture`` is yet to be hashed, or, where a class is named, ``code`` is known."""
+
+    request: Request
+    picture: NDArray[np.uint8] | None = None
+    code: NDArray[np.uint8] | None = None
 
 
 class Retrieval:
@@ -65,34 +70,37 @@ class Retrieval:
     def _answer(self, batch: Sequence[Mapping[str, Any]]) -> list[Answer]:
         version = self._follower.version()
         with self._timed("decode"):
-            prepared = [self._prepare(item) for item in batch]
-        decoded = [item for item in prepared if isinstance(item, _Decoded)]
+            prepared = [self._prepare(item, version) for item in batch]
+        good = [item for item in prepared if isinstance(item, _Prepared)]
         answers: Iterator[Answer] = iter(())
-        if decoded and version is None:
+        if good and version is None:
             unavailable = RequestError(HTTPStatus.SERVICE_UNAVAILABLE, self._follower.reason)
-            answers = iter([_refusal(unavailable)] * len(decoded))
-        elif decoded and version is not None:
+            answers = iter([_refusal(unavailable)] * len(good))
+        elif good and version is not None:
             with self._timed("hash"):
-                codes = self._model.codes(np.stack([item.picture for item in decoded]))
+                queries = self._queries(good)
             with self._timed("search"):
-                queries = [item.query for item in decoded]
-                found = version.search(
-                    codes, [query.top_k for query in queries], [query.max_distance for query in queries]
-                )
+                found = version.search(queries)
             answers = iter(
-                [_success(version, matches, item.query) for item, matches in zip(decoded, found, strict=True)]
+                [_success(version, matches, item.request) for item, matches in zip(good, found, strict=True)]
             )
-        answered = len(decoded) if version else 0
-        self._metrics.add("pictures", answered)
-        self._metrics.add("refused_requests", len(prepared) - answered)
-        return [next(answers) if isinstance(item, _Decoded) else _refusal(item) for item in prepared]
+        answered = good if version else []
+        self._metrics.add("pictures", sum(item.picture is not None for item in answered))
+        self._metrics.add("refused_requests", len(prepared) - len(answered))
+        return [next(answers) if isinstance(item, _Prepared) else _refusal(item) for item in prepared]
 
-    def _prepare(self, item: Mapping[str, Any]) -> _Decoded | RequestError:
+    def _prepare(self, item: Mapping[str, Any], version: IndexVersion | None) -> _Prepared | RequestError:
         try:
-            query = parse(item)
-            return _Decoded(query, decode(query.image, self._model.card.preprocessing))
+            request = parse(item)
+            if request.rank == "detail" and not (self._model.card.detail_bits and (not version or version.has_details)):
+                return RequestError(HTTPStatus.BAD_REQUEST, "rank: the served model gives no detail codes")
+            if isinstance(request.subject, str):
+                return _Prepared(request, code=self._model.class_code(request.subject))
+            return _Prepared(request, picture=decode(request.subject, self._model.card.preprocessing))
         except RequestError as error:
             return error
+        except UnknownClass as error:
+            return RequestError(HTTPStatus.BAD_REQUEST, f"text: {error}")
         except ImageTooLarge as error:
             return RequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error))
         except UnreadableImage as error:
@@ -101,6 +109,21 @@ class Retrieval:
             logger.exception("a request could not be prepared")
             return RequestError(HTTPStatus.INTERNAL_SERVER_ERROR, _OUR_FAULT)
 
+    def _queries(self, good: list[_Prepared]) -> list[Query]:
+        """What to search for, in the order of ``good``."""
+        pictures = [item.picture for item in good if item.picture is not None]
+        hashed = self._model.hash(np.stack(pictures)) if pictures else None
+        queries, row = [], 0
+        for item in good:
+            code, detail = item.code, None
+            if code is None:
+                assert hashed is not None
+                code, detail = hashed.codes[row], None if hashed.details is None else hashed.details[row]
+                row += 1
+            asked = item.request
+            queries.append(Query(code, detail, asked.top_k, asked.max_distance, asked.rank))
+        return queries
+
     @contextmanager
     def _timed(self, step: str) -> Iterator[None]:
         started = time.perf_counter()
@@ -108,9 +131,9 @@ class Retrieval:
         self._metrics.add(f"{step}_milliseconds", 1000 * (time.perf_counter() - started))
 
 
-def _success(version: IndexVersion, matches: Matches, query: Query) -> Answer:
+def _success(version: IndexVersion, matches: Matches, request: Request) -> Answer:
     body: dict[str, Any] = {"index_database_version": version.name, "relevant": matches.paths}
-    if query.debug:
+    if request.debug:
         body["distances"] = matches.distances
     return Answer(HTTPStatus.OK, json.dumps(body, ensure_ascii=False).encode())
 

@@ -46,8 +46,9 @@ class Preprocessing(BaseModel):
 class ModelCard(BaseModel):
     """Name, width and preprocessing of a model, and where it comes from.
 
-    ``cuda_precision`` is the arithmetic on a GPU; on a CPU it is always float32. ``training`` is free text for
-    people: data, recipe, figures.
+    ``detail_bits`` is the width of the second code, which tells pictures of one class apart; None where the model has
+    none. ``classes`` names the rows of its buffer of class centroids. ``cuda_precision`` is the arithmetic on a GPU; on
+    a CPU it is always float32. ``training`` is free text for people: data, recipe, figures.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,16 +56,26 @@ class ModelCard(BaseModel):
     format: Literal[1] = 1
     name: str = Field(min_length=1)
     bits: int = Field(ge=8, le=1024)
+    detail_bits: Annotated[int, Field(ge=8, le=1024)] | None = None
+    classes: tuple[str, ...] = ()
     preprocessing: Preprocessing
     cuda_precision: Literal["float32", "float16"] = "float16"
     training: dict[str, JsonValue] = {}
 
-    @field_validator("bits")
+    @field_validator("bits", "detail_bits")
     @classmethod
-    def whole_bytes(cls, bits: int) -> int:
-        if bits % 8:
+    def whole_bytes(cls, bits: int | None) -> int | None:
+        if bits is not None and bits % 8:
             raise ValueError(f"a code is stored in whole bytes, and {bits} is no multiple of 8")
         return bits
+
+    @field_validator("classes")
+    @classmethod
+    def each_once(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        known = {name.strip().casefold() for name in classes}  # as they are asked for
+        if "" in known or len(known) != len(classes):
+            raise ValueError("each class needs a name of its own, whatever its case")
+        return classes
 
 
 def parse_card(text: str, source: str) -> ModelCard:

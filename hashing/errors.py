@@ -4,8 +4,11 @@ HashingError
 ├── ImageError              one picture; the others of its batch are fine
 │   ├── ImageTooLarge       over the byte or pixel limit
 │   └── UnreadableImage     no image of a known format, damaged or cut short
-└── ModelError              the model file or its card; nothing can be hashed
+├── ModelError              the model file or its card; nothing can be hashed
+└── UnknownClass            a name that is no class of the model
 """
+
+from collections.abc import Sequence
 
 
 class HashingError(Exception):
@@ -26,3 +29,11 @@ class UnreadableImage(ImageError):
 
 class ModelError(HashingError):
     """The model file, its card or the requested device cannot be used."""
+
+
+class UnknownClass(HashingError):
+    """``name`` is no class of the model. The message lists those that are, and is fit for a client."""
+
+    def __init__(self, name: str, classes: Sequence[str]) -> None:
+        known = f"it knows {', '.join(classes)}" if classes else "it knows no classes by name"
+        super().__init__(f"{name[:60]!r} is no class of the model; {known}")

@@ -1,6 +1,10 @@
 """A TorchScript hash model: pictures in, binary codes out.
 
-    load → freeze → codes(batch): uint8 NHWC → normalise → forward → sign → packed bits
+    load → freeze → hash(batch): uint8 NHWC → normalise → forward → sign → packed bits
+
+``forward(batch)`` answers real-valued outputs, (n, bits). A model whose card has ``detail_bits`` also has a method
+``outputs(batch)``, which answers both: (n, bits) and (n, detail_bits). One whose card names classes has a buffer
+``centroids``, (classes, bits) of ±1: the code that each class was trained towards.
 
 A picture's code is the same whatever batch it came in. Floating-point sums are not: convolution kernels differ by
 batch size, and an output within rounding noise of zero could take either sign. Outputs that close to zero are
@@ -9,6 +13,7 @@ therefore decided again in a batch of one, which is the definition of the code.
 
 import hashlib
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +22,13 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from hashing.card import CARD_FILE, ModelCard, Preprocessing, parse_card, preprocessing_for
-from hashing.errors import ModelError
+from hashing.device import find_device
+from hashing.errors import ModelError, UnknownClass
+from hashing.picture import decoder
 
 #: Outputs below this share of their row's mean magnitude are decided in a batch of one. Kernels were seen to differ by
-#: 4e-6 of it (7e-5 in a network made to lose digits), and the share still concerns under 1% of pictures.
+#: 4e-6 of it (7e-5 in a network made to lose digits), and the share still concerns few pictures: where outputs are
+#: normally distributed, 0.4% at 64 bits, 2% with a detail code of 256.
 _TIE_BAND = 1e-4
 
 #: What TorchScript raises when a model meets an input that it cannot take, or has no forward at all.
@@ -33,11 +41,23 @@ _CPU_BATCH = 16
 warnings.filterwarnings("ignore", message=r".*torch\.jit\.\w+. is deprecated.*")
 
 
+@dataclass(frozen=True)
+class Codes:
+    """Of n pictures: ``codes`` uint8 (n, bits / 8), and ``details`` uint8 (n, detail_bits / 8) if the model has them.
+
+    Bit i is 1 where output i is above zero; the first bit stands in the most significant place (numpy.packbits order).
+    """
+
+    codes: NDArray[np.uint8]
+    details: NDArray[np.uint8] | None
+
+
 class HashModel:
     """A loaded model. ``card`` says what it expects, ``sha256`` (hex, of the file) which one it is.
 
     On a CPU one forward pass runs on one core: callers use several threads or processes, one a core, which is
-    faster than splitting single layers and keeps the answer independent of the machine's core count.
+    faster than splitting single layers and keeps the answer independent of the machine's core count. It is in float32:
+    bfloat16 would give other codes on every generation of processors (benchmarks/RESULTS.md).
     """
 
     def __init__(self, module: torch.jit.ScriptModule, card: ModelCard, sha256: str, device: torch.device) -> None:
@@ -46,7 +66,12 @@ class HashModel:
         self.device = device
         self.precision = card.cuda_precision if device.type == "cuda" else "float32"
         self._dtype = getattr(torch, self.precision)
-        self._module = _frozen(module, device, self._dtype)
+        self._class_codes = _class_codes(module, card)
+        if card.detail_bits and not callable(getattr(module, "outputs", None)):
+            raise ModelError(
+                f"the card of {card.name} names {card.detail_bits} detail bits, and the model has no method outputs"
+            )
+        self._module = _frozen(module, device, self._dtype, ["outputs"] if card.detail_bits else [])
         self._compiled = True
         shape = (1, 3, 1, 1)
         mean, std = (
@@ -64,11 +89,11 @@ class HashModel:
         The card inside the file counts. Without one, ``card`` or else ``image_size`` or the file's name says how
         pictures are prepared, and one probe forward pass says how many bits there are. Raises ModelError.
         """
-        where = _device(device)
+        where = find_device(device)
         if where.type == "cpu":
             torch.set_num_threads(1)
-            # oneDNN's graph compiler keeps weights in its own layout instead of reordering them in every pass: a
-            # third off a lone picture, a seventh off a batch of 16.
+            # oneDNN's graph compiler keeps weights in its own layout instead of reordering them in every pass: with
+            # decoding, a sixth off a lone picture, a twentieth off a batch of 16.
             torch.jit.enable_onednn_fusion(True)
         try:
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -102,30 +127,42 @@ class HashModel:
         return model
 
     def identity(self) -> dict[str, JsonValue]:
-        """What tells this model's codes from another's: name, sha256, bits, precision, preprocessing."""
+        """What tells this model's codes from another's: name, sha256, widths, precision, preprocessing, decoder."""
         return {
             "name": self.card.name,
             "sha256": self.sha256,
             "bits": self.card.bits,
+            "detail_bits": self.card.detail_bits,
             "precision": self.precision,
             "preprocessing": self.card.preprocessing.model_dump(mode="json"),
+            "decoder": decoder(),
         }
 
-    def codes(self, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Codes of ``pictures``, uint8 (n, image_size, image_size, 3), as uint8 (n, bits / 8).
-
-        Bit i is 1 where output i is above zero; the first bit stands in the most significant place
-        (numpy.packbits order).
-        """
-        if len(pictures) == 0:
-            return np.empty((0, self.card.bits // 8), np.uint8)
-        outputs = self._outputs(pictures)
+    def hash(self, pictures: NDArray[np.uint8]) -> Codes:
+        """Codes of ``pictures``, uint8 (n, image_size, image_size, 3)."""
+        bits, detail_bits = self.card.bits, self.card.detail_bits
+        outputs = np.empty((0, bits + (detail_bits or 0)), np.float32)
+        if len(pictures):
+            outputs = self._outputs(pictures)
         if len(pictures) > 1:
-            magnitude = np.abs(outputs)
-            close = (magnitude < _TIE_BAND * magnitude.mean(axis=1, keepdims=True)).any(axis=1)
-            for row in np.flatnonzero(close):
+            # Each by its own scale: two heads may answer numbers of different size.
+            close = [_close(part) for part in np.split(outputs, [bits], axis=1) if part.size]
+            for row in np.flatnonzero(np.any(close, axis=0)):
                 outputs[row] = self._forward(pictures[row : row + 1])[0]
-        return np.packbits(outputs > 0, axis=1)
+        codes = np.packbits(outputs[:, :bits] > 0, axis=1)
+        return Codes(codes, np.packbits(outputs[:, bits:] > 0, axis=1) if detail_bits else None)
+
+    def class_code(self, name: str) -> NDArray[np.uint8]:
+        """The code, uint8 (bits / 8,), that pictures of class ``name`` were trained towards.
+
+        Upper and lower case are one. Raises UnknownClass, which lists the classes that there are.
+        """
+        known = [each.strip().casefold() for each in self.card.classes]
+        wanted = name.strip().casefold()
+        if wanted not in known:
+            raise UnknownClass(name, self.card.classes)
+        code: NDArray[np.uint8] = self._class_codes[known.index(wanted)]
+        return code
 
     def warm_up(self, batch: int) -> None:
         """Compile for batches of up to ``batch`` pictures now, so that no request waits for it (about 0.1 s a size)."""
@@ -136,7 +173,7 @@ class HashModel:
                     self._outputs(np.zeros((count, size, size, 3), np.uint8))
 
     def _outputs(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Real-valued outputs, float32 (n, bits)."""
+        """Real-valued outputs, float32 (n, bits), or (n, bits + detail_bits)."""
         if self.device.type != "cpu":
             return self._forward(pictures)
         parts, start = [], 0
@@ -152,7 +189,11 @@ class HashModel:
             # A permuted NHWC array is exactly what PyTorch calls channels_last: no conversion.
             batch = torch.from_numpy(np.array(pictures, order="C")).to(self.device).permute(0, 3, 1, 2)
             batch = (batch.float() * self._scale + self._shift).to(self._dtype)
-            result: NDArray[np.float32] = self._module(batch).float().cpu().numpy()
+            if self.card.detail_bits:
+                outputs = _side_by_side(self._module.outputs(batch), self.card.bits, self.card.detail_bits)
+            else:
+                outputs = self._module(batch)
+            result: NDArray[np.float32] = outputs.float().cpu().numpy()
             return result
 
     def _check(self, name: str) -> None:
@@ -160,7 +201,7 @@ class HashModel:
 
         A model that the compiler cannot handle, or that answers something else once compiled, runs uncompiled.
         """
-        size, bits = self.card.preprocessing.image_size, self.card.bits
+        size, bits = self.card.preprocessing.image_size, self.card.bits + (self.card.detail_bits or 0)
         pictures = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
         try:
             plain = self._forward(pictures)
@@ -185,25 +226,40 @@ def save_model(module: torch.jit.ScriptModule, card: ModelCard, path: Path) -> N
     torch.jit.save(module, str(path), _extra_files={CARD_FILE: card.model_dump_json(indent=1)})
 
 
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ModelError(f"{name!r} is no device; use cpu, cuda or cuda:0") from error
-    if device.type not in ("cpu", "cuda"):
-        raise ModelError(f"{name!r} is no supported device; use cpu, cuda or cuda:0")
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ModelError(f"device {name} was asked for, and PyTorch sees no GPU here; use --device cpu")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ModelError(f"device {name} was asked for, and there are only {torch.cuda.device_count()} GPUs")
-    return device
-
-
-def _frozen(module: torch.jit.ScriptModule, device: torch.device, dtype: torch.dtype) -> torch.jit.ScriptModule:
+def _frozen(
+    module: torch.jit.ScriptModule, device: torch.device, dtype: torch.dtype, methods: list[str]
+) -> torch.jit.ScriptModule:
+    """``module`` with its weights as constants; beside ``forward`` it keeps ``methods``."""
     module.to(device=device, dtype=dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if hasattr(module, "training"):  # a module that was saved frozen has lost this attribute and cannot be frozen again
-        module = torch.jit.freeze(module)
+        module = torch.jit.freeze(module, methods)
     return module
+
+
+def _class_codes(module: torch.jit.ScriptModule, card: ModelCard) -> NDArray[np.uint8]:
+    """Codes of the card's classes, uint8 (classes, bits / 8)."""
+    shape = (len(card.classes), card.bits)
+    centroids = getattr(module, "centroids", None)
+    if not card.classes:
+        return np.empty((0, card.bits // 8), np.uint8)
+    if not isinstance(centroids, torch.Tensor) or centroids.shape != shape:
+        raise ModelError(f"the card of {card.name} names {shape[0]} classes, and the model has no centroids for them")
+    return np.packbits((centroids > 0).cpu().numpy(), axis=1)
+
+
+def _side_by_side(outputs: object, bits: int, detail_bits: int) -> torch.Tensor:
+    """Both outputs of a model with detail codes as one tensor, (n, bits + detail_bits). RuntimeError if they aren't."""
+    parts = [part for part in outputs if isinstance(part, torch.Tensor)] if isinstance(outputs, tuple) else []
+    if [part.shape[1:] for part in parts] != [(bits,), (detail_bits,)]:
+        raise RuntimeError(f"outputs must answer two tensors, (pictures, {bits}) and (pictures, {detail_bits})")
+    return torch.cat(parts, dim=1)
+
+
+def _close(outputs: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which rows of ``outputs``, (n, bits), have one that rounding might take across zero."""
+    magnitude = np.abs(outputs)
+    close: NDArray[np.bool_] = (magnitude < _TIE_BAND * magnitude.mean(axis=1, keepdims=True)).any(axis=1)
+    return close
 
 
 def _probe_bits(module: torch.jit.ScriptModule, preprocessing: Preprocessing, device: torch.device, name: str) -> int:

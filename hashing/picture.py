@@ -15,7 +15,7 @@ from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from hashing.card import Preprocessing
 from hashing.errors import ImageError, ImageTooLarge, UnreadableImage
@@ -61,6 +61,14 @@ def whole_picture(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Image.Image:
     """The picture in ``data`` at its own size, upright, in RGB on white: what a viewer shows. Raises as decode does."""
     with _opened(data, limits) as image:
         return _rgb(_upright(image)).copy()
+
+
+def decoder() -> str:
+    """What reads pictures in this process: Pillow, and the JPEG library inside it. Versions differ by a pixel value."""
+    library, version = "libjpeg-turbo", features.version_feature("libjpeg_turbo")
+    if version is None:  # a Pillow built against another JPEG library
+        library, version = "libjpeg", features.version_codec("jpg")
+    return f"Pillow {features.version_module('pil')}, {library} {version}"
 
 
 @contextmanager

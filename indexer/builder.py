@@ -1,10 +1,10 @@
 """Listing → published version, resumable at any moment.
 
-    claim the store → resume or start → hash chunk by chunk → write index.faiss → publish
+    claim the store → resume or start → hash chunk by chunk → write index.faiss and details.faiss → publish
 
-Every second or so is a checkpoint: codes are appended and synced first, then one SQLite transaction commits their
-rows and the position in the listing. Killed between the two, the codes beyond the last row are cut off again; so
-row i is code i, whatever happens.
+Every second or so is a checkpoint: codes and detail codes are appended and synced first, then one SQLite transaction
+commits their rows and the position in the listing. Killed between any two of these, what is beyond the last row is cut
+off again; so row i is code i and detail code i, whatever happens.
 """
 
 import shutil
@@ -13,18 +13,16 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from os import fsync
 from pathlib import Path
-from typing import BinaryIO
-
-import numpy as np
 
 from hashing.model import HashModel
+from indexer import raw_codes
 from indexer.errors import IndexingError
 from indexer.hasher import FileHasher, Skipped
 from indexer.listing import Listing
 from indexer.progress import Progress
-from searcher.codes import INDEX_FILE, MAX_CODES, write_codes
+from indexer.raw_codes import RawCodes
+from searcher.codes import DETAILS_FILE, INDEX_FILE, MAX_CODES, write_codes
 from searcher.images import IMAGES_FILE, ImageTable
 from searcher.manifest import Manifest, Mode, ModelIdentity
 from searcher.store import BUILDING, IndexStore, check_name
@@ -74,13 +72,13 @@ def build(request: Request, model: HashModel, tell: Callable[[str], None]) -> Re
         require_suitable(model.card.bits)
     try:
         with store.indexing():
-            leftover = _codes_path(store.folder / BUILDING / check_name(request.name))
-            if store.recover() == request.name or (store.current() == request.name and leftover.exists()):
-                leftover.unlink(missing_ok=True)
+            folder = store.folder / BUILDING / check_name(request.name)
+            if store.recover() == request.name or (store.current() == request.name and raw_codes.exist(folder)):
+                raw_codes.remove(folder)
                 tell(f"version {request.name} was complete when the last run was killed")
                 return _report(store.manifest(request.name), store, 0.0, 0)
             folder = store.building(request.name)
-            _discard_orphans(folder.parent, keep=request.name)
+            raw_codes.remove_orphans(folder.parent, keep=request.name)
             return _Build(request, model, folder, tell).run()
     except sqlite3.Error as error:
         raise IndexingError(f"the image table cannot be written: {error}; {_ON_AGAIN}") from error
@@ -96,10 +94,9 @@ class _Build:
         self._request = request
         self._model = model
         self._folder = folder
-        self._codes_path = _codes_path(folder)
         self._identity = ModelIdentity.model_validate(model.identity())
+        self._codes = RawCodes(folder, bits=self._identity.bits, detail_bits=self._identity.detail_bits)
         self._tell = tell
-        self._width = model.card.bits // 8
         self._done = 0  # lines of the listing
         self._rows = 0
         self._reused = 0
@@ -110,26 +107,27 @@ class _Build:
         if base:
             base.manifest.require_model(self._identity)
         table = self._open_table()
-        with table, self._codes_path.open("r+b") as codes:
-            codes.truncate(self._rows * self._width)
-            codes.seek(0, 2)
+        with table, self._codes.open(self._rows):
             hasher = FileHasher(self._model, request.root, base, checksum=request.checksum)
-            self._hash(hasher, table, codes)
+            self._hash(hasher, table)
             skipped = table.skipped_count()
             if not self._rows:
                 reasons = Counter(reason for _, reason in table.skipped(1000))
                 self._discard()
                 why = "; ".join(f"{reason} ({count})" for reason, count in reasons.most_common(3)) or "it is empty"
                 raise IndexingError(f"{request.listing.path} yields no image, so nothing is published: {why}")
-        all_codes = np.fromfile(self._codes_path, np.uint8).reshape(self._rows, self._width)
-        write_codes(all_codes, self._folder / INDEX_FILE)
+        codes, *details = self._codes.arrays()
+        write_codes(codes, self._folder / INDEX_FILE)
         files = [INDEX_FILE, IMAGES_FILE]
+        if details:
+            write_codes(details[0], self._folder / DETAILS_FILE)
+            files.append(DETAILS_FILE)
         for leftover in TABLE_FILES:  # of a killed run in another mode
             (self._folder / leftover).unlink(missing_ok=True)
         if request.mode == "unnecessary fast":
             from searcher.table_builder import build_tables  # numba, which most versions don't need
 
-            write_tables(build_tables(all_codes), self._folder)
+            write_tables(build_tables(codes), self._folder)
             files += TABLE_FILES
         manifest = request.store.publish(
             request.name,
@@ -139,10 +137,10 @@ class _Build:
             files=files,
             mode=request.mode,
         )
-        self._codes_path.unlink()
+        raw_codes.remove(self._folder)
         return _report(manifest, request.store, time.monotonic() - started, self._reused)
 
-    def _hash(self, hasher: FileHasher, table: ImageTable, codes: BinaryIO) -> None:
+    def _hash(self, hasher: FileHasher, table: ImageTable) -> None:
         request = self._request
         checkpoint = time.monotonic()
         table.begin()
@@ -156,7 +154,7 @@ class _Build:
                     elif self._rows >= MAX_CODES:
                         raise IndexingError(f"one index version holds at most {MAX_CODES:,} images")
                     elif table.add(self._rows, outcome.file):
-                        codes.write(outcome.code.tobytes())
+                        self._codes.append(outcome.code, outcome.detail)
                         self._rows += 1
                         self._reused += outcome.reused
                     else:
@@ -165,14 +163,13 @@ class _Build:
                 self._done += len(outcomes)
                 progress.advance(len(outcomes), skipped)
                 if time.monotonic() - checkpoint > _CHECKPOINT_SECONDS:
-                    self._checkpoint(table, codes)
+                    self._checkpoint(table)
                     table.begin()
                     checkpoint = time.monotonic()
-            self._checkpoint(table, codes)
+            self._checkpoint(table)
 
-    def _checkpoint(self, table: ImageTable, codes: BinaryIO) -> None:
-        codes.flush()
-        fsync(codes.fileno())
+    def _checkpoint(self, table: ImageTable) -> None:
+        self._codes.sync()
         table.note([("lines_done", self._done)])
         table.commit()
 
@@ -187,13 +184,13 @@ class _Build:
             "checksum": int(request.checksum),
         }
         path = self._folder / IMAGES_FILE
-        if path.exists() and self._codes_path.exists():
+        if path.exists() and self._codes.exist():
             differing = ["image table, now damaged"]
             try:
                 table = ImageTable(path, writable=True)
                 found, self._rows = table.build_facts(), len(table)
                 differing = [key for key, value in facts.items() if found.get(key) != value]
-                if self._codes_path.stat().st_size < self._rows * self._width:
+                if self._codes.rows() < self._rows:
                     differing.append("number of codes on disk")  # the file system lost what it had synced
                 if not differing:
                     self._done, self._reused = int(found["lines_done"]), self._rows
@@ -208,7 +205,7 @@ class _Build:
             self._tell(f"an unfinished build of {request.name} had another {', '.join(differing)}; starting afresh")
         self._discard()
         self._folder.mkdir(parents=True)
-        self._codes_path.touch()
+        self._codes.create()
         table = ImageTable(path, writable=True)
         table.begin()
         table.note([*facts.items(), ("lines_done", 0)])
@@ -217,20 +214,7 @@ class _Build:
 
     def _discard(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
-        self._codes_path.unlink(missing_ok=True)
-
-
-def _codes_path(folder: Path) -> Path:
-    # Outside the folder that becomes the version; no version's name starts with a dot.
-    return folder.parent / f".{folder.name}.codes"
-
-
-def _discard_orphans(building: Path, keep: str) -> None:
-    """Remove codes whose build was published just before its process was killed."""
-    for path in building.glob(".*.codes") if building.is_dir() else ():
-        name = path.name[1 : -len(".codes")]
-        if name != keep and not (building / name).exists():
-            path.unlink()
+        raw_codes.remove(self._folder)
 
 
 def _report(manifest: Manifest, store: IndexStore, seconds: float, reused: int) -> Report:

@@ -30,10 +30,14 @@ CHUNK = 16
 
 @dataclass(frozen=True)
 class Hashed:
-    """One image and its code, uint8 (bits / 8,). ``reused``: the code came from the base version."""
+    """One image, its code, uint8 (bits / 8,), and its detail code, uint8 (detail_bits / 8,), where the model gives one.
+
+    ``reused``: they came from the base version.
+    """
 
     file: ImageFile
     code: NDArray[np.uint8]
+    detail: NDArray[np.uint8] | None = None
     reused: bool = False
 
 
@@ -52,7 +56,7 @@ class FileHasher:
     """Hashes the files of a listing. Relative paths are read from ``root``.
 
     With ``base``, a file whose size and modification time (or content, with ``checksum``) are those in that version
-    keeps the version's code.
+    keeps the version's codes.
     """
 
     def __init__(
@@ -77,9 +81,15 @@ class FileHasher:
 
     def _hash_chunk(self, paths: list[str]) -> list[Outcome]:
         prepared = [self._prepare(path) for path in paths]
-        pictures = [item.picture for item in prepared if isinstance(item, _Decoded)]
-        codes = iter(self._model.codes(np.stack(pictures)) if pictures else ())
-        return [Hashed(item.file, next(codes)) if isinstance(item, _Decoded) else item for item in prepared]
+        hashed = self._hashed([item for item in prepared if isinstance(item, _Decoded)])
+        return [next(hashed) if isinstance(item, _Decoded) else item for item in prepared]
+
+    def _hashed(self, decoded: list["_Decoded"]) -> Iterator[Hashed]:
+        if not decoded:
+            return
+        found = self._model.hash(np.stack([item.picture for item in decoded]))
+        for row, item in enumerate(decoded):
+            yield Hashed(item.file, found.codes[row], None if found.details is None else found.details[row])
 
     def _prepare(self, path: str) -> "Outcome | _Decoded":
         """Everything up to the forward pass."""
@@ -117,7 +127,8 @@ class FileHasher:
 
     def _reused(self, row: int, file: ImageFile) -> Hashed:
         assert self._base is not None
-        return Hashed(file, self._base.codes.code(row), reused=True)
+        details = self._base.details
+        return Hashed(file, self._base.codes.code(row), details.code(row) if details else None, reused=True)
 
 
 @dataclass(frozen=True)

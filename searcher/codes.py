@@ -1,4 +1,5 @@
-"""The codes of a version on disk: ``index.faiss``, a FAISS IndexBinaryFlat, and the only file that knows FAISS.
+"""The codes of a version on disk: ``index.faiss`` and, where the model gives a second code that tells pictures of one
+class apart, ``details.faiss``. Each is a FAISS IndexBinaryFlat, and this is the only file that knows FAISS.
 
 FAISS writes it. Reading is mapping: behind a header of 33 bytes the codes lie row by row, and every process on the
 machine shares one copy of them in the page cache.
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from searcher.errors import VersionDamaged
 
 INDEX_FILE = "index.faiss"
+DETAILS_FILE = "details.faiss"
 
 #: Row numbers stay below 2^32 − 1 so that an answer, distance and row, is one number of 64 bits.
 MAX_CODES = 2**32 - 2

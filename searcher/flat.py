@@ -13,6 +13,10 @@ histogram of their distances: with ``count[d]`` answers at distance d, and ``nea
 so a top-1000 costs what a top-10 does. Rows are met in order and must be strictly nearer than the k-th best, so ties
 stay in row order. An answer is one number, distance · 2^32 + row, whose order is the order of answers.
 
+Where second codes decide ties, distances count ``scale`` times, and that of the second codes is added, which is less
+than ``scale``. The rest stays the same: a block is passed over if its nearest code is too far with any second code,
+and second codes are read only of rows that may enter the answer.
+
 Codes of one, two, four and eight bytes are compared as they lie in the file. Wider ones, and widths such as 24 bits,
 are first rearranged block by block into 64-bit words, so that a vector holds the same word of 8 codes.
 """
@@ -21,15 +25,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
 from searcher.compiled import compiled, inlined
+from searcher.engine import Question
 from searcher.lanes import (
     VECTOR,
+    differing,
     distance,
     least,
     lesser,
@@ -54,6 +59,9 @@ _AHEAD = 8192
 
 #: Up to this many allowed rows in a block are compared one by one.
 _SPARSE = 16
+
+#: Places of the histograms of queries that are searched together, 64 MiB.
+_PLACES = 1 << 23
 
 #: Rows from which a second thread gains more than it costs.
 _ROWS_PER_THREAD = 2_000_000
@@ -106,8 +114,13 @@ def _row_distance(block, row, queries, query, words, zero):
 
 
 @inlined
-def _accept(row, found, query, top_k, limits, nearer, counts, keys, used):
-    """Take ``row``, at distance ``found`` below the limit, into the answer of ``query``."""
+def _accept(row, found, query, second_codes, second_queries, second_width, top_k, limits, nearer, counts, keys, used):
+    """Take ``row``, whose scaled distance is ``found``, into the answer of ``query``, unless that of its second code
+    brings it to the limit."""
+    if second_width > 0:
+        found += differing(second_codes + row * second_width, second_queries + query * second_width, second_width)
+        if found >= limits[query]:
+            return
     k = top_k[query]
     if used[query] == keys.shape[1]:  # drop what has fallen out of the answer; fewer than 2k stay
         kept = 0
@@ -186,22 +199,23 @@ def _word_bytes(width: int) -> int:
 
 
 @cache
-def kernel(width: int) -> Callable[..., None]:
-    """The scan of codes of ``width`` bytes, compiled."""
+def kernel(width: int, second_width: int) -> Callable[..., None]:
+    """The scan of codes of ``width`` bytes, with second ones of ``second_width`` bytes or none (0), compiled."""
     word_bytes = _word_bytes(width)
     word = types.Integer.from_bitwidth(8 * word_bytes, signed=False)
     words = -(-width // word_bytes)
     greatest = 256**word_bytes - 1
     direct = width == word_bytes
     ahead = _AHEAD if direct else 0
+    scale = 8 * second_width + 1
     regular = width % 8 == 0 and words & (words - 1) == 0
     block_rows = _STRIDE // word_bytes
     part_rows = _PART * VECTOR // word_bytes
     number, numbers, table = types.int64, types.Array(types.int64, 1, "C"), types.Array(types.int64, 2, "C")
     queries_type = types.Array(word, 2, "C")
 
-    @compiled(types.void(number, number, number, queries_type, number, numbers, numbers, table, table, numbers))
-    def scan(codes, begin, end, queries, allowed, top_k, limits, counts, keys, used):
+    @compiled(types.void(*[number] * 3, queries_type, *[number] * 3, numbers, numbers, table, table, numbers))
+    def scan(codes, begin, end, queries, allowed, second_codes, second_queries, top_k, limits, counts, keys, used):
         zero, most = word(0), word(greatest)
         nearer = np.zeros(len(queries), np.int64)
         nearest = np.zeros(4, np.int64)
@@ -240,24 +254,48 @@ def kernel(width: int) -> Callable[..., None]:
                 for query in range(group, group + members):
                     if sparse:
                         for place in range(allowed_rows):
-                            found = _row_distance(block, few[place], queries, query, words, zero)
+                            found = _row_distance(block, few[place], queries, query, words, zero) * scale
                             if found < limits[query]:
-                                _accept(first + few[place], found, query, top_k, limits, nearer, counts, keys, used)
+                                _accept(
+                                    first + few[place], found, query, second_codes, second_queries, second_width,
+                                    top_k, limits, nearer, counts, keys, used,
+                                )  # fmt: skip
                         continue
                     if members < 4:
                         nearest[query - group] = _nearest(block, queries, query, 0, _BLOCK, words, ahead, zero, most)
-                    if nearest[query - group] >= limits[query]:
+                    if nearest[query - group] * scale >= limits[query]:
                         continue
                     for part in range(0, _BLOCK, _PART):
-                        if _nearest(block, queries, query, part, part + _PART, words, 0, zero, most) >= limits[query]:
+                        found = _nearest(block, queries, query, part, part + _PART, words, 0, zero, most) * scale
+                        if found >= limits[query]:
                             continue
                         start = part * VECTOR // word_bytes
                         for row in range(start, min(start + part_rows, rows)):
-                            found = _row_distance(block, row, queries, query, words, zero)
+                            found = _row_distance(block, row, queries, query, words, zero) * scale
                             if found < limits[query] and _is_allowed(allowed, first + row):
-                                _accept(first + row, found, query, top_k, limits, nearer, counts, keys, used)
+                                _accept(
+                                    first + row, found, query, second_codes, second_queries, second_width,
+                                    top_k, limits, nearer, counts, keys, used,
+                                )  # fmt: skip
 
     return scan
+
+
+@cache
+def marker(width: int) -> Callable[..., None]:
+    """The scan that marks codes of ``width`` bytes near a query, compiled."""
+    number = types.int64
+
+    @compiled(types.void(*[number] * 4, types.Array(types.uint8, 1, "C")))
+    def mark(codes, count, query, most, rows):
+        for byte in range(len(rows)):
+            bits = 0
+            for row in range(8 * byte, min(8 * byte + 8, count)):
+                if differing(codes + row * width, query, width) <= most:
+                    bits |= 1 << (row & 7)
+            rows[byte] = bits
+
+    return mark
 
 
 class FlatScan:
@@ -268,48 +306,51 @@ class FlatScan:
         self._address = codes.ctypes.data
         self._count, self._width = codes.shape
         self._threads = threads
-        self._scan = kernel(self._width)
 
-    def search(
-        self,
-        queries: NDArray[np.uint8],
-        top_k: NDArray[np.int64],
-        limits: NDArray[np.int64],
-        allowed: NDArray[np.uint8] | None,
-    ) -> list[NDArray[np.int64]]:
-        """For each query at most its ``top_k`` answers, nearer than its limit, in order: distance · 2^32 + row."""
-        padded = np.zeros(
-            (len(queries), -(-self._width // _word_bytes(self._width)) * _word_bytes(self._width)), np.uint8
-        )
-        padded[:, : self._width] = queries
-        words = padded.view(f"<u{_word_bytes(self._width)}")
-        mask = 0 if allowed is None else allowed.ctypes.data
+    def within(self, query: NDArray[np.uint8], distance: int) -> NDArray[np.uint8]:
+        """As ``Engine.within``."""
+        rows = np.empty(-(-self._count // 8), np.uint8)
+        query = np.ascontiguousarray(query)
+        marker(self._width)(self._address, self._count, query.ctypes.data, distance, rows)
+        return rows
+
+    def search(self, question: Question) -> list[NDArray[np.int64]]:
+        """As ``Engine.search``."""
+        count, together = len(question.queries), max(1, _PLACES // self._places(question))
+        if count > together:
+            batches = [question.part(slice(first, first + together)) for first in range(0, count, together)]
+            return [answer for batch in batches for answer in self.search(batch)]
         threads = max(1, min(self._threads, self._count // _ROWS_PER_THREAD))
         # No thread outlives its query, so a process may fork whenever it likes.
         bounds = [self._count * part // threads // 2048 * 2048 for part in range(threads)] + [self._count]
         parts = list(pairwise(bounds))
 
         def scan(part: tuple[int, int]) -> list[NDArray[np.int64]]:
-            return self._part(*part, words, mask, top_k, limits.copy())
+            return self._part(*part, question)
 
         if threads == 1:
             return scan(parts[0])
         with ThreadPoolExecutor(threads) as pool:
             found = list(pool.map(scan, parts))
-        return [np.sort(np.concatenate(each))[:k] for *each, k in zip(*found, top_k, strict=True)]
+        return [np.sort(np.concatenate(each))[:k] for *each, k in zip(*found, question.top_k, strict=True)]
 
-    def _part(
-        self,
-        begin: int,
-        end: int,
-        words: NDArray[Any],
-        mask: int,
-        top_k: NDArray[np.int64],
-        limits: NDArray[np.int64],
-    ) -> list[NDArray[np.int64]]:
-        queries = len(words)
-        keys = np.empty((queries, 2 * max(top_k.tolist()) + 1024), np.int64)
-        used = np.zeros(queries, np.int64)
-        counts = np.zeros((queries, 8 * self._width + 2), np.int64)
-        self._scan(self._address, begin, end, words, mask, top_k, limits, counts, keys, used)
-        return [np.sort(keys[query, : used[query]])[: top_k[query]] for query in range(queries)]
+    def _places(self, question: Question) -> int:
+        """Places of a histogram: one for each distance, and one beyond."""
+        return (8 * self._width + 1) * question.scale + 1
+
+    def _part(self, begin: int, end: int, question: Question) -> list[NDArray[np.int64]]:
+        """The answers among the rows from ``begin`` to ``end``."""
+        count, top_k, ties = len(question.queries), question.top_k, question.ties
+        padded = np.zeros((count, -(-self._width // _word_bytes(self._width)) * _word_bytes(self._width)), np.uint8)
+        padded[:, : self._width] = question.queries
+        second_queries = np.ascontiguousarray(ties.queries) if ties else padded
+        keys = np.empty((count, 2 * max(top_k.tolist()) + 1024), np.int64)
+        used = np.zeros(count, np.int64)
+        counts = np.zeros((count, self._places(question)), np.int64)
+        kernel(self._width, question.second_width)(
+            self._address, begin, end, padded.view(f"<u{_word_bytes(self._width)}"),
+            0 if question.allowed is None else question.allowed.ctypes.data,
+            ties.codes.ctypes.data if ties else 0, second_queries.ctypes.data,
+            top_k, question.limits * question.scale, counts, keys, used,
+        )  # fmt: skip
+        return [np.sort(keys[query, : used[query]])[: top_k[query]] for query in range(count)]

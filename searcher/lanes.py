@@ -15,12 +15,15 @@ named by its address; nothing here checks bounds.
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.datamodel import models, register_default
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
+
+from searcher.compiled import inlined
 
 #: Bytes of a vector.
 VECTOR = 64
@@ -226,3 +229,14 @@ def transpose(_: Any, source: Any, target: Any, step: Any, words: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(_exact(source), _exact(target), types.int64, words), generate
+
+
+@inlined
+def differing(left, right, width):
+    """Differing bits between the codes of ``width`` bytes at two addresses, for codes that are looked up singly."""
+    total = 0
+    for byte in range(0, width & ~7, 8):
+        total += np.int64(popcount(load_word(left + byte, np.uint64(0)) ^ load_word(right + byte, np.uint64(0))))
+    for byte in range(width & ~7, width):
+        total += np.int64(popcount(load_word(left + byte, np.uint8(0)) ^ load_word(right + byte, np.uint8(0))))
+    return total

@@ -26,15 +26,21 @@ class FileEntry(BaseModel):
 
 
 class ModelIdentity(BaseModel):
-    """Which model made the codes: file, width, arithmetic, and the preparation of pictures (the card's own words)."""
+    """Which model made the codes: file, widths, arithmetic, and the preparation of pictures (the card's own words).
+
+    ``detail_bits`` is None where the model gives no detail codes. ``decoder`` names Pillow and its JPEG library with
+    their versions; it is None in index versions from before it was recorded.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     sha256: str
     bits: int
+    detail_bits: int | None = None
     precision: str
     preprocessing: dict[str, JsonValue]
+    decoder: str | None = None
 
 
 class Manifest(BaseModel):
@@ -54,7 +60,8 @@ class Manifest(BaseModel):
     def require_model(self, model: ModelIdentity) -> None:
         """Raise ModelMismatch, naming both sides, unless ``model`` gives codes that mean the same as this version's.
 
-        Precision may differ: half precision moves a bit in a few hundred, and the manifest says so.
+        Precision and decoder may differ, and the manifest says so: half precision moves a bit in a few hundred, a
+        JPEG library's next version some pixels by one.
         """
         made_with, asked = self.model, model
         if made_with.bits != asked.bits:

@@ -25,8 +25,9 @@ from numba import types
 from numpy.typing import NDArray
 
 from searcher.compiled import compiled, inlined
+from searcher.engine import Question
 from searcher.flat import FlatScan
-from searcher.lanes import distance, load, load_word, lowest_bit, not_above, plus, popcount, prefetch, splat
+from searcher.lanes import differing, distance, load, load_word, lowest_bit, not_above, plus, popcount, prefetch, splat
 from searcher.tables import PADDING, Tables, as_words
 
 #: Codes that the flat scan compares in the time that opening a bucket, or taking in a code that was found, costs here.
@@ -36,6 +37,9 @@ _FOUND_COST = 300
 #: Buckets, and codes found, whose memory is asked for before the first of them is read.
 _BUCKETS = 32
 _FOUND = 64
+
+#: Rows ahead of the one that is compared whose second codes are asked for.
+_ROWS = 16
 
 #: Answers at one distance that there is room for, beside those that count.
 _TIES = 8192
@@ -110,8 +114,9 @@ def _next_of_same_weight(flips):
 
 
 @inlined
-def _accept(key, k, limit, nearer, counts, keys, used):
-    """Take an answer. Returns the new limit, or −1 when there are more ties than ``keys`` has room for."""
+def _accept(key, rows, k, limit, nearer, counts, keys, used):
+    """Take an answer that stands for so many ``rows``. Returns the new limit, or −1 when there are more ties than
+    ``keys`` has room for."""
     if used[0] == len(keys):
         kept = 0
         for place in range(len(keys)):
@@ -123,9 +128,9 @@ def _accept(key, k, limit, nearer, counts, keys, used):
             return -1
     keys[used[0]] = key
     used[0] += 1
-    counts[key >> 32] += 1
+    counts[key >> 32] += rows
     if key >> 32 < limit:
-        nearer[0] += 1
+        nearer[0] += rows
         while nearer[0] >= k:
             limit -= 1
             nearer[0] -= counts[limit]
@@ -133,10 +138,17 @@ def _accept(key, k, limit, nearer, counts, keys, used):
 
 
 @inlined
+def _allowed(allowed, row):
+    return allowed == 0 or np.int64(load_word(allowed + (row >> 3), np.uint8(0))) >> (row & 7) & 1 == 1
+
+
+@inlined
 def _resolve(
-    places, found, pending, count, distinct, table_ids, groups, rows, allowed, k, limit, nearer, counts, keys, used
-):
-    """Accept the rows of the ``pending`` codes found. Each lookup is asked for in one round and read in the next."""
+    places, found, pending, count, distinct, table_ids, groups, rows, grouped, allowed, k, limit, nearer, counts, keys,
+    used,
+):  # fmt: skip
+    """Accept the rows of the ``pending`` codes found, or the codes. Each lookup is asked for in one round and read in
+    the next."""
     for index in range(pending):
         if table_ids != 0:
             places[index] = min(_u32(table_ids + places[index] * 4), distinct - 1)
@@ -149,11 +161,16 @@ def _resolve(
             if found[index] > limit or taken == k:
                 break
             row = min(_u32(rows + place * 4), count - 1)
-            if allowed == 0 or np.int64(load_word(allowed + (row >> 3), np.uint8(0))) >> (row & 7) & 1:
+            if _allowed(allowed, row):
                 taken += 1
-                limit = _accept(found[index] << 32 | row, k, limit, nearer, counts, keys, used)
-                if limit < 0:
-                    return limit
+                if not grouped:
+                    limit = _accept(found[index] << 32 | row, 1, k, limit, nearer, counts, keys, used)
+                    if limit < 0:
+                        return limit
+        if grouped and taken > 0:
+            limit = _accept(found[index] << 32 | places[index], taken, k, limit, nearer, counts, keys, used)
+            if limit < 0:
+                return limit
     return limit
 
 
@@ -168,10 +185,11 @@ def kernel(words: int) -> Callable[..., int]:
     number, numbers = types.int64, types.Array(types.int64, 1, "C")
     cuts_type = types.Array(types.int64, 2, "C")
 
-    @compiled(number(types.UniTuple(types.uint64, words), *[number] * 4, cuts_type, *[number] * 7, *[numbers] * 3))
+    @compiled(number(types.UniTuple(types.uint64, words), *[number] * 4, cuts_type, *[number] * 8, *[numbers] * 3))
     def search(
-        query, k, limit, count, allowed, cuts, distinct, buckets, offsets, codes, ids, groups, rows, counts, keys, used
-    ):
+        query, k, limit, count, allowed, cuts, distinct, buckets, offsets, codes, ids, groups, rows, grouped,
+        counts, keys, used,
+    ):  # fmt: skip
         tables = len(cuts)
         plane = (distinct + PADDING) * 8
         nearer = np.zeros(1, np.int64)
@@ -224,14 +242,14 @@ def kernel(words: int) -> Callable[..., int]:
                                 prefetch(table_ids + place * 4)
                             if pending == _FOUND:
                                 limit = _resolve(
-                                    places, found, pending, count, distinct, table_ids, groups, rows,
+                                    places, found, pending, count, distinct, table_ids, groups, rows, grouped,
                                     allowed, k, limit, nearer, counts, keys, used,
                                 )  # fmt: skip
                                 pending = 0
                                 if limit < 0:
                                     return count + 1
                 limit = _resolve(
-                    places, found, pending, count, distinct, table_ids, groups, rows,
+                    places, found, pending, count, distinct, table_ids, groups, rows, grouped,
                     allowed, k, limit, nearer, counts, keys, used,
                 )  # fmt: skip
                 if limit < 0:
@@ -239,6 +257,63 @@ def kernel(words: int) -> Callable[..., int]:
         return cost
 
     return search
+
+
+@inlined
+def _sift_down(heap, used, key):
+    """Put ``key`` in the place of the greatest of ``heap``, the first."""
+    place = 0
+    child = 1
+    while child < used:
+        if child + 1 < used and heap[child + 1] > heap[child]:
+            child += 1
+        if heap[child] <= key:
+            break
+        heap[place] = heap[child]
+        place = child
+        child = 2 * place + 1
+    heap[place] = key
+
+
+@inlined
+def _sift_up(heap, place, key):
+    while place > 0 and heap[(place - 1) >> 1] < key:
+        heap[place] = heap[(place - 1) >> 1]
+        place = (place - 1) >> 1
+    heap[place] = key
+
+
+@cache
+def ranker() -> Callable[..., int]:
+    """The choice of the best rows of the codes found, by their second codes, compiled."""
+    number, numbers = types.int64, types.Array(types.int64, 1, "C")
+
+    @compiled(number(numbers, *[number] * 7, numbers))
+    def rank(found, count, groups, rows, allowed, second, query, width, best):
+        """Fills ``best``, a heap, from ``found``, distance · 2^32 + code, ascending. Returns how many there are."""
+        used = 0
+        for index in range(len(found)):
+            distance = (found[index] >> 32) * (8 * width + 1)
+            group = groups + (found[index] & 0xFFFFFFFF) * 4
+            if used == len(best) and distance > best[0] >> 32:
+                break
+            end = min(_u32(group + 4), count)
+            for place in range(_u32(group), end):
+                ahead = second + _u32(rows + min(place + _ROWS, end - 1) * 4) * width
+                prefetch(ahead)
+                prefetch(ahead + width - 1)
+                row = min(_u32(rows + place * 4), count - 1)
+                if not _allowed(allowed, row):
+                    continue
+                key = (distance + differing(second + row * width, query, width)) << 32 | row
+                if used < len(best):
+                    _sift_up(best, used, key)
+                    used += 1
+                elif key < best[0]:
+                    _sift_down(best, used, key)
+        return used
+
+    return rank
 
 
 class MultiIndex:
@@ -251,35 +326,44 @@ class MultiIndex:
         self._addresses = [array.ctypes.data for array in tables.arrays]
         self._kernel = kernel(tables.codes.shape[1])
 
-    def search(
-        self,
-        queries: NDArray[np.uint8],
-        top_k: NDArray[np.int64],
-        limits: NDArray[np.int64],
-        allowed: NDArray[np.uint8] | None,
-    ) -> list[NDArray[np.int64]]:
-        """As ``FlatScan.search``."""
-        words = as_words(queries)
-        mask = 0 if allowed is None else allowed.ctypes.data
+    def search(self, question: Question) -> list[NDArray[np.int64]]:
+        """As ``Engine.search``."""
+        words = as_words(question.queries)
         answers = {}
-        for query in range(len(queries)):
-            found = self._nearest(tuple(words[:, query]), int(top_k[query]), int(limits[query]), mask)
+        for query in range(len(question.queries)):
+            found = self._nearest(query, tuple(words[:, query]), question)
             if found is not None:
                 answers[query] = found
-        given_up = [query for query in range(len(queries)) if query not in answers]
+        given_up = [query for query in range(len(question.queries)) if query not in answers]
         if given_up:
-            scanned = self._flat.search(queries[given_up], top_k[given_up], limits[given_up], allowed)
-            answers.update(zip(given_up, scanned, strict=True))
-        return [answers[query] for query in range(len(queries))]
+            answers.update(zip(given_up, self._flat.search(question.part(given_up)), strict=True))
+        return [answers[query] for query in range(len(question.queries))]
 
-    def _nearest(self, query: tuple[np.uint64, ...], k: int, limit: int, mask: int) -> NDArray[np.int64] | None:
-        tables = self._tables
-        count = len(tables.rows)
+    def within(self, query: NDArray[np.uint8], distance: int) -> NDArray[np.uint8]:
+        """As ``Engine.within``."""
+        return self._flat.within(query, distance)
+
+    def _nearest(self, query: int, words: tuple[np.uint64, ...], question: Question) -> NDArray[np.int64] | None:
+        """The answer to one query, or None where it gives up."""
+        tables, ties = self._tables, question.ties
+        count, k, limit = len(tables.rows), int(question.top_k[query]), int(question.limits[query])
+        mask = 0 if question.allowed is None else question.allowed.ctypes.data
         keys = np.empty(8 * k + _TIES, np.int64)
         used = np.zeros(1, np.int64)
         counts = np.zeros(tables.bits + 1, np.int64)
         cost = self._kernel(
-            query, k, limit - 1, count, mask, self._cuts, tables.distinct, tables.buckets,
-            *self._addresses, counts, keys, used,
+            words, k, limit - 1, count, mask, self._cuts, tables.distinct, tables.buckets,
+            *self._addresses, int(ties is not None), counts, keys, used,
         )  # fmt: skip
-        return np.sort(keys[: used[0]])[:k] if cost <= count else None
+        if cost > count:
+            return None
+        found = np.sort(keys[: used[0]])
+        if ties is None:
+            return found[:k]
+        second = np.ascontiguousarray(ties.queries[query])
+        best = np.empty(k, np.int64)
+        answers = ranker()(
+            found, count, *self._addresses[3:], mask,
+            ties.codes.ctypes.data, second.ctypes.data, question.second_width, best,
+        )  # fmt: skip
+        return np.sort(best[:answers])

@@ -102,10 +102,10 @@ def map_tables(folder: Path, *, count: int, bits: int) -> Tables:
     for name, file in zip(_ARRAYS, TABLE_FILES, strict=True):
         try:
             with warnings.catch_warnings(action="error"):
-                array = np.load(folder / file, mmap_mode="r", allow_pickle=False)
+                array = np.lib.format.open_memmap(folder / file, mode="r")  # unlike numpy.load, no archives
         except Exception as error:  # NumPy parses the header as Python, and raises whatever that raises
             raise VersionDamaged(f"{file} cannot be read ({error})") from error
-        if not isinstance(array, np.ndarray) or array.ndim == 0:
+        if array.ndim == 0:
             raise VersionDamaged(f"{file} holds no array")
         arrays[name] = array
     tables = Tables(bits, **arrays)

@@ -2,6 +2,7 @@
 
     index_store/1.5.0/   manifest.json   what it is, and the checksum of every file
                          index.faiss     codes, mapped
+                         details.faiss   detail codes, mapped, where the model gives them
                          multi_index_*   tables, mapped, in the mode "unnecessary fast"
                          images.db       row ↔ path
 
@@ -17,17 +18,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from searcher.codes import INDEX_FILE
+from searcher.codes import DETAILS_FILE, INDEX_FILE
 from searcher.errors import VersionDamaged
 from searcher.images import IMAGES_FILE, ImageTable
 from searcher.manifest import Manifest, file_entry, read_manifest
-from searcher.search import CodeIndex
+from searcher.ranking import Ranking
+from searcher.search import CodeIndex, Query, compile_kernels
 from searcher.tables import TABLE_FILES
 
 
 @dataclass(frozen=True)
 class Matches:
-    """The answer to one query: ``paths`` sorted by distance, ties in row order, and a distance (bits) for each."""
+    """The answer to one query: ``paths``, best first, and the distance (bits) between the codes for each."""
 
     paths: list[str]
     distances: list[int]
@@ -43,6 +45,12 @@ class IndexVersion:
         self.codes = CodeIndex(
             folder, count=manifest.count, bits=manifest.model.bits, mode=manifest.mode, threads=threads
         )
+        self.details: CodeIndex | None = None
+        if manifest.model.detail_bits is not None:
+            self.details = CodeIndex(
+                folder, count=manifest.count, bits=manifest.model.detail_bits, threads=threads, file=DETAILS_FILE
+            )
+        self._ranking = Ranking(self.codes, self.details)
         try:
             self.images = ImageTable(folder / IMAGES_FILE)
             images = len(self.images)
@@ -55,20 +63,25 @@ class IndexVersion:
     def name(self) -> str:
         return self.manifest.version
 
-    def search(
-        self,
-        codes: NDArray[np.uint8],
-        top_k: Sequence[int],
-        max_distance: Sequence[int | None] | None = None,
-        allowed: NDArray[np.uint8] | None = None,
-    ) -> list[Matches]:
-        """The images nearest to each of ``codes``, uint8 (n, bits / 8): as many as its entry of ``top_k`` says, none
-        farther than its entry of ``max_distance`` (bits), and only rows that the bitmap ``allowed`` has
-        (``CodeIndex.search``)."""
+    @property
+    def has_details(self) -> bool:
+        """Whether it has detail codes, which put images at one distance in order."""
+        return self.details is not None
+
+    def search(self, queries: Sequence[Query], allowed: NDArray[np.uint8] | None = None) -> list[Matches]:
+        """The images nearest to each of ``queries``, among the rows that the bitmap ``allowed`` has
+        (``CodeIndex.search``), in the order of ``Ranking.search``, which also says what is a ValueError."""
         return [
             Matches(self.images.paths(hits.rows.tolist()), hits.distances.tolist())
-            for hits in self.codes.search(codes, top_k, max_distance, allowed)
+            for hits in self._ranking.search(queries, allowed)
         ]
+
+    def warm_up(self) -> None:
+        """Do what the first searches would wait for: load the compiled kernels, and begin to map the files' pages."""
+        compile_kernels(self.manifest.model.bits, self.manifest.model.detail_bits)
+        self.codes.warm_up()
+        if self.details is not None:
+            self.details.warm_up()
 
 
 def verify(folder: Path) -> Manifest:
@@ -83,7 +96,9 @@ def verify(folder: Path) -> Manifest:
 
 
 def _check_sizes(folder: Path, manifest: Manifest) -> None:
-    for name in (INDEX_FILE, IMAGES_FILE, *(TABLE_FILES if manifest.mode == "unnecessary fast" else [])):
+    tables = TABLE_FILES if manifest.mode == "unnecessary fast" else []
+    details = [] if manifest.model.detail_bits is None else [DETAILS_FILE]
+    for name in (INDEX_FILE, IMAGES_FILE, *details, *tables):
         if name not in manifest.files:
             raise VersionDamaged(f"the manifest of version {folder.name} doesn't list {name}")
     for name, entry in manifest.files.items():

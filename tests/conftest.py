@@ -1,4 +1,4 @@
-"""What every room's tests use: the fake model on disk, loaded once."""
+"""What every room's tests use: the fake models on disk, loaded once."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from hashing.model import HashModel
-from tests.fakes import write_grid_model
+from tests.fakes import write_colour_model, write_grid_model
 
 # No test fails for being slow on a busy machine, and the same commit always meets the same examples.
 settings.register_profile("here", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -21,3 +21,14 @@ def grid_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def grid(grid_path: Path) -> HashModel:
     return HashModel.load(grid_path)
+
+
+@pytest.fixture(scope="session")
+def colours_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_colour_model(tmp_path_factory.mktemp("models") / "colours.pt")
+
+
+@pytest.fixture(scope="session")
+def colours(colours_path: Path) -> HashModel:
+    """Gives detail codes, and knows classes by name."""
+    return HashModel.load(colours_path)

@@ -1,5 +1,6 @@
 """Index versions for tests, made by the real indexer from pictures with known codes."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from hashing.model import HashModel
@@ -9,8 +10,11 @@ from searcher.store import IndexStore
 from tests.fakes import write_datalake
 
 
-def publish(store: IndexStore, name: str, model: HashModel, codes: dict[str, int], folder: Path) -> None:
-    """Publish version ``name`` of pictures that have ``codes``, keyed by the path in the listing."""
+def publish(
+    store: IndexStore, name: str, model: HashModel, codes: Mapping[str, int | tuple[int, int]], folder: Path
+) -> None:
+    """Publish version ``name`` of pictures that have ``codes``, or codes and detail codes, keyed by the path in the
+    listing."""
     lines = write_datalake(folder, codes)
     listing = folder / f"{name}.txt"
     listing.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

@@ -18,7 +18,7 @@ from training.results import Evaluation, Figure
 from training.split import held_out_split, two_list_split
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
-_LIST = click.Path(exists=True, dir_okay=False, path_type=Path)
+_LIST = click.Path(exists=True, path_type=Path)
 
 
 @click.command(short_help="Measure a hash model on labelled pictures, beside baselines.")
@@ -43,7 +43,7 @@ def evaluate(
     html_path: Path | None,
 ) -> None:  # fmt: skip
     """Measure MODEL, a TorchScript hash model, on the pictures that LABELS_CSV lists (columns path and label, paths
-    relative to the file).
+    relative to the file), or a folder that has a folder of pictures for each label.
 
     Queries are the tenth of the pictures that hashlake train holds out, chosen by file name; the database is the
     others. With --database_csv, queries are all of LABELS_CSV: figures are honest if the model was trained on none of
@@ -115,7 +115,7 @@ def _near_duplicates(evaluation: Evaluation) -> Table:
     """Recall at 1 and 10 in one cell, so that a line fits a terminal; intervals are in the files."""
     table = Table(" / ".join(RECALLS), box=None)
     for each in evaluation.methods:
-        table.add_column(Text(each.name), justify="right")
+        table.add_column(Text(each.note if each.of_model else each.name), justify="right")
     for distortion in evaluation.methods[0].near_duplicates:
         recalls = (each.near_duplicates[distortion] for each in evaluation.methods)
         table.add_row(distortion, *(" / ".join(f"{found[name].value:.3f}" for name in RECALLS) for found in recalls))

@@ -44,7 +44,7 @@ _CHUNK = 16  # pictures a forward pass
 def evaluate(model: HashModel, split: Split, seed: int = 0) -> Evaluation:
     """Measure ``model`` and BASELINES. Raises TrainingError for a picture that cannot be read."""
     methods = [
-        Method(model.card.name, f"{model.card.bits} bits", model.card.preprocessing, model.codes),
+        Method(model.card.name, f"{model.card.bits} bits", model.card.preprocessing, _all_codes(model)),
         *BASELINES,
     ]
     names = sorted({file.label for file in split.queries + split.database})
@@ -55,11 +55,13 @@ def evaluate(model: HashModel, split: Split, seed: int = 0) -> Evaluation:
     copied = _near_duplicate_rows(split.queries)
 
     files = split.queries + split.database
-    signatures = _signatures(methods, files, "hashing", lambda data, _: [data], 1)
+    signed = _signatures(methods, files, "hashing", lambda data, _: [data], 1)
     chosen = [split.queries[row] for row in copied]
-    copies = _signatures(
+    signed_copies = _signatures(
         methods, chosen, "distorting", lambda data, file: distorted(data, file.path.name, seed), len(DISTORTIONS)
     )
+    lines, signatures = _lines(model, signed)
+    _, copies = _lines(model, signed_copies)
 
     count = len(split.queries)
     rankings = [
@@ -76,13 +78,14 @@ def evaluate(model: HashModel, split: Split, seed: int = 0) -> Evaluation:
         near_duplicate_queries=len(copied),
         methods=[
             MethodFigures(
-                name=method.name,
-                note=method.note,
+                name=name,
+                note=note,
+                of_model=name == model.card.name,
                 figures=_figures(FIGURES, found.figures, seed),
                 # The database of distorted copies holds the originals too: all pictures.
                 near_duplicates=_near_duplicates(copy, every, copied, seed),
             )
-            for method, found, every, copy in zip(methods, rankings, signatures, copies, strict=True)
+            for (name, note), found, every, copy in zip(lines, rankings, signatures, copies, strict=True)
         ],
         classes=_classes(names, query_labels, database_labels, known, ranking),
         query_codes=code_statistics(signatures[0].values[:count]),
@@ -91,6 +94,28 @@ def evaluate(model: HashModel, split: Split, seed: int = 0) -> Evaluation:
         other_class=_shares(ranking.other),
         worst=_worst(split, np.flatnonzero(known), ranking, signatures[0]),
     )
+
+
+def _all_codes(model: HashModel) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
+    """Codes, and behind them detail codes where the model has them: pictures are hashed once for all orders."""
+
+    def sign(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        hashed = model.hash(pictures)
+        return hashed.codes if hashed.details is None else np.hstack((hashed.codes, hashed.details))
+
+    return sign
+
+
+def _lines(model: HashModel, signed: list[Signatures]) -> tuple[list[tuple[str, str]], list[Signatures]]:
+    """Name and note of each line of the tables, and its signatures: the model's own in each order, the baselines'."""
+    bits, detail_bits = model.card.bits, model.card.detail_bits
+    width, values = bits // 8, signed[0].values
+    ours = {f"{bits} bits": Signatures(values[:, :width])}
+    if detail_bits:
+        ours[f"{bits} bits, ties by detail"] = Signatures(values, "hamming, ties by detail", width)
+        ours[f"rank detail: {detail_bits} bits"] = Signatures(values[:, width:])
+    lines = [(model.card.name, note) for note in ours] + [(method.name, method.note) for method in BASELINES]
+    return lines, [*ours.values(), *signed[1:]]
 
 
 def _near_duplicate_rows(queries: Sequence[LabelledFile]) -> NDArray[np.int64]:

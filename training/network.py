@@ -1,15 +1,46 @@
-"""The network that hashlake ships: a small residual backbone and the RelaHash head.
+"""The networks that hashlake trains: a residual backbone, the RelaHash head and the detail head.
 
-The backbone is a ResNet (He et al., 2016) with BasicBlocks, narrow enough for one CPU core: 2.3 million parameters,
-about 0.1 billion multiply-adds at 128 × 128. The head is RelaHash's: a linear layer without bias, then batch
-normalisation, which balances every bit (an output is above zero for about half of the pictures).
+    picture ─▶ backbone ─┬─▶ features ─▶ hash head ───▶ (n, bits)          which class, and what it looks like
+                         └─▶ levels ───▶ detail head ─▶ (n, DETAIL_BITS)   which picture of them
+
+The backbone is a ResNet (He et al., 2016) with BasicBlocks, narrow enough for one CPU core. The hash head is that of
+RelaHash: a linear layer without bias, then batch normalisation, which balances every bit (an output is above zero for
+about half of the pictures). The detail head sees what the last layer has thrown away to tell classes apart: mean and
+root mean square of every stage's channels, coarse grids of the middle stages, and the picture's own colours on a grid.
 """
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-STEM = (24, 32)
-STAGES = ((32, 1, 1), (64, 1, 2), (128, 2, 2), (224, 2, 2))  # channels, blocks, stride of the first block
+DETAIL_BITS = 256
+_DETAIL_HIDDEN = 512
+
+#: Cells of the grid that a picture's colours are averaged over, along each side.
+_COLOUR_GRID = 3
+#: Likewise for the channels of the middle stages.
+_STAGE_GRID = 2
+
+
+@dataclass(frozen=True)
+class Shape:
+    """``stem``: channels of its 3×3 convolutions, each of stride 2. ``stages``: channels, blocks, stride of the first
+    block. ``image_size``: pixels a side that it is meant for."""
+
+    stem: tuple[int, ...]
+    stages: tuple[tuple[int, int, int], ...]
+    image_size: int
+
+
+#: 2.3, 3.5 and 11.2 million parameters without heads; 0.1, 0.5 and 1.8 billion multiply-adds a picture. The medium one
+#: is the small one with a block more in each stage, so that it can begin with its weights.
+SHAPES = {
+    "small": Shape((24, 32), ((32, 1, 1), (64, 1, 2), (128, 2, 2), (224, 2, 2)), 128),
+    "medium": Shape((24, 32), ((32, 2, 1), (64, 2, 2), (128, 3, 2), (224, 3, 2)), 224),
+    "large": Shape((32, 64), ((64, 2, 1), (128, 2, 2), (256, 2, 2), (512, 2, 2)), 224),
+}
 
 
 def _conv(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Sequential:
@@ -32,24 +63,116 @@ class BasicBlock(nn.Module):
         return torch.relu(y + self.shortcut(x))
 
 
-class HashNetwork(nn.Module):
-    """Normalised pictures (n, 3, size, size) float → real-valued outputs (n, bits) whose signs are the code."""
+def _grid(side: int) -> nn.Sequential:
+    """Channel means over each of side × side cells: (n, channels, h, w) → (n, channels · side²)."""
+    return nn.Sequential(nn.AdaptiveAvgPool2d(side), nn.Flatten())
 
-    def __init__(self, bits: int) -> None:
+
+class Backbone(nn.Module):
+    """Normalised pictures (n, 3, size, size) float → ``features`` (n, channels) and ``levels`` (n, level_channels)."""
+
+    def __init__(self, shape: Shape) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
+        stem: list[nn.Module] = []
         channels = 3
-        for width in STEM:
-            layers += [_conv(channels, width, 3, 2), nn.ReLU()]
+        for width in shape.stem:
+            stem += [_conv(channels, width, 3, 2), nn.ReLU()]
             channels = width
-        for width, blocks, stride in STAGES:
-            for block in range(blocks):
-                layers.append(BasicBlock(channels, width, stride if block == 0 else 1))
-                channels = width
-        self.backbone = nn.Sequential(*layers)
-        self.head = nn.Sequential(nn.Linear(channels, bits, bias=False), nn.BatchNorm1d(bits))
+        self.stem = nn.Sequential(*stem)
+        self.stages, self.grids = nn.ModuleList(), nn.ModuleList()
+        self.colours = _grid(_COLOUR_GRID)
+        self.level_channels = 3 * _COLOUR_GRID**2
+        for place, (width, blocks, stride) in enumerate(shape.stages):
+            blocks_of = [BasicBlock(channels, width, stride)] + [BasicBlock(width, width, 1) for _ in range(blocks - 1)]
+            self.stages.append(nn.Sequential(*blocks_of))
+            channels = width
+            side = _STAGE_GRID if 0 < place < len(shape.stages) - 1 else 1
+            self.grids.append(_grid(side))
+            self.level_channels += width * (side**2 + 1)
+        self.channels = channels
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        levels = [self.colours(x)]
+        y = self.stem(x)
+        for stage, grid in zip(self.stages, self.grids):  # noqa: B905 (TorchScript knows no strict)
+            y = stage(y)
+            levels += [grid(y), (y * y).mean((2, 3)).sqrt()]
+        return y.mean((2, 3)), torch.cat(levels, 1)
+
+
+class OwnBackbone(nn.Module):
+    """A user's ``network``, pictures (n, 3, size, size) → features (n, channels) or (n, channels, h, w), as a backbone.
+
+    What lies between its layers isn't known, so the detail head gets its features and the picture's colours.
+    """
+
+    def __init__(self, network: nn.Module, channels: int) -> None:
+        super().__init__()
+        self.network = network
+        self.colours = _grid(_COLOUR_GRID)
+        self.channels = channels
+        self.level_channels = channels + 3 * _COLOUR_GRID**2
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.network(x)
+        if features.dim() == 4:
+            features = features.mean((2, 3))
+        return features, torch.cat((self.colours(x), features), 1)
+
+
+def hash_head(channels: int, bits: int) -> nn.Sequential:
+    """Features (n, channels) → real-valued outputs (n, bits) whose signs are the code."""
+    return nn.Sequential(nn.Linear(channels, bits, bias=False), nn.BatchNorm1d(bits))
+
+
+def detail_head(channels: int) -> nn.Sequential:
+    """Levels (n, channels) → real-valued outputs (n, DETAIL_BITS) whose signs are the detail code."""
+    return nn.Sequential(
+        nn.BatchNorm1d(channels),
+        nn.Linear(channels, _DETAIL_HIDDEN, bias=False),
+        nn.BatchNorm1d(_DETAIL_HIDDEN),
+        nn.ReLU(),
+        nn.Linear(_DETAIL_HIDDEN, DETAIL_BITS, bias=False),
+        nn.BatchNorm1d(DETAIL_BITS),
+    )
+
+
+class SharedNetwork(nn.Module):
+    """In training: one backbone (``Backbone`` or ``OwnBackbone``), a hash head for each of several widths."""
+
+    def __init__(self, backbone: nn.Module, bits: Sequence[int]) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.heads = nn.ModuleList(hash_head(backbone.channels, width) for width in bits)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Pictures (n, 3, size, size) → (n, bits) for each width."""
+        features, _ = self.backbone(x)
+        return [head(features) for head in self.heads]
+
+
+class HashNetwork(nn.Module):
+    """What is saved: one backbone, one hash head, the detail head, and the centroids (classes, bits) of ±1."""
+
+    centroids: Tensor
+
+    def __init__(self, backbone: nn.Module, head: nn.Module, detail: nn.Module, centroids: Tensor) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.detail = detail
+        self.register_buffer("centroids", centroids)
 
     def forward(self, x: Tensor) -> Tensor:
-        features = self.backbone(x).mean((2, 3))
-        outputs: Tensor = self.head(features)
+        """Pictures (n, 3, size, size) → (n, bits)."""
+        outputs: Tensor = self.head(self.backbone(x)[0])
         return outputs
+
+    def outputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Pictures (n, 3, size, size) → (n, bits) and (n, DETAIL_BITS)."""
+        features, levels = self.backbone(x)
+        return self.head(features), self.detail(levels)
+
+
+# Not as a decorator: TorchScript takes mypy's comment on that line for a signature.
+torch.jit.export(HashNetwork.outputs)

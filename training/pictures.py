@@ -1,4 +1,4 @@
-"""Labelled pictures: a CSV and a folder in, uint8 arrays out; and the augmentation that training applies to them.
+"""Labelled pictures: a CSV, or a folder with a folder for each class, in; uint8 arrays out.
 
 All pictures are decoded once, by hashing's own decoder, and kept in memory a little larger than the network's input,
 so that an epoch costs no decoding: 1 GB holds 13,000 pictures of 160 × 160.
@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional
 
 from hashing.card import Preprocessing
 from hashing.errors import ImageError
 from hashing.picture import decode
 from training.errors import TrainingError
+
+#: File names of the formats that hashing reads.
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
 
 
 @dataclass(frozen=True)
@@ -32,22 +32,60 @@ class LabelledFile:
 
 @dataclass(frozen=True)
 class LabelledPictures:
-    """``pictures`` uint8 (n, size, size, 3); ``labels`` int64 (n,) into ``classes``; ``validation`` bool (n,)."""
+    """``pictures`` uint8 (n, size, size, 3); ``labels`` int64 (n,) into ``classes``.
+
+    ``held_out`` and ``validation``, bool (n,): tenths of the pictures that no weight is ever fitted to, the first for
+    the figures that are reported, the second for deciding when to stop.
+    """
 
     pictures: NDArray[np.uint8]
     labels: NDArray[np.int64]
     classes: list[str]
+    held_out: NDArray[np.bool_]
     validation: NDArray[np.bool_]
 
 
-def held_out(path: str, one_in: int = 10) -> bool:
-    """Whether a picture is kept for validation: decided by its file's name, so no shuffle can ever leak it."""
+def held_out(path: str) -> bool:
+    """Whether a picture is kept to measure on: decided by its file's name, so no shuffle can ever leak it."""
+    return _tenth(path) == 0
+
+
+def for_validation(path: str) -> bool:
+    """Whether a picture belongs to the tenth that early stopping looks at."""
+    return _tenth(path) == 1
+
+
+def _tenth(path: str) -> int:
     digest = hashlib.sha1(Path(path).name.encode(), usedforsecurity=False).digest()
-    return int.from_bytes(digest[:4], "big") % one_in == 0
+    return int.from_bytes(digest[:4], "big") % 10
 
 
-def read_list(csv_path: Path, ignored_labels: frozenset[str]) -> list[LabelledFile]:
-    """The rows of ``csv_path`` (columns ``path`` and ``label``, paths relative to it), without the ignored labels."""
+def read_list(source: Path, ignored_labels: frozenset[str]) -> list[LabelledFile]:
+    """The labelled pictures of ``source``, without the ignored labels.
+
+    A CSV has the columns ``path`` and ``label``, paths relative to it. A folder has a folder for each label, and in
+    it, at any depth, pictures; names that begin with a dot, and files of other kinds, don't count.
+    """
+    files = _read_folder(source) if source.is_dir() else _read_csv(source)
+    return [file for file in files if file.label not in ignored_labels]
+
+
+def _read_folder(folder: Path) -> list[LabelledFile]:
+    files = [
+        LabelledFile(path, path.relative_to(folder).parts[0])
+        for path in sorted(folder.glob("*/**/*"))
+        if path.suffix.lower() in SUFFIXES and path.is_file() and not _hidden(path.relative_to(folder))
+    ]
+    if not files:
+        raise TrainingError(f"{folder} needs a folder for each label, with pictures in it ({', '.join(SUFFIXES)})")
+    return files
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _read_csv(csv_path: Path) -> list[LabelledFile]:
     try:
         with csv_path.open(newline="", encoding="utf-8-sig") as lines:
             rows = list(csv.DictReader(lines))
@@ -58,17 +96,15 @@ def read_list(csv_path: Path, ignored_labels: frozenset[str]) -> list[LabelledFi
     for number, row in enumerate(rows, 2):
         if not row["path"] or not row["label"]:
             raise TrainingError(f"{csv_path} has no path or no label in row {number}")
-    return [
-        LabelledFile(csv_path.parent / row["path"], row["label"]) for row in rows if row["label"] not in ignored_labels
-    ]
+    return [LabelledFile(csv_path.parent / row["path"], row["label"]) for row in rows]
 
 
-def read_labelled(csv_path: Path, preprocessing: Preprocessing, ignored_labels: frozenset[str]) -> LabelledPictures:
-    """Decode the pictures that ``csv_path`` lists (see ``read_list``)."""
-    files = read_list(csv_path, ignored_labels)
+def read_labelled(source: Path, preprocessing: Preprocessing, ignored_labels: frozenset[str]) -> LabelledPictures:
+    """Decode the pictures of ``source`` (see ``read_list``)."""
+    files = read_list(source, ignored_labels)
     classes = sorted({file.label for file in files})
     if len(classes) < 2:
-        raise TrainingError(f"{csv_path} has {len(classes)} labels; training needs at least 2")
+        raise TrainingError(f"{source} has {len(classes)} labels; training needs at least 2")
 
     def picture(file: LabelledFile) -> NDArray[np.uint8]:
         try:
@@ -78,47 +114,8 @@ def read_labelled(csv_path: Path, preprocessing: Preprocessing, ignored_labels: 
 
     with ThreadPoolExecutor() as pool:
         pictures = np.stack(list(pool.map(picture, files)))
-    validation = np.array([held_out(file.path.name) for file in files])
-    if not validation.any() or (~validation).sum() < 2:
-        raise TrainingError(f"{csv_path} lists {len(files)} pictures: too few to hold a tenth out for validation")
+    held, validation = (np.array([chosen(file.path.name) for file in files]) for chosen in (held_out, for_validation))
+    if not held.any() or (~held).sum() < 2:
+        raise TrainingError(f"{source} lists {len(files)} pictures: too few to hold a tenth out for validation")
     index = {name: number for number, name in enumerate(classes)}
-    return LabelledPictures(pictures, np.array([index[file.label] for file in files]), classes, validation)
-
-
-def augment(batch: Tensor, size: int, random: torch.Generator) -> Tensor:
-    """Random crop, stretch, rotation, mirror image and colours of ``batch``.
-
-    uint8 (n, s, s, 3) → float32 in 0…1, (n, 3, size, size). One affine map and one resampling a picture.
-    """
-    n = len(batch)
-
-    def uniform(low: float, high: float) -> Tensor:
-        return torch.rand(n, generator=random) * (high - low) + low
-
-    scale = uniform(0.4, 1.0).sqrt()
-    stretch = uniform(-0.25, 0.25).exp()
-    width, height = (scale * stretch).clamp(max=1.0), (scale / stretch).clamp(max=1.0)
-    angle = uniform(-0.25, 0.25)
-    flip = torch.where(uniform(0, 1) < 0.5, -1.0, 1.0)
-    theta = torch.zeros(n, 2, 3)
-    theta[:, 0, 0], theta[:, 0, 1] = width * angle.cos() * flip, -height * angle.sin()
-    theta[:, 1, 0], theta[:, 1, 1] = width * angle.sin() * flip, height * angle.cos()
-    theta[:, 0, 2] = uniform(-1, 1) * (1 - width)
-    theta[:, 1, 2] = uniform(-1, 1) * (1 - height)
-    grid = functional.affine_grid(theta, [n, 3, size, size], align_corners=False)
-    images = batch.permute(0, 3, 1, 2).float() / 255.0
-    images = functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
-
-    def factor(spread: float) -> Tensor:
-        return uniform(1 - spread, 1 + spread).reshape(n, 1, 1, 1)
-
-    images = images * factor(0.3)
-    mean = images.mean((1, 2, 3), keepdim=True)
-    images = (images - mean) * factor(0.3) + mean
-    grey = images.mean(1, keepdim=True)
-    images = (images - grey) * factor(0.4) + grey
-    side = size // 3
-    for row in torch.nonzero(uniform(0, 1) < 0.3).flatten().tolist():  # hide a square: parts must do without the rest
-        top, left = torch.randint(0, size - side, (2,), generator=random).tolist()
-        images[row, :, top : top + side, left : left + side] = mean[row].item()
-    return images.clamp(0.0, 1.0)
+    return LabelledPictures(pictures, np.array([index[file.label] for file in files]), classes, held, validation)

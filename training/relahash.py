@@ -1,15 +1,28 @@
 """The RelaHash loss: P. V. Thai, N. Q. Hao, N. T. Tuan, "RelaHash: Deep Hashing With Relative Position",
 IEEE Access 2023.
 
-Each class has a fixed binary centroid c in {−1, +1}^K, far from the others. A batch of outputs z (n × K) is moved to
-its own centre and scaled as a whole, so that what counts is where an output lies *relative* to its batch:
+Each class y has a fixed binary centroid c_y in {−1, +1}^K, far from the others. We want outputs z whose signs are the
+centroid's; sign has no gradient, so the paper compares real-valued *relative positions* instead. A batch of outputs
+(n × K) is moved to its own centre and scaled as a whole, so that what counts is where an output lies in its batch:
 
     z* = (z − mean(z)) / rms(z − mean(z))            mean over the batch, root mean square over all n·K entries
-    l  = z* · c / K                                  1 exactly where z* equals the centroid
-    loss = cross-entropy(β · (l − m · onehot(label)))
+    l_j = z* · c_j / K                               one number for each class j
 
-Scaling the batch as a whole, not each row, leaves one way to a high l: every entry of z* near ±1. Quantisation needs
-no term of its own. The margin m keeps pulling after the class is right; β sets how sharp the softmax is.
+Why that replaces two losses of other methods. By Cauchy and Schwarz, the mean of l_y over the batch is at most 1, since
+rms(z*) = 1 and every entry of c is ±1; it is 1 only if z* = c_y everywhere, which is to say that every entry is ±1
+(no quantisation loss is needed) and, mean(z*) being 0, that every bit is set for half of the batch (nor one for
+balance). Scaling the batch as a whole is what makes it so: a row scaled by itself could be right by its direction
+alone.
+
+Pulling l_y up and the others down is a classification, with a margin m on the right one, as in CosFace, and with the
+inverse temperature β:
+
+    loss = −log( exp(β·(l_y − m)) / (exp(β·(l_y − m)) + Σ_{j≠y} exp(β·l_j)) )
+
+Until l_y exceeds the others by more than m the loss is above log 2, so that it still pulls where the class is right
+already. β sets how sharp that is. Since l is relative to the batch, β belongs to a batch size: the fewer
+classes a batch shows, the farther its mean is from zero. β = 8 and m = 0.5 suit batches of 64 to 256
+(docs/quality.md has what other values give).
 """
 
 import numpy as np
@@ -34,7 +47,7 @@ def far_apart_centroids(classes: int, bits: int, seed: int, tries: int = 2000) -
 
 
 class RelaHashLoss(nn.Module):
-    """``forward(outputs (n, bits), labels (n,) int64)`` → scalar loss. β = 8 and m = 0.5 suit batches of 64 to 256."""
+    """``forward(outputs (n, bits), labels (n,) int64)`` → the mean loss, a scalar."""
 
     centroids: Tensor
 

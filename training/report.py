@@ -81,7 +81,7 @@ def _copies(evaluation: Evaluation) -> Iterable[str]:
     for name in RECALLS:
         yield f"<h3>{name}</h3>"
         yield _table(
-            ["", *(escape(each.name) for each in evaluation.methods)],
+            ["", *(escape(each.note if each.of_model else each.name) for each in evaluation.methods)],
             [
                 [escape(distortion), *(_cell(each.near_duplicates[distortion][name]) for each in evaluation.methods)]
                 for distortion in evaluation.methods[0].near_duplicates

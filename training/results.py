@@ -20,10 +20,12 @@ class Figure(_Frozen):
 
 
 class MethodFigures(_Frozen):
-    """A line of the table. ``figures`` by the names of FIGURES; ``near_duplicates`` by distortion, then of RECALLS."""
+    """A line of the table. ``figures`` by the names of FIGURES; ``near_duplicates`` by distortion, then of RECALLS.
+    ``of_model``: whether the model's codes are compared, in one way or another, or a baseline."""
 
     name: str
     note: str
+    of_model: bool
     figures: dict[str, Figure]
     near_duplicates: dict[str, dict[str, Figure]]
 
@@ -54,10 +56,11 @@ class WorstQuery(_Frozen):
 
 
 class Evaluation(_Frozen):
-    """Everything that was measured. ``methods``: the model first. ``left_out``: queries whose class has no picture in
-    the database. Codes of pictures that a model was trained on (the database, as a rule) are far less varied than those
-    of others, so their statistics are apart. ``same_class`` and ``other_class``: share of pairs of a query and a
-    picture of the database at each Hamming distance, 0 … bits."""
+    """Everything that was measured. ``methods``: first the model's codes alone, then the two orders that its detail
+    codes allow, if it has them, then the baselines. ``left_out``: queries whose class has no picture in the database.
+    Codes of pictures that a model was trained on (the database, as a rule) are far less varied than those of others, so
+    their statistics are apart. ``same_class`` and ``other_class``: share of pairs of a query and a picture of the
+    database at each Hamming distance, 0 … bits."""
 
     model: dict[str, JsonValue]
     protocol: str

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from hashing.card import Preprocessing
 
-#: ``hamming``: differing bits of packed codes. ``l1``: sum of absolute differences of bytes.
-Metric = Literal["hamming", "l1"]
+#: ``hamming``: differing bits of packed codes. ``hamming, ties by detail``: likewise, and codes at the same distance by
+#: the bytes after them, a second code. ``l1``: sum of absolute differences of bytes.
+Metric = Literal["hamming", "hamming, ties by detail", "l1"]
 
 #: The bytes of an ``l1`` signature sum up to at most this.
 L1_TOTAL = 255
@@ -36,25 +37,43 @@ class Method:
 
 @dataclass(frozen=True)
 class Signatures:
-    """``values`` uint8 (n, bytes), to be compared by ``metric``."""
+    """``values`` uint8 (n, bytes), to be compared by ``metric``. ``code_bytes``: where details follow codes, how many
+    of them are the code."""
 
     values: NDArray[np.uint8]
     metric: Metric = "hamming"
+    code_bytes: int = 0
 
     def __len__(self) -> int:
         return len(self.values)
 
     def __getitem__(self, rows: NDArray[np.bool_] | NDArray[np.int64] | slice) -> "Signatures":
-        return Signatures(self.values[rows], self.metric)
+        return Signatures(self.values[rows], self.metric, self.code_bytes)
 
     @property
     def levels(self) -> int:
         """Distances are integers from 0 to ``levels`` − 1."""
-        return 1 + (2 * L1_TOTAL if self.metric == "l1" else 8 * self.values.shape[1])
+        if self.metric == "l1":
+            return 1 + 2 * L1_TOTAL
+        if self.metric == "hamming, ties by detail":
+            return self._codes.levels * self._details.levels
+        bits: int = 8 * self.values.shape[1]
+        return 1 + bits
 
-    def distances(self, others: "Signatures") -> NDArray[np.uint16]:
-        """Distances, uint16 (n, len(others)): for a block of rows (see ``blocks``), not for all pictures at once."""
-        total = np.zeros((len(self), len(others)), np.uint16)
+    @property
+    def _codes(self) -> "Signatures":
+        return Signatures(self.values[:, : self.code_bytes])
+
+    @property
+    def _details(self) -> "Signatures":
+        return Signatures(self.values[:, self.code_bytes :])
+
+    def distances(self, others: "Signatures") -> NDArray[np.uint32]:
+        """Distances, uint32 (n, len(others)): for a block of rows (see ``blocks``), not for all pictures at once."""
+        if self.metric == "hamming, ties by detail":
+            codes, details = self._codes.distances(others._codes), self._details.distances(others._details)
+            return codes * np.uint32(self._details.levels) + details
+        total = np.zeros((len(self), len(others)), np.uint32)
         # One column of both at a time, each contiguous: several times as fast as striding through rows.
         if self.metric == "hamming":
             for ours, theirs in zip(_words(self.values), _words(others.values), strict=True):

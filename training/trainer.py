@@ -1,85 +1,319 @@
-"""Labelled pictures to a TorchScript hash model with its card.
+"""Labelled pictures to a backbone with its heads.
 
-    decode once → epochs (augment → network → RelaHash loss → AdamW) → script, save with card → measure the saved file
+    classes   augment ─▶ mix ─▶ backbone ─▶ a hash head for each width ─▶ RelaHash loss ─▶ AdamW, averaged weights
+    details   two copies of each picture ─▶ backbone, fixed now ─▶ detail head ─▶ instance loss
 
-The first three fifths of the epochs run at three quarters of the resolution: half the arithmetic, and batch
-normalisation settles well before the end.
+Several widths cost one training: the heads share the backbone, and their losses are averaged. The details come
+second, so that they take nothing from the classes. Pictures are small at first: less arithmetic, and batch
+normalisation settles well before the end. The same recipe, pictures and machine give the same weights, also when the
+run was killed on the way and started again.
 """
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from hashing.card import ModelCard, Preprocessing
-from hashing.model import HashModel, save_model
-from training.network import HashNetwork
-from training.pictures import LabelledPictures, augment
-from training.quality import TIES, mean_average_precision
+from hashing.card import Preprocessing
+from training.augmentation import augment, mix
+from training.checkpoint import Checkpoint, State
+from training.details import instance_loss
+from training.network import HashNetwork, SharedNetwork, detail_head
+from training.pictures import LabelledPictures
+from training.progress import Epochs
 from training.relahash import RelaHashLoss, far_apart_centroids
+
+#: Peaks of the learning rate: of a fresh network, and of one that begins with trained weights.
+FRESH_RATE, TRAINED_RATE = 4e-3, 1e-3
 
 #: Pictures are kept this much larger than the network's input, so that crops still have pixels.
 OVERSIZE = 1.25
 
+#: Share of the epochs up to which pictures have a size between the first (0) and the full one (1).
+_SIZES = ((0.6, 0.0), (0.85, 0.5), (1.0, 1.0))
+_LEAST_SIZE = 96
+
+#: Share of the epochs in which half of the batches are mixed; afterwards pictures look as they will.
+_MIXED = 0.8
+
+_AVERAGE = get_ema_multi_avg_fn(0.998)  # type: ignore[no-untyped-call]  # of about 500 steps
+_SAVE_SECONDS = 30.0
+
 
 @dataclass(frozen=True)
 class Recipe:
-    """What decides a training run, beside the pictures."""
+    """What decides a training run, beside the pictures and the backbone.
 
-    bits: int = 64
-    epochs: int = 150
+    ``patience``: epochs without a better validation accuracy after which the class training stops; None trains on
+    the validation pictures too, to the end.
+    """
+
+    bits: tuple[int, ...] = (64,)
+    epochs: int = 200
+    patience: int | None = None
     batch_size: int = 128
-    learning_rate: float = 4e-3
+    learning_rate: float = FRESH_RATE
     weight_decay: float = 0.05
+    beta: float = 8.0
+    margin: float = 0.5
     seed: int = 0
 
+    @property
+    def detail_epochs(self) -> int:
+        return max(2, self.epochs // 10)
 
-def train(
-    data: LabelledPictures, preprocessing: Preprocessing, recipe: Recipe, report: Callable[[str], None]
-) -> HashNetwork:
-    """Train from scratch on the pictures that aren't held out; one line an epoch goes to ``report``."""
-    torch.manual_seed(recipe.seed)
-    random = torch.Generator().manual_seed(recipe.seed)
-    network = HashNetwork(recipe.bits)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    loss_of = RelaHashLoss(far_apart_centroids(len(data.classes), recipe.bits, recipe.seed))
-    optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    pictures = torch.from_numpy(data.pictures[~data.validation])
-    labels = torch.from_numpy(data.labels[~data.validation])
-    mean = torch.tensor(preprocessing.mean).reshape(1, 3, 1, 1)
-    std = torch.tensor(preprocessing.std).reshape(1, 3, 1, 1)
-    batches = max(1, len(pictures) // recipe.batch_size)
-    total = recipe.epochs * batches
-    bfloat16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    started, step = time.monotonic(), 0
-    for epoch in range(recipe.epochs):
-        network.train()
-        full = preprocessing.image_size
-        size = full if epoch >= recipe.epochs * 3 // 5 else max(32, full * 3 // 4 // 16 * 16)
-        order = torch.randperm(len(pictures), generator=random)
-        sum_of_losses = 0.0
-        for rows in order.tensor_split(batches):
-            for group in optimiser.param_groups:
-                group["lr"] = recipe.learning_rate * _schedule(step / total)
-            inputs = (augment(pictures[rows], size, random) - mean) / std
-            with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-                outputs = network(inputs.contiguous(memory_format=torch.channels_last))
-            loss = loss_of(outputs.float(), labels[rows])
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            sum_of_losses += loss.item()
-            step += 1
-        report(
-            f"epoch {epoch + 1}/{recipe.epochs}  {size} px  loss {sum_of_losses / batches:.4f}  "
-            f"{time.monotonic() - started:.0f} s"
+
+class Trainer:
+    """Trains ``backbone`` (see ``training.network``) on ``data``, whose pictures are OVERSIZE times the size that
+    ``preprocessing`` says."""
+
+    def __init__(
+        self,
+        data: LabelledPictures,
+        preprocessing: Preprocessing,
+        recipe: Recipe,
+        backbone: nn.Module,
+        device: torch.device,
+        checkpoint: Checkpoint,
+    ) -> None:
+        torch.manual_seed(recipe.seed)
+        self._recipe = recipe
+        self._device = device
+        self._checkpoint = checkpoint
+        self._size = preprocessing.image_size
+        self._random = torch.Generator().manual_seed(recipe.seed)
+        self._centroids = {bits: far_apart_centroids(len(data.classes), bits, recipe.seed) for bits in recipe.bits}
+        self._losses = [
+            RelaHashLoss(centroids, recipe.beta, recipe.margin).to(device) for centroids in self._centroids.values()
+        ]
+        self._network = SharedNetwork(backbone, recipe.bits)
+        self._network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._average = AveragedModel(self._network, multi_avg_fn=_AVERAGE, use_buffers=True)
+        for parameter in self._average.parameters():
+            parameter.detach_()  # copies of TorchScript remember what they are copies of
+        self._detail = detail_head(backbone.level_channels).to(device)  # type: ignore[arg-type]
+        self._mean, self._std = (
+            torch.tensor(values, device=device).reshape(1, 3, 1, 1)
+            for values in (preprocessing.mean, preprocessing.std)
         )
-    return network.eval()
+        self._validation = data.validation if recipe.patience else data.validation & False
+        trained_on = ~(data.held_out | self._validation)
+        self._pictures, self._labels = torch.from_numpy(data.pictures), torch.from_numpy(data.labels)
+        self._rows = torch.from_numpy(trained_on.nonzero()[0])
+        self._validation_rows = torch.from_numpy(self._validation.nonzero()[0])
+
+    @property
+    def trained_on(self) -> int:
+        """How many pictures."""
+        return len(self._rows)
+
+    def run(self) -> dict[int, HashNetwork]:
+        """The trained network of each width, on the CPU, in eval mode. The epochs go on from the checkpoint."""
+        # A user's TorchScript is trained as it stands: its compiler trips over gradients in mixed precision.
+        with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
+            self._train()
+        trained, detail = self._averaged.cpu(), self._detail.eval().cpu()
+        return {
+            bits: HashNetwork(trained.backbone, head, detail, centroids).eval()
+            for (bits, centroids), head in zip(self._centroids.items(), trained.heads, strict=True)
+        }
+
+    def _train(self) -> None:
+        state = self._checkpoint.load() or {"phase": "classes", "epoch": 0}
+        if state["phase"] == "classes":
+            self._train_classes(state)
+            state = {"phase": "details", "epoch": 0}
+        else:
+            self._average.load_state_dict(state["average"])
+        self._train_details(state)
+
+    @property
+    def _averaged(self) -> SharedNetwork:
+        network = self._average.module.eval()
+        assert isinstance(network, SharedNetwork)
+        return network
+
+    # --- Classes
+
+    def _train_classes(self, state: State) -> None:
+        recipe = self._recipe
+        parameters = self._network.parameters()
+        optimiser = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+        best = _Best()
+        if "network" in state:
+            self._network.load_state_dict(state["network"])
+            self._average.load_state_dict(state["average"])
+            optimiser.load_state_dict(state["optimiser"])
+            self._random.set_state(state["random"])
+            best = _Best(**state["best"])
+        saved = time.monotonic()
+        with Epochs("classes", recipe.epochs, state["epoch"]) as epochs:
+            for epoch in range(state["epoch"], recipe.epochs):
+                size = _size(epoch / recipe.epochs, self._size)
+                loss = self._class_epoch(epoch, size, optimiser)
+                note = f"{size} px  loss {loss:.4f}"
+                if recipe.patience:
+                    accuracy = self._accuracy()
+                    best.see(accuracy, epoch, self._average)
+                    note += f"  validation accuracy {accuracy:.3f}"
+                epochs.done(note)
+                if recipe.patience and epoch - best.epoch >= recipe.patience:
+                    break
+                if time.monotonic() - saved > _SAVE_SECONDS:
+                    self._checkpoint.save(
+                        {
+                            "phase": "classes",
+                            "epoch": epoch + 1,
+                            "network": self._network.state_dict(),
+                            "average": self._average.state_dict(),
+                            "optimiser": optimiser.state_dict(),
+                            "random": self._random.get_state(),
+                            "best": asdict(best),
+                        }
+                    )
+                    saved = time.monotonic()
+        if best.weights:
+            self._average.load_state_dict(best.weights)
+
+    def _class_epoch(self, epoch: int, size: int, optimiser: torch.optim.Optimizer) -> float:
+        """The mean loss."""
+        recipe = self._recipe
+        self._network.train()
+        total = 0.0
+        batches = self._batches()
+        for number, rows in enumerate(batches):
+            progress = (epoch + number / len(batches)) / recipe.epochs
+            for group in optimiser.param_groups:
+                group["lr"] = recipe.learning_rate * _schedule(progress)
+            images, labels = self._augmented(rows, size), self._labels[rows].to(self._device)
+            parts = [(1.0, labels)]
+            if progress < _MIXED and float(torch.rand(1, generator=self._random)) < 0.5:
+                images, others, share = mix(images, self._random)
+                parts = [(share, labels), (1 - share, labels[others.to(self._device)])]
+            with self._mixed_precision():
+                outputs = self._network(self._normalised(images))
+            loss = torch.stack(
+                [
+                    weight * loss_of(output.float(), wanted)
+                    for output, loss_of in zip(outputs, self._losses, strict=True)
+                    for weight, wanted in parts
+                ]
+            ).sum() / len(outputs)
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            self._average.update_parameters(self._network)
+            total += loss.item()
+        return total / len(batches)
+
+    def _accuracy(self) -> float:
+        """Share of the validation pictures whose output is most like their own class's centroid, over all widths."""
+        network, right = self._averaged, []
+        for rows in torch.split(self._validation_rows, self._recipe.batch_size):
+            with torch.inference_mode(), self._mixed_precision():
+                outputs = network(self._whole(rows))
+            for output, loss_of in zip(outputs, self._losses, strict=True):
+                chosen = (output.float() @ loss_of.centroids.T).argmax(1).cpu()
+                right.append((chosen == self._labels[rows]).float())
+        return float(torch.cat(right).mean())
+
+    # --- Details
+
+    def _train_details(self, state: State) -> None:
+        recipe = self._recipe
+        optimiser = torch.optim.AdamW(self._detail.parameters(), lr=2e-3, weight_decay=0.01)
+        if "detail" in state:
+            self._detail.load_state_dict(state["detail"])
+            optimiser.load_state_dict(state["optimiser"])
+            self._random.set_state(state["random"])
+        saved = -math.inf  # the class training is too dear to lose
+        with Epochs("details", recipe.detail_epochs, state["epoch"]) as epochs:
+            for epoch in range(state["epoch"], recipe.detail_epochs):
+                if time.monotonic() - saved > _SAVE_SECONDS:
+                    self._checkpoint.save(
+                        {
+                            "phase": "details",
+                            "epoch": epoch,
+                            "average": self._average.state_dict(),
+                            "detail": self._detail.state_dict(),
+                            "optimiser": optimiser.state_dict(),
+                            "random": self._random.get_state(),
+                        }
+                    )
+                    saved = time.monotonic()
+                epochs.done(f"loss {self._detail_epoch(epoch, optimiser):.4f}")
+
+    def _detail_epoch(self, epoch: int, optimiser: torch.optim.Optimizer) -> float:
+        """The mean loss."""
+        recipe = self._recipe
+        self._detail.train()
+        total = 0.0
+        batches = self._batches()
+        for number, rows in enumerate(batches):
+            progress = (epoch + number / len(batches)) / recipe.detail_epochs
+            for group in optimiser.param_groups:
+                group["lr"] = 2e-3 * _schedule(progress)
+            outputs = []
+            for _ in range(2):
+                with torch.no_grad(), self._mixed_precision():
+                    images = self._normalised(self._augmented(rows, self._size))
+                    _, levels = self._averaged.backbone(images)
+                outputs.append(self._detail(levels.float()))
+            loss = instance_loss(*outputs)
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            total += loss.item()
+        return total / len(batches)
+
+    # --- Batches
+
+    def _batches(self) -> tuple[Tensor, ...]:
+        """The rows to train on, in random order, in batches of nearly equal size."""
+        order = self._rows[torch.randperm(len(self._rows), generator=self._random)]
+        return order.tensor_split(max(1, len(order) // self._recipe.batch_size))
+
+    def _augmented(self, rows: Tensor, size: int) -> Tensor:
+        return augment(self._pictures[rows].to(self._device), size, self._random)
+
+    def _whole(self, rows: Tensor) -> Tensor:
+        images = self._pictures[rows].to(self._device).permute(0, 3, 1, 2).float() / 255.0
+        return self._normalised(nn.functional.interpolate(images, self._size, mode="area"))
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        return ((images - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
+
+    def _mixed_precision(self) -> AbstractContextManager[Any]:
+        kind = self._device.type
+        able = torch.cuda.is_bf16_supported() if kind == "cuda" else torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        return torch.autocast(kind, torch.bfloat16, enabled=able)
+
+
+@dataclass
+class _Best:
+    """The weights of the ``epoch`` with the best validation ``accuracy``; the later of two equals."""
+
+    accuracy: float = -1.0
+    epoch: int = -1
+    weights: State | None = None
+
+    def see(self, accuracy: float, epoch: int, network: nn.Module) -> None:
+        if accuracy >= self.accuracy:
+            self.accuracy, self.epoch = accuracy, epoch
+            self.weights = {name: value.clone() for name, value in network.state_dict().items()}
+
+
+def _size(progress: float, full: int) -> int:
+    """Pixels a side of the pictures at ``progress`` through the epochs."""
+    first = max(min(full, _LEAST_SIZE), full // 2)
+    share = next(share for until, share in _SIZES if progress < until)
+    size = first + share * (full - first)
+    return full if share == 1.0 else max(min(full, 32), int(size) // 16 * 16)
 
 
 def _schedule(progress: float) -> float:
@@ -88,23 +322,3 @@ def _schedule(progress: float) -> float:
     if progress < warm:
         return progress / warm
     return 0.5 * (1 + math.cos(math.pi * (progress - warm) / (1 - warm)))
-
-
-def save_and_measure(
-    network: HashNetwork, data: LabelledPictures, card: ModelCard, path: Path, originals: NDArray[np.uint8]
-) -> ModelCard:
-    """Save ``network`` at ``path`` with ``card``, whose figures are measured on the saved file itself.
-
-    ``originals`` are the pictures of ``data`` as the model will be given them, uint8 (n, image_size, image_size, 3).
-    """
-    scripted = torch.jit.script(network)
-    save_model(scripted, card, path)
-    model = HashModel.load(path)
-    codes = np.concatenate([model.codes(chunk) for chunk in np.array_split(originals, max(1, len(originals) // 32))])
-    held = data.validation
-    figure = mean_average_precision(codes[held], data.labels[held], codes[~held], data.labels[~held])
-    card = card.model_copy(
-        update={"training": card.training | {"mAP@all": round(figure, 4), "queries": int(held.sum()), "ties": TIES}}
-    )
-    save_model(scripted, card, path)
-    return card

@@ -1,4 +1,4 @@
-"""Every shape that clients send becomes the same query; everything else is a 400 that says what is wrong."""
+"""Every shape that clients send becomes the same request; everything else is a 400 that says what is wrong."""
 
 import base64
 import json
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handler.errors import RequestError
-from handler.request import Query, parse
+from handler.request import Request, parse
 
 IMAGE = bytes(range(256)) + b"\xfb\xff\xfe"
 STANDARD = base64.b64encode(IMAGE).decode()
@@ -18,19 +18,19 @@ URL_SAFE = base64.urlsafe_b64encode(IMAGE).decode()
 
 def test_an_object_is_understood_parsed_or_not_as_body_or_as_a_part() -> None:
     fields = {"image": STANDARD, "top_k": 3, "debug": True}
-    expected = Query(IMAGE, 3, True)
+    expected = Request(IMAGE, 3, True)
     raw = json.dumps(fields).encode()
     for item in ({"body": fields}, {"body": bytearray(raw)}, {"body": raw}, {"data": fields}, {"data": bytearray(raw)}):
         assert parse(item) == expected
 
 
 def test_an_image_file_as_a_part_needs_no_base64() -> None:
-    assert parse({"image": bytearray(IMAGE), "top_k": b"7", "debug": "true"}) == Query(IMAGE, 7, True)
-    assert parse({"image": bytearray(IMAGE)}) == Query(IMAGE, 10, False)
+    assert parse({"image": bytearray(IMAGE), "top_k": b"7", "debug": "true"}) == Request(IMAGE, 7, True)
+    assert parse({"image": bytearray(IMAGE)}) == Request(IMAGE, 10, False)
 
 
 def test_a_plain_part_with_base64_is_understood_too() -> None:
-    assert parse({"image": STANDARD.encode()}).image == IMAGE
+    assert parse({"image": STANDARD.encode()}).subject == IMAGE
 
 
 @pytest.mark.parametrize(
@@ -46,42 +46,76 @@ def test_a_plain_part_with_base64_is_understood_too() -> None:
     ],
 )
 def test_base64_is_read_in_every_common_spelling(text: str) -> None:
-    assert parse({"body": {"image": text}}).image == IMAGE
+    assert parse({"body": {"image": text}}).subject == IMAGE
 
 
 def test_a_part_of_text_that_is_no_base64_is_left_to_the_decoder() -> None:
-    assert parse({"image": bytearray(b"This is no image.")}).image == b"This is no image."
+    assert parse({"image": bytearray(b"This is no image.")}).subject == b"This is no image."
+
+
+def test_a_class_may_be_named_instead_in_every_shape() -> None:
+    fields = {"text": "Robe d'été", "top_k": 3}
+    expected = Request("Robe d'été", 3)
+    raw = json.dumps(fields).encode()
+    parts = {"text": "Robe d'été".encode(), "top_k": b"3"}
+    for item in ({"body": fields}, {"body": bytearray(raw)}, {"data": fields}, {"data": bytearray(raw)}, parts):
+        assert parse(item) == expected
+    assert parse({"text": " shirt\n", "debug": "1"}) == Request("shirt", debug=True)
+    assert parse({"body": {"text": " shirt ", "image": None}}) == Request("shirt")
+    assert parse({"body": {"text": None, "image": STANDARD}}) == Request(IMAGE)
+
+
+def test_a_field_that_a_web_form_left_empty_is_none() -> None:
+    assert parse({"image": b"", "text": b"shirt"}) == Request("shirt")
+    assert parse({"image": IMAGE, "text": b" ", "rank": b"", "debug": b""}) == Request(IMAGE)
+
+
+@pytest.mark.parametrize("rank", ["distance", "detail"])
+def test_a_rank_may_be_given_in_every_shape(rank: str) -> None:
+    fields = {"image": STANDARD, "rank": rank}
+    raw = json.dumps(fields).encode()
+    parts = ({"image": IMAGE, "rank": f" {rank}\r\n".encode()}, {"image": IMAGE, "rank": rank})
+    for item in ({"body": fields}, {"body": bytearray(raw)}, {"data": fields}, {"data": bytearray(raw)}, *parts):
+        assert parse(item) == Request(IMAGE, rank=rank)  # type: ignore[arg-type]
+
+
+def test_the_rank_is_by_distance_unless_said_otherwise() -> None:
+    assert parse({"body": {"image": STANDARD, "rank": None}}).rank == "distance"
+    assert parse({"image": IMAGE}).rank == "distance"
+    assert parse({"body": {"text": "shirt", "rank": "distance"}}).rank == "distance"
 
 
 PAYLOADS = st.one_of(st.binary(), st.text(), st.none(), st.dictionaries(st.text(), st.text()))
 
 
-@given(st.dictionaries(st.sampled_from(["body", "data", "image", "top_k", "topk", "debug", "x"]), PAYLOADS))
-def test_whatever_is_sent_is_a_query_or_a_refusal(item: dict[str, Any]) -> None:
+@given(
+    st.dictionaries(st.sampled_from(["body", "data", "image", "text", "rank", "top_k", "topk", "debug", "x"]), PAYLOADS)
+)
+def test_whatever_is_sent_is_a_request_or_a_refusal(item: dict[str, Any]) -> None:
     try:
-        assert isinstance(parse(item), Query)
+        assert isinstance(parse(item), Request)
     except RequestError as error:
         assert error.status == 400
 
 
 def test_defaults_aliases_and_unknown_fields() -> None:
-    assert parse({"body": {"image": STANDARD}}) == Query(IMAGE, 10, False)
+    assert parse({"body": {"image": STANDARD}}) == Request(IMAGE, 10, False)
     assert parse({"body": {"image": STANDARD, "topk": 4, "diversity": 0.5}}).top_k == 4
     assert parse({"body": {"image": STANDARD, "topk": 4, "top_k": 5}}).top_k == 5
-    assert parse({"body": {"image": STANDARD, "top_k": None, "debug": None}}) == Query(IMAGE, 10, False)
+    assert parse({"body": {"image": STANDARD, "top_k": None, "debug": None}}) == Request(IMAGE, 10, False)
     assert [parse({"body": {"image": STANDARD, "top_k": k}}).top_k for k in (1, 1000)] == [1, 1000]
 
 
 def test_a_greatest_distance_may_be_given() -> None:
-    assert parse({"body": {"image": STANDARD, "max_distance": 0}}) == Query(IMAGE, 10, False, max_distance=0)
+    assert parse({"body": {"image": STANDARD, "max_distance": 0}}) == Request(IMAGE, 10, False, max_distance=0)
     assert parse({"body": {"image": STANDARD, "max_distance": None}}).max_distance is None
-    assert parse({"image": IMAGE, "max_distance": b" 12 ", "top_k": "7"}) == Query(IMAGE, 7, False, max_distance=12)
+    assert parse({"image": IMAGE, "max_distance": b" 12 ", "top_k": "7"}) == Request(IMAGE, 7, False, max_distance=12)
 
 
 @pytest.mark.parametrize(
     ("item", "said"),
     [
-        ({}, "holds no image"),
+        ({}, "holds no image and no text"),
         ({"body": b""}, "no body"),
         ({"body": b'{"image":'}, "not JSON"),
         ({"body": b"\xff\xfe"}, "not JSON"),
@@ -91,6 +125,28 @@ def test_a_greatest_distance_may_be_given() -> None:
         ({'{"image": "aGk': b'"}'}, "Content-Type: application/json"),
         ({"body": {}}, "image is missing"),
         ({"body": {"image": None}}, "image is missing"),
+        ({"body": {"text": None}}, "image is missing: give an image file in base64, or text, the name of a class"),
+        ({"body": {"image": STANDARD, "text": "shirt"}}, "image and text are both given"),
+        ({"body": {"image": "", "text": "shirt"}}, "image and text are both given"),
+        ({"image": IMAGE, "text": b"shirt"}, "image and text are both given"),
+        ({"body": {"text": ""}}, "text is empty"),
+        ({"body": {"text": " \n"}}, "text is empty"),
+        ({"text": b""}, "text is empty"),
+        ({"image": b"", "text": b""}, "text is empty"),
+        ({"body": {"text": ["shirt"]}}, "text must be the name of a class, and is an array"),
+        ({"body": {"text": 5}}, "text must be the name of a class, and is an integer"),
+        ({"text": b"\xff"}, "text is not text"),
+        ({"text": b"shirt", "top_k": b"five"}, "top_k must be an integer from 1 to 1000, and is 'five'"),
+        ({"body": {"image": STANDARD, "rank": "near"}}, 'rank must be "distance" or "detail", and is \'near\''),
+        ({"body": {"image": STANDARD, "rank": "Detail"}}, 'rank must be "distance" or "detail"'),
+        ({"body": {"image": STANDARD, "rank": ""}}, 'rank must be "distance" or "detail", and is \'\''),
+        ({"body": {"image": STANDARD, "rank": True}}, 'rank must be "distance" or "detail", and is a boolean'),
+        ({"body": {"image": STANDARD, "rank": ["detail"]}}, 'rank must be "distance" or "detail", and is an array'),
+        ({"body": {"image": STANDARD, "rank": "x" * 10_000}}, 'rank must be "distance" or "detail", and is \'x'),
+        ({"image": IMAGE, "rank": b"near"}, 'rank must be "distance" or "detail", and is \'near\''),
+        ({"image": IMAGE, "rank": b"\xff"}, "rank is not text"),
+        ({"body": {"text": "shirt", "rank": "detail"}}, 'rank "detail" needs an image'),
+        ({"text": b"shirt", "rank": b"detail"}, 'rank "detail" needs an image'),
         ({"body": {"image": 5}}, "image must be a string of base64, and is an integer"),
         ({"body": {"image": ""}}, "image is empty"),
         ({"body": {"image": "data:image/png;base64,"}}, "image is empty"),

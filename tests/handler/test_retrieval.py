@@ -51,6 +51,14 @@ def request(code: int, **fields: Any) -> dict[str, Any]:
     return {"body": {"image": base64.b64encode(png_of(code)).decode(), **fields}}
 
 
+def coloured(code: int, detail: int, **fields: Any) -> dict[str, Any]:
+    return {"body": {"image": base64.b64encode(png_of(code, detail=detail)).decode(), **fields}}
+
+
+def named(text: str, **fields: Any) -> dict[str, Any]:
+    return {"body": {"text": text, **fields}}
+
+
 def bodies(retrieval: Retrieval, *batch: dict[str, Any]) -> list[Any]:
     return [json.loads(answer.body) for answer in retrieval.answer(batch)]
 
@@ -92,6 +100,133 @@ def test_nothing_farther_than_max_distance_is_answered(
     assert [answer["distances"] for answer in answers] == [[0, 1, 8], [0, 1, 8, 16], [0], []]
     assert answers[0]["relevant"] == list(CODES)[:3]
     assert answers[3]["relevant"] == []
+
+
+COLOURED = {
+    "plain.png": (0xFF00, 0x0000_0000),
+    "dotted.png": (0xFF00, 0x0000_0001),
+    "striped.png": (0xFF00, 0xFFFF_0001),
+    "torn.png": (0xFF01, 0x0000_0007),
+    "robe.png": (0x00FF, 0x0000_0001),
+}
+
+
+class TestDetailRanking:
+    """Three shirts of one code that differ in detail, a fourth a bit away, and a robe d'été with a shirt's detail code.
+
+    Distances from the code 0xFF00 and the detail 0x0000_0001:
+
+        photo      distance   detail distance
+        plain      0          1
+        dotted     0          0
+        striped    0          16
+        torn       1          2
+        robe       16         0
+    """
+
+    @pytest.fixture
+    def retrieval(self, store: IndexStore, colours: HashModel, metrics: Metrics, tmp_path: Path) -> Retrieval:
+        publish(store, "1.2.0", colours, COLOURED, tmp_path)
+        return Retrieval(colours, VersionFollower(store, ModelIdentity.model_validate(colours.identity())), metrics)
+
+    def test_images_at_one_distance_come_in_the_order_of_their_details(self, retrieval: Retrieval) -> None:
+        (answer,) = bodies(retrieval, coloured(0xFF00, 1, debug=True))
+        assert answer == {
+            "index_database_version": "1.2.0",
+            "relevant": ["dotted.png", "plain.png", "striped.png", "torn.png", "robe.png"],
+            "distances": [0, 0, 0, 1, 16],
+        }
+        (first,) = bodies(retrieval, coloured(0xFF00, 0xFFFF_FFFF, top_k=1))
+        assert first["relevant"] == ["striped.png"]
+
+    def test_by_detail_the_details_count_first(self, retrieval: Retrieval) -> None:
+        answers = bodies(
+            retrieval,
+            coloured(0xFF00, 1, rank="detail", debug=True),
+            coloured(0xFF00, 1, rank="detail", debug=True, max_distance=1),
+            coloured(0xFF00, 1, rank="detail", top_k=2),
+        )
+        assert answers[0]["relevant"] == ["dotted.png", "robe.png", "plain.png", "torn.png", "striped.png"]
+        assert answers[0]["distances"] == [0, 16, 0, 1, 0]
+        assert answers[1]["relevant"] == ["dotted.png", "plain.png", "torn.png", "striped.png"]
+        assert answers[2]["relevant"] == ["dotted.png", "robe.png"]
+
+    def test_a_class_is_searched_by_its_code_and_ties_come_in_the_order_of_the_listing(
+        self, retrieval: Retrieval
+    ) -> None:
+        shirts, robes = bodies(retrieval, named("SHIRT", debug=True), named(" robe D'ÉTÉ", top_k=2, debug=True))
+        assert shirts["relevant"] == list(COLOURED)
+        assert shirts["distances"] == [0, 0, 0, 1, 16]
+        assert (robes["relevant"], robes["distances"]) == (["robe.png", "torn.png"], [0, 15])
+
+    def test_a_class_may_have_a_greatest_distance(self, retrieval: Retrieval) -> None:
+        (answer,) = bodies(retrieval, named("shirt", max_distance=0))
+        assert answer["relevant"] == ["plain.png", "dotted.png", "striped.png"]
+
+    def test_requests_of_every_kind_share_a_batch(self, retrieval: Retrieval) -> None:
+        batch = [
+            named("shirt", top_k=1),
+            coloured(0xFF00, 1, rank="detail", top_k=2),
+            named("trousers"),
+            coloured(0x00FF, 0, top_k=1),
+            {"body": b"{"},
+            named("robe d'été", top_k=1, debug=True),
+            named("shirt", rank="detail"),
+            {"image": png_of(0xFF01, detail=7), "rank": b"detail", "top_k": b"1"},
+            {"text": b"Shirt", "top_k": b"2"},
+            coloured(0xFF00, 1, rank="near"),
+        ]
+        answers = retrieval.answer(batch)
+        assert [int(answer.status) for answer in answers] == [200, 200, 400, 200, 400, 200, 400, 200, 200, 400]
+        good = [json.loads(answer.body)["relevant"] for answer in answers if answer.status == 200]
+        assert good == [
+            ["plain.png"],
+            ["dotted.png", "robe.png"],
+            ["robe.png"],
+            ["robe.png"],
+            ["torn.png"],
+            ["plain.png", "dotted.png"],
+        ]
+        assert ["distances" in json.loads(answer.body) for answer in answers].count(True) == 1
+        assert json.loads(answers[5].body)["distances"] == [0]
+
+    def test_an_unknown_class_is_told_those_that_are(self, retrieval: Retrieval) -> None:
+        (answer,) = retrieval.answer([named("trousers")])
+        assert json.loads(answer.body) == {
+            "code": 400,
+            "type": "BadRequestException",
+            "message": "text: 'trousers' is no class of the model; it knows Shirt, robe d'été",
+        }
+
+    def test_pictures_alone_are_counted_as_pictures(self, retrieval: Retrieval, metrics: Metrics) -> None:
+        retrieval.answer([named("shirt"), coloured(0xFF00, 1), named("trousers")])
+        sink = Sink()
+        metrics.hand_over(sink, None)
+        assert sink.values["hashlake_pictures_total"] == 1
+        assert sink.values["hashlake_refused_requests_total"] == 1
+
+
+def test_a_model_without_details_and_classes_says_so(
+    retrieval: Retrieval, store: IndexStore, grid: HashModel, tmp_path: Path
+) -> None:
+    batch = [request(0xFFFF, rank="detail"), named("shirt"), request(0xFFFF, rank="distance")]
+    before = retrieval.answer(batch)
+    assert [int(answer.status) for answer in before] == [400, 400, 503]
+    publish(store, "1.2.0", grid, CODES, tmp_path)
+    answers = retrieval.answer(batch)
+    assert [int(answer.status) for answer in answers] == [400, 400, 200]
+    messages = [json.loads(answer.body).get("message") for answer in answers]
+    assert messages[0] == "rank: the served model gives no detail codes"
+    assert messages[1] == "text: 'shirt' is no class of the model; it knows no classes by name"
+    assert json.loads(answers[2].body)["relevant"] == list(CODES)
+
+
+def test_a_class_can_be_asked_for_once_there_is_a_version(
+    store: IndexStore, colours: HashModel, metrics: Metrics
+) -> None:
+    retrieval = Retrieval(colours, VersionFollower(store, ModelIdentity.model_validate(colours.identity())), metrics)
+    answers = retrieval.answer([named("shirt"), named("trousers"), coloured(0, 0, rank="detail")])
+    assert [int(answer.status) for answer in answers] == [503, 400, 503]
 
 
 def test_a_bad_request_fails_alone(retrieval: Retrieval, store: IndexStore, grid: HashModel, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from tests.handler.server import REPOSITORY, Server
 from tests.versions import publish
 
 CODES = {"photos/white cat.png": 0xFFFF, 'photos/O\'Hara "dog".png': 0xFFFE, "photos/-ñ日本.png": 0xFF00, "z.png": 0}
+SHIRTS = {f"shirts/{number}.png": (0xFF00, number * 0x0101_0101) for number in range(200)}
 
 
 def base64_of(code: int) -> str:
@@ -43,6 +44,16 @@ def model_store(grid_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def server(model_store: Path, grid: HashModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("served")
     publish(IndexStore(folder / "index_store"), "1.2.0", grid, CODES, folder / "lake")
+    with Server(folder / "index_store", model_store, folder / "log") as running:
+        yield running
+
+
+@pytest.fixture(scope="class")
+def colour_server(colours_path: Path, colours: HashModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("colours")
+    model_store = build_archive(colours_path, folder / "model_store").parent
+    lake = {**SHIRTS, "robe.png": (0x00FF, 0xFFFF_FFFF)}
+    publish(IndexStore(folder / "index_store"), "2.0.0", colours, lake, folder / "lake")
     with Server(folder / "index_store", model_store, folder / "log") as running:
         yield running
 
@@ -91,6 +102,8 @@ class TestRequests:
             (b'{"image": "*"}', 400, "image is not base64"),
             (json.dumps({"image": base64_of(1), "top_k": 0}).encode(), 400, "top_k must be an integer from 1 to 1000"),
             (json.dumps({"image": base64_of(1), "debug": "yes"}).encode(), 400, "debug must be true or false"),
+            (json.dumps({"image": base64_of(1), "rank": "detail"}).encode(), 400, "gives no detail codes"),
+            (json.dumps({"text": "cat"}).encode(), 400, "it knows no classes by name"),
             (json.dumps({"image": "aGVsbG8="}).encode(), 415, "not an image of a known format"),
             (json.dumps({"image": base64_of(1)[:80]}).encode(), 415, "damaged or truncated"),
         ],
@@ -213,6 +226,102 @@ class TestRequests:
             assert found == IndexStore(store).manifest("awkward").count == 15
         finally:
             IndexStore(store).promote("1.2.0")
+
+
+class TestDetailsAndClasses:
+    """A model that gives detail codes and knows classes, asked by every kind of client.
+
+    Two hundred shirts of one code, each with a detail of its own, and one robe d'été.
+    """
+
+    @pytest.mark.parametrize("rank", ["distance", "detail"])
+    @pytest.mark.parametrize("number", [0, 7, 130, 199])
+    def test_the_very_same_picture_comes_first(self, colour_server: Server, number: int, rank: str) -> None:
+        photo = png_of(0xFF00, detail=number * 0x0101_0101)
+        fields = {"image": base64.b64encode(photo).decode(), "rank": rank, "top_k": 3, "debug": True}
+        body = json.dumps(fields).encode()
+        answers = [
+            colour_server.client.post(colour_server.url, json=fields),
+            colour_server.client.post(colour_server.url, content=body),
+            colour_server.client.post(colour_server.url, files={"data": ("blob", body, "application/json")}),
+            colour_server.client.post(
+                colour_server.url,
+                files={"image": ("photo.png", photo, "image/png")},
+                data={"rank": rank, "top_k": "3", "debug": "true"},
+            ),
+        ]
+        # Nearest details: a bit of the number counts four times; then the order of the listing.
+        order = sorted(range(200), key=lambda other: ((number ^ other).bit_count(), other))
+        expected = [f"shirts/{other}.png" for other in order[:3]]
+        assert expected[0] == f"shirts/{number}.png"
+        assert [answer.json()["relevant"] for answer in answers] == [expected] * len(answers)
+        assert [answer.json()["distances"] for answer in answers] == [[0, 0, 0]] * len(answers)
+
+    def test_by_detail_a_picture_of_another_class_may_come_first(self, colour_server: Server) -> None:
+        """A shirt with the robe's detail code, of which those of 127 and 191 lack a bit of eight, four times."""
+        photo = base64.b64encode(png_of(0xFF00, detail=0xFFFF_FFFF)).decode()
+        by_distance, by_detail = (
+            colour_server.ask({"image": photo, "rank": rank, "top_k": 2, "debug": True}).json()
+            for rank in ("distance", "detail")
+        )
+        assert by_distance["relevant"] == ["shirts/127.png", "shirts/191.png"]
+        assert by_detail["relevant"] == ["robe.png", "shirts/127.png"]
+        assert by_detail["distances"] == [16, 0]
+
+    def test_a_class_is_asked_for_by_its_name(self, colour_server: Server) -> None:
+        fields = {"text": "ROBE d'été", "top_k": 1, "debug": True}
+        body = json.dumps(fields).encode()
+        answers = [
+            colour_server.client.post(colour_server.url, json=fields),
+            colour_server.client.post(colour_server.url, content=body),
+            colour_server.client.post(
+                colour_server.url, content=body, headers={"Content-Type": "application/octet-stream"}
+            ),
+            colour_server.client.post(colour_server.url, files={"data": ("blob", body, "application/json")}),
+            colour_server.client.post(
+                colour_server.url, files={"text": (None, "robe d'été"), "top_k": (None, "1"), "debug": (None, "true")}
+            ),
+        ]
+        expected = {"index_database_version": "2.0.0", "relevant": ["robe.png"], "distances": [0]}
+        assert [answer.json() for answer in answers] == [expected] * len(answers)
+        shirts = colour_server.ask({"text": "shirt", "top_k": 1000, "max_distance": 0}).json()
+        assert shirts["relevant"] == list(SHIRTS)
+
+    @pytest.mark.parametrize(
+        ("fields", "said"),
+        [
+            ({"text": "trousers"}, "'trousers' is no class of the model; it knows Shirt, robe d'été"),
+            ({"text": "shirt", "rank": "detail"}, 'rank "detail" needs an image'),
+            ({"text": "shirt", "image": "aGVsbG8="}, "image and text are both given"),
+            ({"text": ""}, "text is empty"),
+            ({"top_k": 3}, "image is missing: give an image file in base64, or text, the name of a class"),
+            ({"image": "aGVsbG8=", "rank": "near"}, 'rank must be "distance" or "detail", and is \'near\''),
+        ],
+    )
+    def test_what_cannot_be_answered_is_a_400(self, colour_server: Server, fields: dict[str, Any], said: str) -> None:
+        answer = colour_server.ask(fields)
+        assert (answer.status_code, answer.json()["code"]) == (400, 400)
+        assert said in answer.json()["message"]
+
+    def test_clients_of_every_kind_at_once_get_their_own_answers(self, colour_server: Server) -> None:
+        def one(number: int) -> bool:
+            kind = number % 4
+            if kind == 0:
+                return colour_server.ask({"text": "trousers"}).status_code == 400
+            if kind == 1:
+                return bool(colour_server.ask({"text": "robe d'été", "top_k": 1}).json()["relevant"] == ["robe.png"])
+            photo = base64.b64encode(png_of(0xFF00, detail=number * 0x0101_0101)).decode()
+            answer = colour_server.ask({"image": photo, "top_k": 1} | ({"rank": "detail"} if kind == 2 else {}))
+            return bool(answer.json()["relevant"] == [f"shirts/{number}.png"])
+
+        with ThreadPoolExecutor(16) as clients:
+            assert all(clients.map(one, range(200)))
+
+    def test_describe_tells_detail_bits_and_classes(self, colour_server: Server) -> None:
+        description = colour_server.description()
+        assert description["model"]["detail_bits"] == 32
+        assert description["model"]["classes"] == ["Shirt", "robe d'été"]
+        assert description["version"]["model"]["detail_bits"] == 32
 
 
 class TestOperation:

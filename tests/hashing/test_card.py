@@ -14,11 +14,13 @@ from pydantic import ValidationError
 from hashing.card import CARD_FILE, IMAGENET_MEAN, IMAGENET_STD, ModelCard, Preprocessing, parse_card, preprocessing_for
 from hashing.errors import ModelError
 from hashing.model import HashModel, save_model
-from tests.fakes import PREPROCESSING, Grid
+from tests.fakes import PREPROCESSING, ColourGrid
 
 FULL = ModelCard(
     name="Käfer 🐞, fine-tuned",
     bits=16,
+    detail_bits=32,
+    classes=("Hemd", "robe d'été"),
     preprocessing=Preprocessing(
         image_size=16,
         resize="center-crop",
@@ -43,12 +45,12 @@ def changed(**fields: Any) -> str:
 
 
 def test_the_card_in_a_model_file_is_the_card_that_was_saved(tmp_path: Path) -> None:
-    save_model(torch.jit.script(Grid().eval()), FULL, tmp_path / "full.pt")
+    save_model(torch.jit.script(ColourGrid().eval()), FULL, tmp_path / "full.pt")
     assert HashModel.load(tmp_path / "full.pt").card == FULL
 
 
 def test_the_card_can_be_read_by_torch_alone(tmp_path: Path) -> None:
-    save_model(torch.jit.script(Grid().eval()), FULL, tmp_path / "full.pt")
+    save_model(torch.jit.script(ColourGrid().eval()), FULL, tmp_path / "full.pt")
     extra = {CARD_FILE: ""}
     torch.jit.load(str(tmp_path / "full.pt"), _extra_files=extra)  # type: ignore[no-untyped-call]
     assert json.loads(extra[CARD_FILE])["preprocessing"]["image_size"] == 16
@@ -86,6 +88,15 @@ def test_every_card_survives_its_own_text(name: str, width: int, preprocessing: 
         (changed(bits=0), "bits: "),
         (changed(bits=2048), "bits: "),
         (changed(bits=None), "bits: "),
+        (changed(detail_bits=12), "detail_bits: .*12 is no multiple of 8"),
+        (changed(detail_bits=0), "detail_bits: "),
+        (changed(detail_bits=2048), "detail_bits: "),
+        (changed(classes=["a", "b", "a"]), "classes: .*a name of its own"),
+        (changed(classes=["dress", "Dress"]), "classes: .*a name of its own, whatever its case"),
+        (changed(classes=["dress", " dress"]), "classes: .*a name of its own"),
+        (changed(classes=["a", ""]), "classes: .*a name of its own"),
+        (changed(classes=["a", " "]), "classes: .*a name of its own"),
+        (changed(classes=[1]), "classes.0: "),
         (changed(name=""), "name: "),
         (changed(colour="red"), "colour: "),
         (changed(cuda_precision="int8"), "cuda_precision: "),
@@ -106,6 +117,13 @@ def test_a_bad_card_is_refused_by_file_and_field(text: str, mistake: str) -> Non
         parse_card(text, "net.pt")
 
 
+def test_a_card_from_before_there_were_detail_codes_has_none() -> None:
+    card = json.loads(FULL.model_dump_json())
+    del card["detail_bits"], card["classes"]
+    found = parse_card(json.dumps(card), "net.pt")
+    assert (found.detail_bits, found.classes) == (None, ())
+
+
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("field", ["mean", "std"])
 def test_a_channel_statistic_is_a_finite_number(field: str, number: float) -> None:
@@ -117,6 +135,8 @@ def test_a_channel_statistic_is_a_finite_number(field: str, number: float) -> No
 def test_a_card_never_changes() -> None:
     with pytest.raises(ValidationError):
         FULL.bits = 32
+    with pytest.raises(ValidationError):
+        FULL.detail_bits = None
     with pytest.raises(ValidationError):
         PREPROCESSING.image_size = 32
 

@@ -1,4 +1,5 @@
-"""A model gives codes that a reader computes by hand, the same in every batch; an unfit file is a ModelError."""
+"""A model gives codes that a reader computes by hand, the same in every batch; it names its classes; an unfit file is a
+ModelError."""
 
 import hashlib
 import json
@@ -15,16 +16,32 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hashing.card import CARD_FILE, ModelCard, Preprocessing
-from hashing.errors import ModelError
+from hashing.errors import ModelError, UnknownClass
 from hashing.model import HashModel, save_model
-from hashing.picture import decode
-from tests.fakes import BITS, PREPROCESSING, Grid, code_bytes, picture_of, png_of
-from training.network import HashNetwork
+from hashing.picture import decode, decoder
+from tests.fakes import (
+    BITS,
+    CLASSES,
+    DETAIL_BITS,
+    PREPROCESSING,
+    ColourGrid,
+    Grid,
+    code_bytes,
+    detail_bytes,
+    picture_of,
+    png_of,
+)
+from training.network import DETAIL_BITS as TRAINED_DETAIL_BITS
+from training.network import SHAPES, Backbone, HashNetwork, detail_head, hash_head
 
 Pixels = NDArray[np.uint8]
 
 CARD = ModelCard(name="fake", bits=BITS, preprocessing=PREPROCESSING)
+COLOUR_CARD = ModelCard(
+    name="colours", bits=BITS, detail_bits=DETAIL_BITS, classes=tuple(CLASSES), preprocessing=PREPROCESSING
+)
 CODES = (0x0000, 0x8001, 0x1234, 0xFFFF, 0x0F0F)
+DETAILS = (0x00000000, 0x80000001, 0x89ABCDEF, 0x0000FFFF, 0xF0F00F0F)
 
 
 class FirstPixels(nn.Module):
@@ -32,10 +49,10 @@ class FirstPixels(nn.Module):
 
     def __init__(self, outputs: int = BITS) -> None:
         super().__init__()
-        self.outputs = outputs
+        self.width = outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.flatten(1)[:, : self.outputs]
+        return x.flatten(1)[:, : self.width]
 
 
 def written(module: nn.Module, path: Path, card: ModelCard | None = None) -> Path:
@@ -57,39 +74,39 @@ def as_ints(codes: Pixels) -> list[int]:
 
 class TestCodes:
     def test_a_code_is_the_signs_with_the_first_bit_most_significant(self, grid: HashModel) -> None:
-        assert grid.codes(pictures(0x8000)).tolist() == [[0x80, 0x00]]
-        assert grid.codes(pictures(0x0001)).tolist() == [[0x00, 0x01]]
+        assert grid.hash(pictures(0x8000)).codes.tolist() == [[0x80, 0x00]]
+        assert grid.hash(pictures(0x0001)).codes.tolist() == [[0x00, 0x01]]
 
     @settings(deadline=None, max_examples=50)
     @given(codes=st.lists(st.integers(0, 0xFFFF), min_size=1, max_size=40))
     def test_a_batch_has_one_code_a_picture_in_order(self, grid: HashModel, codes: list[int]) -> None:
-        assert as_ints(grid.codes(pictures(*codes))) == codes
+        assert as_ints(grid.hash(pictures(*codes)).codes) == codes
 
     def test_codes_are_packed_bytes(self, grid: HashModel) -> None:
-        codes = grid.codes(pictures(*CODES))
+        codes = grid.hash(pictures(*CODES)).codes
         assert codes.shape == (len(CODES), BITS // 8) and codes.dtype == np.uint8
         assert [code.tobytes() for code in codes] == [code_bytes(code) for code in CODES]
 
     def test_no_picture_has_no_code(self, grid: HashModel) -> None:
-        codes = grid.codes(np.empty((0, 16, 16, 3), np.uint8))
+        codes = grid.hash(np.empty((0, 16, 16, 3), np.uint8)).codes
         assert codes.shape == (0, BITS // 8) and codes.dtype == np.uint8
 
     def test_the_bytes_of_a_file_become_its_code(self, grid: HashModel) -> None:
         picture = decode(png_of(0x8001), grid.card.preprocessing)
-        assert as_ints(grid.codes(picture[None])) == [0x8001]
+        assert as_ints(grid.hash(picture[None]).codes) == [0x8001]
 
     def test_pictures_may_lie_anyhow_in_memory(self, grid: HashModel) -> None:
         batch = pictures(*CODES)
-        assert as_ints(grid.codes(batch[::2])) == list(CODES[::2])
+        assert as_ints(grid.hash(batch[::2]).codes) == list(CODES[::2])
         planes = np.ascontiguousarray(batch.transpose(0, 3, 1, 2))
-        assert as_ints(grid.codes(planes.transpose(0, 2, 3, 1))) == list(CODES)
+        assert as_ints(grid.hash(planes.transpose(0, 2, 3, 1)).codes) == list(CODES)
 
     def test_pictures_may_lie_backwards_in_memory(self, grid: HashModel) -> None:
-        assert as_ints(grid.codes(pictures(*CODES)[::-1])) == list(CODES[::-1])
+        assert as_ints(grid.hash(pictures(*CODES)[::-1]).codes) == list(CODES[::-1])
 
     def test_pictures_are_left_as_they_were(self, grid: HashModel) -> None:
         batch = pictures(*CODES)
-        grid.codes(batch)
+        grid.hash(batch)
         assert np.array_equal(batch, pictures(*CODES))
 
     @pytest.mark.parametrize("count", [1, 2, 5])
@@ -97,13 +114,13 @@ class TestCodes:
         class Fixed(nn.Module):
             def __init__(self) -> None:
                 super().__init__()
-                self.outputs = torch.tensor([[3.0, 0.0, -0.0, -3.0, 1e-30, -1e-30, 0.0, 0.5]])
+                self.fixed = torch.tensor([[3.0, 0.0, -0.0, -3.0, 1e-30, -1e-30, 0.0, 0.5]])
 
             def forward(self, x: Tensor) -> Tensor:
-                return self.outputs.expand(x.shape[0], -1)
+                return self.fixed.expand(x.shape[0], -1)
 
         model = HashModel.load(written(Fixed(), tmp_path / "fixed.pt", CARD.model_copy(update={"bits": 8})))
-        assert as_ints(model.codes(pictures(*[0] * count))) == [0b1000_1001] * count
+        assert as_ints(model.hash(pictures(*[0] * count)).codes) == [0b1000_1001] * count
 
     def test_outputs_that_are_all_zero_are_all_zeros(self, tmp_path: Path) -> None:
         class Zero(nn.Module):
@@ -111,7 +128,7 @@ class TestCodes:
                 return torch.zeros(x.shape[0], 16)
 
         model = HashModel.load(written(Zero(), tmp_path / "zero.pt", CARD))
-        assert as_ints(model.codes(pictures(*CODES))) == [0] * len(CODES)
+        assert as_ints(model.hash(pictures(*CODES)).codes) == [0] * len(CODES)
 
     def test_pixels_are_normalised_by_the_card(self, tmp_path: Path) -> None:
         # Red 128 is 0.502 of white: above a mean of 0.5, below one of 0.505, whatever the deviation.
@@ -120,7 +137,199 @@ class TestCodes:
                 update={"preprocessing": Preprocessing(image_size=16, mean=(mean, 0, 0), std=(7.0, 1, 1))}
             )
             model = HashModel.load(written(FirstPixels(), tmp_path / "net.pt", card))
-            assert as_ints(model.codes(np.full((1, 16, 16, 3), 128, np.uint8))) == [0xFFFF * bit]
+            assert as_ints(model.hash(np.full((1, 16, 16, 3), 128, np.uint8)).codes) == [0xFFFF * bit]
+
+
+def pairs() -> Pixels:
+    """A picture for each of CODES, coloured by its place in DETAILS."""
+    return np.stack([np.asarray(picture_of(code, detail=each)) for code, each in zip(CODES, DETAILS, strict=True)])
+
+
+def assert_pairs(model: HashModel) -> None:
+    found = model.hash(pairs())
+    assert found.details is not None
+    assert (as_ints(found.codes), as_ints(found.details)) == (list(CODES), list(DETAILS))
+
+
+class TestDetailCodes:
+    """The second code of a picture, beside its first."""
+
+    def test_they_are_the_signs_of_the_second_outputs(self, colours: HashModel) -> None:
+        assert_pairs(colours)
+
+    def test_they_are_packed_bytes(self, colours: HashModel) -> None:
+        details = colours.hash(pairs()).details
+        assert details is not None
+        assert details.shape == (len(CODES), DETAIL_BITS // 8) and details.dtype == np.uint8
+        assert [each.tobytes() for each in details] == [detail_bytes(each) for each in DETAILS]
+
+    def test_a_model_without_them_gives_none(self, grid: HashModel) -> None:
+        assert grid.hash(pictures(*CODES)).details is None
+        assert grid.hash(np.empty((0, 16, 16, 3), np.uint8)).details is None
+
+    def test_no_picture_has_none_of_either(self, colours: HashModel) -> None:
+        found = colours.hash(np.empty((0, 16, 16, 3), np.uint8))
+        assert found.details is not None
+        assert (found.codes.shape, found.details.shape) == ((0, BITS // 8), (0, DETAIL_BITS // 8))
+
+    def test_a_picture_has_the_same_two_alone(self, colours: HashModel) -> None:
+        for number, (code, detail) in enumerate(zip(CODES, DETAILS, strict=True)):
+            found = colours.hash(pairs()[number : number + 1])
+            assert found.details is not None
+            assert (as_ints(found.codes), as_ints(found.details)) == ([code], [detail])
+
+    def test_of_a_module_that_was_saved_frozen(self, tmp_path: Path) -> None:
+        frozen = torch.jit.freeze(torch.jit.script(ColourGrid().eval()), ["outputs", "centroids"])
+        save_model(frozen, COLOUR_CARD, tmp_path / "frozen.pt")
+        model = HashModel.load(tmp_path / "frozen.pt")
+        assert_pairs(model)
+        assert model.class_code("shirt").tobytes() == b"\xff\x00"
+
+    def test_of_a_module_that_was_loaded_and_saved_again(self, colours_path: Path, tmp_path: Path) -> None:
+        save_model(torch.jit.load(str(colours_path)), COLOUR_CARD, tmp_path / "again.pt")  # type: ignore[no-untyped-call]
+        assert_pairs(HashModel.load(tmp_path / "again.pt"))
+
+    def test_outputs_that_the_card_does_not_speak_of_are_left_alone(self, tmp_path: Path) -> None:
+        model = HashModel.load(written(ColourGrid(), tmp_path / "net.pt", CARD))
+        found = model.hash(pairs())
+        assert (as_ints(found.codes), found.details) == (list(CODES), None)
+
+    def test_a_card_of_detail_bits_with_a_model_without_outputs(self, tmp_path: Path) -> None:
+        path = written(Grid(), tmp_path / "net.pt", CARD.model_copy(update={"detail_bits": DETAIL_BITS}))
+        with pytest.raises(
+            ModelError, match="the card of fake names 32 detail bits, and the model has no method outputs"
+        ):
+            HashModel.load(path)
+
+    def test_a_module_that_was_saved_frozen_without_them_has_lost_its_outputs(self, tmp_path: Path) -> None:
+        frozen = torch.jit.freeze(torch.jit.script(ColourGrid().eval()))
+        save_model(frozen, COLOUR_CARD.model_copy(update={"classes": ()}), tmp_path / "frozen.pt")
+        with pytest.raises(ModelError, match="the model has no method outputs"):
+            HashModel.load(tmp_path / "frozen.pt")
+
+    @pytest.mark.parametrize("given", ["one tensor", "three", "swapped", "too few details", "other counts", "no batch"])
+    def test_outputs_that_are_not_the_two_of_the_card(self, given: str, tmp_path: Path) -> None:
+        modules: dict[str, nn.Module] = {
+            "one tensor": _OneTensor(),
+            "three": _Three(),
+            "swapped": _Swapped(),
+            "too few details": _Narrow(),
+            "other counts": _OtherCounts(),
+            "no batch": _NoBatch(),
+        }
+        path = written(modules[given], tmp_path / "net.pt", COLOUR_CARD.model_copy(update={"classes": ()}))
+        with pytest.raises(ModelError, match=r"net\.pt (cannot hash a 16×16 picture: |answers outputs of shape)"):
+            HashModel.load(path)
+
+
+class _OneTensor(Grid):
+    @torch.jit.export
+    def outputs(self, x: Tensor) -> Tensor:
+        return x.flatten(1)[:, :48]
+
+
+class _Three(Grid):
+    @torch.jit.export
+    def outputs(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        flat = x.flatten(1)
+        return flat[:, :16], flat[:, :32], flat
+
+
+class _Swapped(Grid):
+    @torch.jit.export
+    def outputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        flat = x.flatten(1)
+        return flat[:, :32], flat[:, :16]
+
+
+class _Narrow(Grid):
+    @torch.jit.export
+    def outputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        flat = x.flatten(1)
+        return flat[:, :16], flat[:, :24]
+
+
+class _OtherCounts(Grid):
+    @torch.jit.export
+    def outputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        flat = x.flatten(1)
+        return flat[:, :16], flat[:1, :32]
+
+
+class _NoBatch(Grid):
+    @torch.jit.export
+    def outputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        flat = x.flatten(1)
+        return flat[0, :16], flat[0, :32]
+
+
+class TestClasses:
+    """The codes that pictures of a class were trained towards, by the class's name."""
+
+    @pytest.mark.parametrize(
+        ("name", "code"),
+        [("Shirt", 0xFF00), ("shirt", 0xFF00), (" SHIRT\n", 0xFF00), ("robe d'été", 0x00FF), ("Robe D'ÉTÉ", 0x00FF)],
+    )
+    def test_a_class_has_the_code_of_its_centroid(self, colours: HashModel, name: str, code: int) -> None:
+        found = colours.class_code(name)
+        assert found.dtype == np.uint8 and found.shape == (BITS // 8,)
+        assert found.tobytes() == code_bytes(code)
+
+    @pytest.mark.parametrize("name", ["trousers", "", "shirts", "shir"])
+    def test_a_name_that_is_none_is_told_those_that_are(self, colours: HashModel, name: str) -> None:
+        with pytest.raises(UnknownClass) as caught:
+            colours.class_code(name)
+        assert str(caught.value) == f"{name!r} is no class of the model; it knows Shirt, robe d'été"
+
+    def test_a_long_name_is_cut_in_the_message(self, colours: HashModel) -> None:
+        with pytest.raises(UnknownClass, match=r"^'x{60}' is no class"):
+            colours.class_code("x" * 100_000)
+
+    def test_a_model_without_classes_says_so(self, grid: HashModel) -> None:
+        with pytest.raises(UnknownClass, match="'shirt' is no class of the model; it knows no classes by name"):
+            grid.class_code("shirt")
+
+    def test_spaces_around_a_name_of_the_card_do_not_count(self, tmp_path: Path) -> None:
+        card = COLOUR_CARD.model_copy(update={"classes": (" A ", "B")})
+        assert as_ints(HashModel.load(written(ColourGrid(), tmp_path / "net.pt", card)).class_code("a")[None]) == [
+            0xFF00
+        ]
+
+    def test_a_card_of_classes_with_a_model_without_centroids(self, tmp_path: Path) -> None:
+        path = written(Grid(), tmp_path / "net.pt", CARD.model_copy(update={"classes": ("a", "b", "c")}))
+        with pytest.raises(
+            ModelError, match="the card of fake names 3 classes, and the model has no centroids for them"
+        ):
+            HashModel.load(path)
+
+    @pytest.mark.parametrize("classes", [("a",), ("a", "b", "c")], ids=["fewer", "more"])
+    def test_a_card_of_another_number_of_classes(self, classes: tuple[str, ...], tmp_path: Path) -> None:
+        path = written(ColourGrid(), tmp_path / "net.pt", COLOUR_CARD.model_copy(update={"classes": classes}))
+        with pytest.raises(ModelError, match=f"names {len(classes)} classes, and the model has no centroids for them"):
+            HashModel.load(path)
+
+    @pytest.mark.parametrize("shape", [(2, 8), (2, 24), (2,), (2, 16, 1)], ids=str)
+    def test_centroids_of_another_width(self, shape: tuple[int, ...], tmp_path: Path) -> None:
+        net = ColourGrid()
+        net.centroids = torch.ones(shape)
+        with pytest.raises(ModelError, match="no centroids for them"):
+            HashModel.load(written(net, tmp_path / "net.pt", COLOUR_CARD))
+
+    def test_centroids_that_were_trained_are_as_good(self, tmp_path: Path) -> None:
+        class Trained(Grid):
+            def __init__(self) -> None:
+                super().__init__()
+                self.centroids = nn.Parameter(torch.tensor([[1.0, -1.0] * 8]))
+
+        card = CARD.model_copy(update={"classes": ("striped",)})
+        model = HashModel.load(written(Trained(), tmp_path / "net.pt", card))
+        assert as_ints(model.class_code("striped")[None]) == [0xAAAA]
+
+    def test_a_model_of_classes_needs_no_detail_codes(self, tmp_path: Path) -> None:
+        card = COLOUR_CARD.model_copy(update={"detail_bits": None})
+        model = HashModel.load(written(ColourGrid(), tmp_path / "net.pt", card))
+        assert model.hash(pairs()).details is None
+        assert as_ints(model.class_code("shirt")[None]) == [0xFF00]
 
 
 @pytest.fixture
@@ -135,42 +344,77 @@ def noise(count: int, size: int) -> Pixels:
 
 
 def codes_in_batches(model: HashModel, batch: Pixels, size: int) -> Pixels:
-    return np.concatenate([model.codes(batch[start : start + size]) for start in range(0, len(batch), size)])
+    """Codes, and detail codes beside them, of ``batch`` in parts of ``size`` pictures."""
+    parts = [model.hash(batch[start : start + size]) for start in range(0, len(batch), size)]
+    return np.concatenate(
+        [np.hstack([part.codes, *([] if part.details is None else [part.details])]) for part in parts]
+    )
 
 
 class Shifted(nn.Module):
-    """``net`` less its own outputs for one picture, in the first ``shifted`` of its bits."""
+    """``net`` less its own outputs for one picture, in the bits of ``shifted``."""
 
-    def __init__(self, net: nn.Module, picture: Tensor, shifted: int) -> None:
+    def __init__(self, net: nn.Module, picture: Tensor, shifted: slice) -> None:
         super().__init__()
         self.net = net
         with torch.no_grad():
-            self.offset = nn.Parameter(net(picture)[0])
-            self.offset[shifted:] = 0
+            own = torch.cat(net.outputs(picture), 1)[0]
+        self.offset = nn.Parameter(torch.zeros_like(own))
+        self.offset.data[shifted] = own[shifted]
 
     def forward(self, x: Tensor) -> Tensor:
-        outputs: Tensor = self.net(x) - self.offset
-        return outputs
+        return self.outputs(x)[0]
+
+    @torch.jit.export
+    def outputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        codes, details = self.net.outputs(x)
+        return codes - self.offset[:64], details - self.offset[64:]
+
+
+class Company(nn.Module):
+    """Answers 7e-5 more of its own scale in company than alone: all else being equal, the sign changes.
+
+    Codes are of ``scale``, detail codes of 1.
+    """
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.outputs(x)[0]
+
+    @torch.jit.export
+    def outputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        some = x.flatten(1)[:, :48] * 0 + 1
+        some[:, 0] = -1e-5 if x.shape[0] == 1 else 6e-5
+        some[:, 16] = -1e-5 if x.shape[0] == 1 else 6e-5
+        return some[:, :16] * self.scale, some[:, 16:]
 
 
 @pytest.mark.usefixtures("threads")
 class TestBatches:
-    """A picture's code is the same whatever batch it came in, and however many threads computed it."""
+    """A picture's codes are the same whatever batch it came in, and however many threads computed it."""
 
     CARD = ModelCard(
-        name="random", bits=64, preprocessing=Preprocessing(image_size=64, mean=(0.5,) * 3, std=(0.25,) * 3)
-    )
+        name="random", bits=64, detail_bits=TRAINED_DETAIL_BITS,
+        preprocessing=Preprocessing(image_size=64, mean=(0.5,) * 3, std=(0.25,) * 3),
+    )  # fmt: skip
 
     @staticmethod
     def network() -> HashNetwork:
         torch.manual_seed(0)
-        network = HashNetwork(64).eval()
+        backbone = Backbone(SHAPES["small"])
+        heads = hash_head(backbone.channels, 64), detail_head(backbone.level_channels)
+        network = HashNetwork(backbone, *heads, centroids=torch.ones(1, 64)).eval()
         assert isinstance(network, HashNetwork)
         return network
 
     def assert_codes_hold(self, model: HashModel, batch: Pixels) -> None:
         alone = codes_in_batches(model, batch, 1)
-        assert len(np.unique(alone, axis=0)) > len(batch) // 2, "codes that are all alike would prove nothing"
+        assert alone.shape == (len(batch), 8 + TRAINED_DETAIL_BITS // 8)
+        for code in (alone[:, :8], alone[:, 8:]):
+            assert len(np.unique(code, axis=0)) > len(batch) // 2, "codes that are all alike would prove nothing"
         for threads in (1, 2):
             torch.set_num_threads(threads)
             for size in (1, 2, 5, 33):
@@ -180,29 +424,42 @@ class TestBatches:
         model = HashModel.load(written(self.network(), tmp_path / "net.pt", self.CARD))
         self.assert_codes_hold(model, noise(33, 64))
 
-    @pytest.mark.parametrize("shifted", [8, 32, 64])
-    def test_of_a_picture_whose_outputs_are_rounding_noise(self, shifted: int, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        "shifted",
+        [slice(8), slice(32), slice(64), slice(64, 320), slice(60, 68)],
+        ids=["8 bits", "32 bits", "the code", "the detail code", "some of both"],
+    )
+    def test_of_a_picture_whose_outputs_are_rounding_noise(self, shifted: slice, tmp_path: Path) -> None:
         batch = noise(33, 64)
         picture = (torch.from_numpy(batch[20:21]).permute(0, 3, 1, 2) / 255 - 0.5) / 0.25
         model = HashModel.load(written(Shifted(self.network(), picture, shifted), tmp_path / "net.pt", self.CARD))
         self.assert_codes_hold(model, batch)
 
+    @pytest.mark.parametrize("scale", [1.0, 1e-3, 1e3])
+    def test_each_code_has_a_tie_band_of_its_own_scale(self, scale: float, tmp_path: Path) -> None:
+        path = written(Company(scale), tmp_path / "net.pt", COLOUR_CARD.model_copy(update={"classes": ()}))
+        found = HashModel.load(path).hash(pictures(*CODES))
+        assert found.details is not None
+        assert as_ints(found.codes) == [0x7FFF] * len(CODES)
+        assert as_ints(found.details) == [0x7FFFFFFF] * len(CODES)
+
     def test_in_another_order(self, tmp_path: Path) -> None:
         model = HashModel.load(written(self.network(), tmp_path / "net.pt", self.CARD))
         batch = noise(17, 64)
-        assert np.array_equal(model.codes(batch[::-1].copy())[::-1], model.codes(batch))
+        assert np.array_equal(codes_in_batches(model, batch[::-1].copy(), 17)[::-1], codes_in_batches(model, batch, 17))
 
     def test_of_a_model_loaded_again(self, tmp_path: Path) -> None:
         path = written(self.network(), tmp_path / "net.pt", self.CARD)
         batch = noise(5, 64)
-        assert np.array_equal(HashModel.load(path).codes(batch), HashModel.load(path).codes(batch))
+        first, second = (codes_in_batches(HashModel.load(path), batch, 5) for _ in range(2))
+        assert np.array_equal(first, second)
 
     def test_asked_for_by_several_threads_at_once(self, tmp_path: Path) -> None:
         path = written(self.network(), tmp_path / "net.pt", self.CARD)
         batch = noise(32, 64)
         alone, fresh = codes_in_batches(HashModel.load(path), batch, 1), HashModel.load(path)
         with ThreadPoolExecutor(4) as pool:
-            parts = list(pool.map(fresh.codes, np.split(batch, 8)))
+            parts = list(pool.map(lambda part: codes_in_batches(fresh, part, len(part)), np.split(batch, 8)))
         assert np.array_equal(np.concatenate(parts), alone)
 
 
@@ -215,9 +472,14 @@ class TestIdentity:
             "name": "grid",
             "sha256": grid.sha256,
             "bits": BITS,
+            "detail_bits": None,
             "precision": "float32",
             "preprocessing": PREPROCESSING.model_dump(mode="json"),
+            "decoder": decoder(),
         }
+
+    def test_it_tells_how_wide_the_detail_codes_are(self, colours: HashModel) -> None:
+        assert (colours.identity()["bits"], colours.identity()["detail_bits"]) == (BITS, DETAIL_BITS)
 
     def test_another_preparation_is_another_identity(self, tmp_path: Path) -> None:
         path = written(FirstPixels(), tmp_path / "net.pt")
@@ -228,17 +490,17 @@ class TestIdentity:
 class TestFiles:
     def test_a_path_may_have_spaces_quotes_and_umlauts(self, tmp_path: Path) -> None:
         path = written(Grid(), tmp_path / "größe 'x' 模型.pt", CARD)
-        assert as_ints(HashModel.load(path).codes(pictures(*CODES))) == list(CODES)
+        assert as_ints(HashModel.load(path).hash(pictures(*CODES)).codes) == list(CODES)
 
     def test_a_frozen_module_loads(self, tmp_path: Path) -> None:
         frozen = torch.jit.freeze(torch.jit.script(Grid().eval()))
         save_model(frozen, CARD, tmp_path / "frozen.pt")
-        assert as_ints(HashModel.load(tmp_path / "frozen.pt").codes(pictures(*CODES))) == list(CODES)
+        assert as_ints(HashModel.load(tmp_path / "frozen.pt").hash(pictures(*CODES)).codes) == list(CODES)
 
     def test_a_traced_module_loads(self, tmp_path: Path) -> None:
         traced = torch.jit.trace(Grid().eval(), torch.zeros(1, 3, 16, 16))  # type: ignore[no-untyped-call]
         save_model(traced, CARD, tmp_path / "traced.pt")
-        assert as_ints(HashModel.load(tmp_path / "traced.pt").codes(pictures(*CODES))) == list(CODES)
+        assert as_ints(HashModel.load(tmp_path / "traced.pt").hash(pictures(*CODES)).codes) == list(CODES)
 
     def test_a_module_saved_while_training_answers_as_in_eval_mode(self, tmp_path: Path) -> None:
         class Careless(nn.Module):
@@ -252,7 +514,7 @@ class TestFiles:
                 return outputs
 
         save_model(torch.jit.script(Careless().train()), CARD, tmp_path / "careless.pt")
-        assert as_ints(HashModel.load(tmp_path / "careless.pt").codes(pictures(*CODES))) == list(CODES)
+        assert as_ints(HashModel.load(tmp_path / "careless.pt").hash(pictures(*CODES)).codes) == list(CODES)
 
     def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(ModelError, match=r"missing\.pt cannot be read: No such file"):
@@ -276,7 +538,7 @@ class TestFiles:
             HashModel.load(tmp_path / "net.pt")
 
     def test_weights_alone_are_no_model(self, tmp_path: Path) -> None:
-        torch.save(HashNetwork(8).state_dict(), tmp_path / "weights.pt")
+        torch.save(nn.Linear(8, 8).state_dict(), tmp_path / "weights.pt")
         with pytest.raises(ModelError, match=r"weights\.pt is not a TorchScript model"):
             HashModel.load(tmp_path / "weights.pt")
 
@@ -289,7 +551,7 @@ class TestWithCard:
     def test_a_given_card_serves_a_file_without(self, tmp_path: Path) -> None:
         model = HashModel.load(written(Grid(), tmp_path / "net.pt"), card=CARD)
         assert model.card == CARD
-        assert as_ints(model.codes(pictures(*CODES))) == list(CODES)
+        assert as_ints(model.hash(pictures(*CODES)).codes) == list(CODES)
 
     def test_the_same_image_size_may_be_said_again(self, grid_path: Path) -> None:
         assert HashModel.load(grid_path, image_size=16).card.name == "grid"
@@ -317,7 +579,7 @@ class TestWithoutCard:
     def test_a_probe_tells_the_width(self, bits: int, tmp_path: Path) -> None:
         model = HashModel.load(written(FirstPixels(bits), tmp_path / "net.pt"), image_size=32)
         assert (model.card.name, model.card.bits) == ("net", bits)
-        assert model.codes(np.full((1, 32, 32, 3), 255, np.uint8)).tolist() == [[0xFF] * (bits // 8)]
+        assert model.hash(np.full((1, 32, 32, 3), 255, np.uint8)).codes.tolist() == [[0xFF] * (bits // 8)]
 
     @pytest.mark.parametrize(("name", "size"), [("net-small.pt", 224), ("net-medium.pt", 300), ("net-large.pt", 600)])
     def test_the_name_tells_the_size(self, name: str, size: int, tmp_path: Path) -> None:
@@ -428,7 +690,7 @@ class TestDevices:
 
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")
     def test_a_gpu_gives_the_same_codes(self, grid_path: Path) -> None:
-        assert as_ints(HashModel.load(grid_path, "cuda:0").codes(pictures(*CODES))) == list(CODES)
+        assert as_ints(HashModel.load(grid_path, "cuda:0").hash(pictures(*CODES)).codes) == list(CODES)
 
     def test_a_missing_model_on_a_missing_device_names_the_device(self, tmp_path: Path) -> None:
         with pytest.raises(ModelError, match="tpu"):

@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 import struct
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,7 +23,7 @@ from PIL import Image
 
 from hashing.card import Preprocessing
 from hashing.errors import ImageError, ImageTooLarge, UnreadableImage
-from hashing.picture import FORMATS, Limits, decode, whole_picture
+from hashing.picture import FORMATS, Limits, decode, decoder, whole_picture
 
 Pixels = NDArray[np.uint8]
 
@@ -544,6 +546,10 @@ class TestRobustness:
             together = list(pool.map(lambda data: decode(data, STRETCH), files * 2))
         for one, other in zip(alone * 2, together, strict=True):
             assert np.array_equal(one, other)
+
+
+def test_the_decoder_is_pillow_and_its_jpeg_library() -> None:
+    assert re.fullmatch(rf"Pillow {re.escape(PIL.__version__)}, libjpeg(-turbo)? \d[\d.]*", decoder())
 
 
 def test_a_jpeg_of_endless_scans_is_refused_at_once() -> None:

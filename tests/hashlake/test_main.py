@@ -149,6 +149,88 @@ def test_a_photo_that_is_no_image_is_refused(
     assert error_line(answer).startswith(complaint)
 
 
+# --- Search by detail and by class
+
+
+@pytest.fixture
+def detailed_store(tmp_path: Path, colours: HashModel) -> IndexStore:
+    """Three pictures of class Shirt that differ in detail, and a robe d'été with the first one's detail code."""
+    store = IndexStore(tmp_path / "index_store")
+    codes = {"a.png": (0xFF00, 0x0), "b.png": (0xFF00, 0x3), "c.png": (0xFF01, 0x1), "robe.png": (0x00FF, 0x0)}
+    publish(store, "2.0.0", colours, codes, tmp_path)
+    return store
+
+
+def search(store: IndexStore, model: Path, *arguments: str | Path) -> Answer:
+    return hashlake("search", *arguments, "--model_path", model, "--index_store", store.folder)
+
+
+def test_search_puts_images_at_one_distance_in_the_order_of_their_details(
+    detailed_store: IndexStore, colours_path: Path, photo: Path
+) -> None:
+    photo.write_bytes(png_of(0xFF00, detail=0x7))
+    lines = ["   0  b.png", "   0  a.png", "   1  c.png", "  16  robe.png"]
+    for more in ((), ("--rank", "distance")):
+        assert search(detailed_store, colours_path, photo, *more).out.splitlines() == lines
+
+
+def test_search_by_detail(detailed_store: IndexStore, colours_path: Path, photo: Path) -> None:
+    """From 0x7, b.png is a bit of detail away, c.png two, a.png and robe.png three; a.png's code is nearer."""
+    photo.write_bytes(png_of(0xFF00, detail=0x7))
+    answer = search(detailed_store, colours_path, photo, "--rank", "detail")
+    assert answer.out.splitlines() == ["   0  b.png", "   1  c.png", "   0  a.png", "  16  robe.png"]
+    answer = search(detailed_store, colours_path, photo, "--rank", "detail", "--max_distance", "0", "--json")
+    assert json.loads(answer.out) == {
+        "index_database_version": "2.0.0",
+        "relevant": ["b.png", "a.png"],
+        "distances": [0, 0],
+    }
+
+
+def test_search_for_a_class(detailed_store: IndexStore, colours_path: Path) -> None:
+    answer = search(detailed_store, colours_path, "--text", "ROBE d'été", "--json", "--top_k", "2")
+    assert json.loads(answer.out) == {
+        "index_database_version": "2.0.0",
+        "relevant": ["robe.png", "c.png"],
+        "distances": [0, 15],
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ((), "give either PHOTO or --text NAME"),
+        (("photo.png", "--text", "shirt"), "give either PHOTO or --text NAME"),
+        (("--text", "shirt", "--rank", "detail"), "--rank detail needs PHOTO: a class has no detail code"),
+        (("photo.png", "--rank", "near"), "Invalid value for '--rank': 'near' is not one of 'distance', 'detail'."),
+    ],
+)
+def test_search_asks_about_one_thing_in_one_order(
+    detailed_store: IndexStore,
+    colours_path: Path,
+    photo: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    complaint: str,
+) -> None:
+    monkeypatch.chdir(photo.parent)
+    answer = search(detailed_store, colours_path, *arguments)
+    assert answer.status == 2
+    assert answer.err.splitlines()[-1] == f"Error: {complaint}"
+
+
+def test_an_unknown_class_is_told_those_that_are(detailed_store: IndexStore, colours_path: Path) -> None:
+    line = error_line(search(detailed_store, colours_path, "--text", "trousers"))
+    assert line == "Error: 'trousers' is no class of the model; it knows Shirt, robe d'été"
+
+
+def test_a_model_without_details_and_classes_says_so(store: IndexStore, grid_path: Path, photo: Path) -> None:
+    line = error_line(search(store, grid_path, "--text", "shirt"))
+    assert line == "Error: 'shirt' is no class of the model; it knows no classes by name"
+    line = error_line(search(store, grid_path, photo, "--rank", "detail"))
+    assert line == "Error: --rank detail needs detail codes, and version 1.5.0 has none"
+
+
 # --- Errors
 
 
@@ -159,7 +241,7 @@ def test_a_photo_that_is_no_file_is_named(
     monkeypatch.chdir(store.folder)
     answer = hashlake("search", name, "--model_path", grid_path, "--index_store", store.folder)
     assert answer.status == 2
-    assert answer.err.splitlines()[-1].startswith(f"Error: Invalid value for 'PHOTO': File '{name}' ")
+    assert answer.err.splitlines()[-1].startswith(f"Error: Invalid value for '[PHOTO]': File '{name}' ")
 
 
 def test_a_missing_model_is_named(store: IndexStore, photo: Path) -> None:

@@ -1,6 +1,6 @@
 """A folder to index in: a datalake of pictures with known codes, and a store that isn't there yet."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +29,7 @@ class Bench:
     def version(self, name: str) -> Path:
         return self.store.folder / name
 
-    def write(self, codes: dict[str, int]) -> list[str]:
+    def write(self, codes: Mapping[str, int | tuple[int, int]]) -> list[str]:
         return write_datalake(self.folder, codes)
 
     def list(self, lines: Iterable[str | bytes]) -> Listing:
@@ -54,6 +54,12 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path, grid: HashModel) -> Bench:
     return Bench(tmp_path, grid, [])
+
+
+@pytest.fixture
+def detailed(tmp_path: Path, colours: HashModel) -> Bench:
+    """A bench whose model gives detail codes."""
+    return Bench(tmp_path, colours, [])
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,9 @@ import faiss
 import numpy as np
 
 
-def codes_by_path(version: Path) -> dict[str, bytes]:
-    """The code of every path of the version: row i of index.faiss beside row i of images.db, in row order."""
-    index = faiss.read_index_binary(str(version / "index.faiss"))
+def codes_by_path(version: Path, file: str = "index.faiss") -> dict[str, bytes]:
+    """The code of every path of the version: row i of ``file`` beside row i of images.db, in row order."""
+    index = faiss.read_index_binary(str(version / file))
     rows = _select(version, "SELECT row, path FROM images ORDER BY row")
     assert [row for row, _ in rows] == list(range(index.ntotal))
     return {path: np.asarray(index.reconstruct(row)).tobytes() for row, path in rows}

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hashing.card import ModelCard
-from hashing.model import HashModel, save_model
+from hashing.model import Codes, HashModel, save_model
 from indexer.builder import Request, build
 from indexer.errors import IndexingError
 from indexer.listing import Listing
 from searcher.errors import BadVersionName, ModelMismatch, ModeRefused, StoreBusy, VersionExists, VersionMissing
+from searcher.search import Query
 from searcher.store import IndexStore
-from tests.fakes import PREPROCESSING, code_bytes, png_of, write_datalake
+from tests.fakes import PREPROCESSING, code_bytes, detail_bytes, png_of, write_datalake
 from tests.indexer.conftest import Bench
 from tests.indexer.stored import codes_by_path, skipped_of
 
@@ -26,14 +27,14 @@ from tests.indexer.stored import codes_by_path, skipped_of
 def hashed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """The codes that any model is made to compute from now on, one a picture."""
     computed: list[bytes] = []
-    codes = HashModel.codes
+    original = HashModel.hash
 
-    def counted(self: HashModel, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        answer = codes(self, pictures)
-        computed.extend(code.tobytes() for code in answer)
+    def counted(self: HashModel, pictures: NDArray[np.uint8]) -> Codes:
+        answer = original(self, pictures)
+        computed.extend(code.tobytes() for code in answer.codes)
         return answer
 
-    monkeypatch.setattr(HashModel, "codes", counted)
+    monkeypatch.setattr(HashModel, "hash", counted)
     return computed
 
 
@@ -112,7 +113,7 @@ def test_the_store_may_have_an_awkward_name(tmp_path: Path, grid: HashModel) -> 
     listing.write_text("\n".join(write_datalake(tmp_path, {"a.png": 1, "b.png": 3})))
     store = IndexStore(tmp_path / "50%25 off? #1 été" / "deep" / "store")
     build(Request(store, "1.5.0", Listing(listing), tmp_path), grid, print)
-    (matches,) = store.open().search(np.array([[0, 3]], np.uint8), [2])
+    (matches,) = store.open().search([Query(np.array([0, 3], np.uint8))])
     assert (matches.paths, matches.distances) == (["b.png", "a.png"], [0, 1])
 
 
@@ -134,6 +135,73 @@ def test_nothing_is_left_beside_a_published_version(bench: Bench) -> None:
         "manifest.json",
     ]
     assert list((bench.store.folder / ".building").iterdir()) == []
+
+
+# --- Detail codes
+
+
+def test_row_i_of_the_details_is_image_i_whatever_was_unreadable(detailed: Bench) -> None:
+    codes = {f"{number}.png": (number * 257, number * 0x0102_0304) for number in range(40)}
+    lines = [line for name in detailed.write(codes) for line in (name, f"missing-{name}", name)]
+    report = detailed.index("1.5.0", lines)
+    version = detailed.version("1.5.0")
+    assert list(codes_by_path(version).items()) == [(path, code_bytes(code)) for path, (code, _) in codes.items()]
+    assert list(codes_by_path(version, "details.faiss").items()) == [
+        (path, detail_bytes(detail)) for path, (_, detail) in codes.items()
+    ]
+    assert (report.manifest.count, report.manifest.skipped) == (40, 80)
+    assert report.manifest.model.detail_bits == 32
+    assert set(report.manifest.files) == {"index.faiss", "details.faiss", "images.db"}
+    assert detailed.store.verify("1.5.0").count == 40
+    assert sorted(path.name for path in version.iterdir()) == [
+        "details.faiss",
+        "images.db",
+        "index.faiss",
+        "manifest.json",
+    ]
+    assert list((detailed.store.folder / ".building").iterdir()) == []
+
+
+def test_a_model_without_detail_codes_writes_none(bench: Bench) -> None:
+    report = bench.index("1.5.0", bench.write({"a.png": 1}))
+    assert report.manifest.model.detail_bits is None
+    assert not (bench.version("1.5.0") / "details.faiss").exists()
+
+
+def test_details_stand_beside_tables(detailed: Bench) -> None:
+    lines = detailed.write({f"{number}.png": (0xFF00, number) for number in range(40)})
+    detailed.index("1.5.0", lines, mode="unnecessary fast")
+    query = Query(np.array([0xFF, 0x00], np.uint8), np.array([0, 0, 0, 37], np.uint8), top_k=3)
+    (matches,) = detailed.store.open("1.5.0").search([query])
+    assert matches.paths == ["37.png", "5.png", "33.png"]  # 37 is 100101, and 5 is 101, 33 is 100001
+    assert matches.distances == [0, 0, 0]
+
+
+def test_a_base_keeps_both_codes(detailed: Bench, hashed: list[bytes]) -> None:
+    codes = {f"{number}.png": (number * 331, number * 0x0305_0709) for number in range(50)}
+    lines = detailed.write(codes)
+    detailed.index("1", lines)
+    hashed.clear()
+    codes["7.png"] = (0x1234, 0x89AB_CDEF)
+    detailed.write({"7.png": codes["7.png"]})
+    report = detailed.index("2", lines[::-1], base="1")
+    assert hashed == [code_bytes(0x1234)]
+    assert report.reused == 49
+    for file, expected in (
+        ("index.faiss", {path: code_bytes(codes[path][0]) for path in lines[::-1]}),
+        ("details.faiss", {path: detail_bytes(codes[path][1]) for path in lines[::-1]}),
+    ):
+        assert list(codes_by_path(detailed.version("2"), file).items()) == list(expected.items())
+
+
+def test_with_checksum_a_base_keeps_both_codes_of_a_touched_file(detailed: Bench, hashed: list[bytes]) -> None:
+    lines = detailed.write({"a.png": (1, 2)})
+    detailed.index("1", lines)
+    hashed.clear()
+    touched(detailed.folder / "a.png")
+    detailed.index("2", lines, base="1", checksum=True)
+    assert hashed == []
+    assert codes_by_path(detailed.version("2"), "details.faiss") == {"a.png": detail_bytes(2)}
 
 
 # --- What is not published

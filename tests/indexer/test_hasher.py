@@ -11,7 +11,7 @@ import pytest
 from hashing.model import HashModel
 from indexer import hasher
 from indexer.hasher import CHUNK, FileHasher, Hashed, Outcome, Skipped
-from tests.fakes import code_bytes, png_of, write_datalake
+from tests.fakes import code_bytes, detail_bytes, png_of, write_datalake
 
 
 def outcomes(model: HashModel, root: Path, paths: Iterable[str]) -> list[Outcome]:
@@ -31,6 +31,25 @@ def test_codes_come_in_the_order_of_the_paths(tmp_path: Path, grid: HashModel, c
     assert [(item.file.path, item.code.tobytes()) for item in found if isinstance(item, Hashed)] == [
         (path, code_bytes(code)) for path, code in codes.items()
     ]
+
+
+@pytest.mark.parametrize("count", [1, CHUNK, CHUNK + 1])
+def test_detail_codes_come_with_their_codes(tmp_path: Path, colours: HashModel, count: int) -> None:
+    codes = {f"{number}.png": (number * 199, number * 0x0403_0201) for number in range(count)}
+    lines = write_datalake(tmp_path, codes)
+    (tmp_path / "0.png").write_bytes(b"no picture")
+    found = outcomes(colours, tmp_path, lines)
+    assert [
+        (item.code.tobytes(), None if item.detail is None else item.detail.tobytes())
+        for item in found
+        if isinstance(item, Hashed)
+    ] == [(code_bytes(code), detail_bytes(detail)) for code, detail in list(codes.values())[1:]]
+
+
+def test_a_model_without_detail_codes_gives_none(tmp_path: Path, grid: HashModel) -> None:
+    (outcome,) = outcomes(grid, tmp_path, write_datalake(tmp_path, {"a.png": 7}))
+    assert isinstance(outcome, Hashed)
+    assert outcome.detail is None
 
 
 @pytest.mark.parametrize("bad", range(CHUNK))

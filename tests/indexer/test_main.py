@@ -18,6 +18,7 @@ from torch import Tensor
 
 from hashing.card import ModelCard
 from hashing.model import save_model
+from searcher.search import Query
 from searcher.store import IndexStore
 from searcher.tables import TABLE_FILES
 from tests.fakes import BITS, PREPROCESSING, Grid, code_bytes, png_of, write_datalake, write_grid_model
@@ -180,8 +181,11 @@ def test_a_version_with_tables_answers_as_one_without(here: Path) -> None:
     store = IndexStore(here / "index_store")
     assert [store.manifest(name).mode for name in ("1", "2")] == ["default", "unnecessary fast"]
     assert sorted(store.manifest("2").files) == sorted(["index.faiss", "images.db", *TABLE_FILES])
-    queries = np.array([[0, 0], [0xFF, 0xFF], [0x12, 0x34]], np.uint8)
-    plain, fast = (store.open(name).search(queries, [40, 5, 1]) for name in ("1", "2"))
+    queries = [
+        Query(np.array(code, np.uint8), top_k=top_k)
+        for code, top_k in (([0, 0], 40), ([0xFF, 0xFF], 5), ([0x12, 0x34], 1))
+    ]
+    plain, fast = (store.open(name).search(queries) for name in ("1", "2"))
     assert fast == plain
 
 

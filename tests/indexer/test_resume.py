@@ -28,7 +28,7 @@ from searcher.errors import VersionExists
 from searcher.manifest import Mode
 from searcher.store import IndexStore
 from searcher.tables import TABLE_FILES
-from tests.fakes import code_bytes
+from tests.fakes import code_bytes, detail_bytes
 from tests.indexer.conftest import Bench
 from tests.indexer.stored import codes_by_path, images_of, skipped_of
 
@@ -48,10 +48,12 @@ _Process = multiprocessing.process.BaseProcess
 
 @dataclass(frozen=True)
 class Site:
-    """Version 0 is served, and 1.5.0 is to be built from pictures with ``codes`` and as many paths without a file."""
+    """Version 0 is served, and 1.5.0 is to be built from pictures with ``codes``, and ``details`` if the model gives
+    them, and as many paths without a file."""
 
     bench: Bench
     codes: dict[str, int]
+    details: dict[str, int]
 
     @property
     def folder(self) -> Path:
@@ -116,7 +118,15 @@ class Site:
         version, undisturbed = self.bench.version("1.5.0"), self.folder / "undisturbed"
         assert self.bench.store.current() == "1.5.0"
         assert list(codes_by_path(version).items()) == [(path, code_bytes(code)) for path, code in self.codes.items()]
-        assert (version / "index.faiss").read_bytes() == (undisturbed / "index.faiss").read_bytes()
+        files = {"index.faiss", "images.db"}
+        if self.details:
+            files.add("details.faiss")
+            found = codes_by_path(version, "details.faiss")
+            assert list(found.items()) == [(path, detail_bytes(detail)) for path, detail in self.details.items()]
+        for name in files - {"images.db"}:
+            assert (version / name).read_bytes() == (undisturbed / name).read_bytes()
+        assert files <= self.bench.store.manifest("1.5.0").files.keys()
+        assert {path.name for path in version.glob("*.faiss")} <= files
         assert images_of(version) == images_of(undisturbed)
         assert skipped_of(version) == skipped_of(undisturbed)
         self.bench.store.verify("1.5.0")
@@ -131,7 +141,7 @@ def ended(process: _Process) -> int:
 def index_in_child(folder: Path, kill_before: int | None, steps: frozenset[str], largest_file: int | None) -> None:
     """What the indexer's process does: as ever, and a checkpoint a chunk."""
     builder._CHECKPOINT_SECONDS = 0.0
-    model = HashModel.load(folder / "grid.pt")
+    model = HashModel.load(folder / "model.pt")
     request = Request(IndexStore(folder / "index_store"), "1.5.0", Listing(folder / "database_info.txt"), folder)
     numbers = count(1)
 
@@ -155,11 +165,14 @@ def index_in_child(folder: Path, kill_before: int | None, steps: frozenset[str],
     os._exit(0)
 
 
-def _site(folder: Path, grid: HashModel, grid_path: Path, images: int) -> Site:
-    bench = Bench(folder, grid, [])
-    site = Site(bench, {f"{number}.png": number * 163 for number in range(images)})
-    shutil.copy(grid_path, folder / "grid.pt")
-    bench.write(site.codes)
+def _site(folder: Path, model_path: Path, images: int) -> Site:
+    shutil.copy(model_path, folder / "model.pt")
+    model = HashModel.load(model_path)
+    codes = {f"{number}.png": number * 163 for number in range(images)}
+    details = {name: code * 26_317 for name, code in codes.items()} if model.card.detail_bits else {}
+    bench = Bench(folder, model, [])
+    site = Site(bench, codes, details)
+    bench.write({name: (code, details[name]) if details else code for name, code in codes.items()})
     bench.index("0", ["0.png"])
     shutil.copytree(bench.store.folder, folder / "before")
     bench.index("1.5.0", site.lines)
@@ -168,25 +181,38 @@ def _site(folder: Path, grid: HashModel, grid_path: Path, images: int) -> Site:
 
 
 @pytest.fixture(scope="module")
-def _few(tmp_path_factory: pytest.TempPathFactory, grid: HashModel, grid_path: Path) -> Site:
-    return _site(tmp_path_factory.mktemp("few"), grid, grid_path, 24)
+def _plain(tmp_path_factory: pytest.TempPathFactory, grid_path: Path) -> Site:
+    return _site(tmp_path_factory.mktemp("plain"), grid_path, 24)
 
 
 @pytest.fixture(scope="module")
-def _many(tmp_path_factory: pytest.TempPathFactory, grid: HashModel, grid_path: Path) -> Site:
-    return _site(tmp_path_factory.mktemp("many"), grid, grid_path, 400)
+def _detailed(tmp_path_factory: pytest.TempPathFactory, colours_path: Path) -> Site:
+    return _site(tmp_path_factory.mktemp("detailed"), colours_path, 24)
+
+
+@pytest.fixture(scope="module")
+def _many(tmp_path_factory: pytest.TempPathFactory, colours_path: Path) -> Site:
+    return _site(tmp_path_factory.mktemp("many"), colours_path, 400)
+
+
+@pytest.fixture(params=["_plain", "_detailed"])
+def few(request: pytest.FixtureRequest) -> Site:
+    """Three chunks of lines, for a model without detail codes and one with them."""
+    site: Site = request.getfixturevalue(request.param)
+    site.start_over()
+    return site
 
 
 @pytest.fixture
-def few(_few: Site) -> Site:
-    """Three chunks of lines."""
-    _few.start_over()
-    return _few
+def detailed(_detailed: Site) -> Site:
+    """Three chunks of lines, for a model with detail codes."""
+    _detailed.start_over()
+    return _detailed
 
 
 @pytest.fixture
 def many(_many: Site) -> Site:
-    """Fifty chunks of lines."""
+    """Fifty chunks of lines, for a model with detail codes."""
     _many.start_over()
     return _many
 
@@ -260,6 +286,32 @@ def test_codes_that_are_fewer_than_the_rows_start_the_build_afresh(few: Site, si
     assert few.bench.told == ["an unfinished build of 1.5.0 had another number of codes on disk; starting afresh"]
 
 
+def test_detail_codes_that_no_row_was_committed_for_are_cut_off(detailed: Site) -> None:
+    detailed.kill_with_checkpoints(1)
+    with (detailed.building / ".1.5.0.details").open("ab") as details:
+        details.write(b"\xff" * 1001)
+    detailed.run_again()
+    detailed.assert_as_undisturbed()
+    assert detailed.bench.told == ["going on after 16 of 48 images"]
+
+
+@pytest.mark.parametrize("size", [0, 1, 31])
+def test_detail_codes_that_are_fewer_than_the_rows_start_the_build_afresh(detailed: Site, size: int) -> None:
+    """Eight rows of four bytes are committed."""
+    detailed.kill_with_checkpoints(1)
+    os.truncate(detailed.building / ".1.5.0.details", size)
+    detailed.run_again()
+    detailed.assert_as_undisturbed()
+    assert detailed.bench.told == ["an unfinished build of 1.5.0 had another number of codes on disk; starting afresh"]
+
+
+def test_lost_detail_codes_start_the_build_afresh(detailed: Site) -> None:
+    detailed.kill_with_checkpoints(1)
+    (detailed.building / ".1.5.0.details").unlink()
+    detailed.run_again()
+    detailed.assert_as_undisturbed()
+
+
 @pytest.mark.parametrize("lost", [".1.5.0.codes", "1.5.0/images.db"])
 def test_a_lost_file_starts_the_build_afresh(few: Site, lost: str) -> None:
     few.kill_with_checkpoints(1)
@@ -285,16 +337,19 @@ def test_a_damaged_table_starts_the_build_afresh(few: Site) -> None:
 
 def test_a_run_killed_after_its_last_rename_has_nothing_left_to_do(few: Site) -> None:
     few.run_again()
-    (few.building / ".1.5.0.codes").touch()
+    left = [few.building / f".1.5.0{suffix}" for suffix in ((".codes", ".details") if few.details else (".codes",))]
+    for path in left:
+        path.touch()
     report = few.run_again()
     assert few.bench.told == ["version 1.5.0 was complete when the last run was killed"]
     assert report is not None and report.manifest.version == "1.5.0"
-    assert not (few.building / ".1.5.0.codes").exists()
+    assert not any(path.exists() for path in left)
 
 
 def test_half_an_index_file_is_written_anew(few: Site) -> None:
     few.kill_with_checkpoints(2)
-    (few.building / "1.5.0" / "index.faiss").write_bytes(b"IBxF half")
+    for name in ("index.faiss", "details.faiss") if few.details else ("index.faiss",):
+        (few.building / "1.5.0" / name).write_bytes(b"IBxF half")
     (few.building / "1.5.0" / "manifest.json").write_text("{")
     few.run_again()
     few.assert_as_undisturbed()
@@ -321,6 +376,8 @@ def test_another_model_starts_the_build_afresh(few: Site, other_model: HashModel
     report = few.bench.index("1.5.0", few.lines, model=other_model)
     assert few.bench.told == ["an unfinished build of 1.5.0 had another model; starting afresh"]
     assert report.manifest.model.name == "other"
+    assert set(report.manifest.files) == {"index.faiss", "images.db"}
+    assert list(few.building.iterdir()) == []
     assert report.reused == 0
     assert len(codes_by_path(few.bench.version("1.5.0"))) == 24
 
@@ -350,10 +407,10 @@ def test_an_unfinished_build_waits_while_another_version_is_built(few: Site) -> 
 
 def test_codes_of_a_build_that_was_published_are_swept_up_by_the_next(few: Site) -> None:
     few.run_again()
-    orphan = few.building / ".1.5.0.codes"
-    orphan.write_bytes(b"codes")
+    for suffix in (".codes", ".details"):
+        (few.building / f".1.5.0{suffix}").write_bytes(b"codes")
     few.bench.index("1.6.0", ["5.png"])
-    assert not orphan.exists()
+    assert list(few.building.iterdir()) == []
 
 
 def test_a_publish_that_was_killed_between_its_renames_is_finished(few: Site) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from searcher.engine import Ties
 from searcher.flat import FlatScan
 from searcher.multi_index import _TIES, MultiIndex
 from searcher.plain import PlainScan
@@ -29,6 +30,10 @@ from tests.searcher.oracle import (
 
 _protect = ctypes.CDLL(None, use_errno=True).mprotect
 _protect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+
+
+#: The arrays of tables.
+ARRAYS = ["offsets", "codes", "ids", "groups", "rows"]
 
 
 def guarded(array: NDArray[Any], at_end: bool = True) -> NDArray[Any]:
@@ -58,7 +63,7 @@ def search_flat(seed: int) -> None:
                 for allowed in (None, guarded(mask, at_end), guarded(mask & 1, at_end)):
                     for batch in (1, 4):
                         question = ask(random_codes(random, batch, width), 20, None, allowed)
-                        assert_same(scan.search(*question), right_answers(codes, question))
+                        assert_same(scan.search(question), right_answers(codes, question))
 
 
 def search_with_many_answers(seed: int) -> None:
@@ -69,14 +74,14 @@ def search_with_many_answers(seed: int) -> None:
         codes = at_distances(query, np.repeat(np.arange(72, -1, -1), top_k), random)
         for allowed in (None, random.integers(0, 256, -(-len(codes) // 8), np.uint8)):
             for question in (ask(query[None], top_k, None, allowed), ask(codes[:5], top_k, None, allowed)):
-                assert_same(FlatScan(codes).search(*question), right_answers(codes, question))
+                assert_same(FlatScan(codes).search(question), right_answers(codes, question))
     zero = np.zeros((1, 8), np.uint8)
     codes = np.concatenate(
         [far_from_zero(_TIES, 9, 0), far_from_zero(_TIES + 2000, 6, 1), np.repeat(~zero, 9999, axis=0)]
     )
     engine = MultiIndex(build_tables(codes, 4), PlainScan(codes))  # type: ignore[arg-type]
     for top_k in (1, 100, 1000):
-        assert_same(engine.search(*ask(zero, top_k)), right_answers(codes, ask(zero, top_k)))
+        assert_same(engine.search(ask(zero, top_k)), right_answers(codes, ask(zero, top_k)))
 
 
 def guarded_tables(tables: Tables, at_end: bool) -> Tables:
@@ -93,7 +98,33 @@ def search_tables(seed: int) -> None:
             engine = MultiIndex(guarded_tables(build_tables(codes), at_end), PlainScan(codes))  # type: ignore[arg-type]
             mask = guarded(np.packbits(random.random(len(codes)) < 0.5), at_end)
             for question in (ask(centres, 10), ask(centres, 1000, 4), ask(~centres, 200), ask(centres, 50, None, mask)):
-                assert_same(engine.search(*question), right_answers(codes, question))
+                assert_same(engine.search(question), right_answers(codes, question))
+
+
+def search_second_codes(seed: int) -> None:
+    """Second codes that end with their page, or begin with it; tables that lead to them, as they were built or not."""
+    random = np.random.default_rng(seed)
+    for width, second_width in ((1, 3), (8, 32)):
+        (centre,) = random_codes(random, 1, width)
+        codes = np.concatenate(
+            [near(random, centre[None].repeat(500, axis=0), 3), np.repeat(~centre[None], 9000, axis=0)]
+        )
+        tables = build_tables(codes)
+        for at_end in (True, False):
+            second = guarded(random_codes(random, len(codes), second_width), at_end)
+            ties = Ties(second, guarded(random_codes(random, 2, second_width), at_end))
+            question = ask(np.stack([centre, ~centre]), 20, None, None, ties)
+            flat, scan = FlatScan(guarded(codes, at_end)), PlainScan(codes)
+            engine = MultiIndex(guarded_tables(tables, at_end), scan)  # type: ignore[arg-type]
+            for each in (flat, engine):
+                assert_same(each.search(question), right_answers(codes, question))
+            flat.within(guarded(centre, at_end), 3)
+            for _ in range(20):
+                damaged = replace(tables, **{name: corrupted(getattr(tables, name), random) for name in ARRAYS})
+                MultiIndex(guarded_tables(damaged, at_end), scan).search(question)  # type: ignore[arg-type]
+            for name in ("groups", "rows"):
+                damaged = replace(tables, **{name: corrupted(getattr(tables, name), random)})
+                MultiIndex(guarded_tables(damaged, at_end), scan).search(question)  # type: ignore[arg-type]
 
 
 def corrupted(array: NDArray[Any], random: np.random.Generator) -> NDArray[Any]:
@@ -122,7 +153,6 @@ def corrupted(array: NDArray[Any], random: np.random.Generator) -> NDArray[Any]:
 def search_corrupted_tables(seed: int) -> None:
     """Tables of the right shapes with anything in them: the answers are what they are, but they come."""
     random = np.random.default_rng(seed)
-    names = ["offsets", "codes", "ids", "groups", "rows"]
     for width in (1, 3, 8, 16):
         queries = random_codes(random, 3, width)
         clustered = near(random, queries.repeat(30, axis=0), 3)
@@ -132,9 +162,9 @@ def search_corrupted_tables(seed: int) -> None:
         ):
             tables = build_tables(codes, number)
             for _ in range(50):
-                chosen = random.choice(names, random.integers(1, 6), replace=False)
+                chosen = random.choice(ARRAYS, random.integers(1, 6), replace=False)
                 damaged = replace(tables, **{name: corrupted(getattr(tables, name), random) for name in chosen})
                 engine = MultiIndex(guarded_tables(damaged, bool(random.integers(2))), PlainScan(codes))  # type: ignore[arg-type]
                 mask = guarded(random.integers(0, 256, -(-len(codes) // 8), np.uint8))
                 for allowed in (None, mask):
-                    engine.search(*ask(queries, int(random.choice([1, 10, 1000])), None, allowed))
+                    engine.search(ask(queries, int(random.choice([1, 10, 1000])), None, allowed))

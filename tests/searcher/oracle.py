@@ -2,15 +2,14 @@
 
 from collections.abc import Callable
 from itertools import combinations
-from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from searcher.engine import Engine, Question, Ties
 from searcher.flat import FlatScan
 from searcher.multi_index import MultiIndex
 from searcher.plain import PlainScan
-from searcher.search import Engine
 from searcher.table_builder import build_tables
 from searcher.tables import MAX_BITS
 
@@ -26,21 +25,13 @@ WIDTHS = [*range(1, 18), 24, 32, 33, 64, 125, 128]
 _ONES = np.array([value.bit_count() for value in range(256)], np.int16)
 
 
-class Question(NamedTuple):
-    """What ``Engine.search`` is asked: a ``top_k``, and one more than the greatest distance, for each query."""
-
-    queries: Codes
-    top_k: NDArray[np.int64]
-    limits: NDArray[np.int64]
-    allowed: NDArray[np.uint8] | None = None
-
-
-def ask(queries: Codes, top_k: int, max_distance: int | None = None, allowed: Codes | None = None) -> Question:
+def ask(
+    queries: Codes, top_k: int, max_distance: int | None = None, allowed: Codes | None = None, ties: Ties | None = None
+) -> Question:
     """The same for every query."""
     limit = 8 * queries.shape[1] if max_distance is None else max_distance
-    return Question(
-        queries, np.full(len(queries), top_k, np.int64), np.full(len(queries), limit + 1, np.int64), allowed
-    )
+    count = len(queries)
+    return Question(queries, np.full(count, top_k, np.int64), np.full(count, limit + 1, np.int64), allowed, ties)
 
 
 def right_answers(codes: Codes, question: Question) -> Keys:
@@ -50,12 +41,21 @@ def right_answers(codes: Codes, question: Question) -> Keys:
     if question.allowed is not None:
         may = (question.allowed[rows >> 3] >> (rows & 7).astype(np.uint8) & 1) == 1
     answers = []
-    for query, k, limit in zip(*question[:3], strict=True):
-        distances = _ONES[codes ^ query].sum(axis=1, dtype=np.int16)
-        nearest = np.argsort(distances, kind="stable")
+    for query, (k, limit) in enumerate(zip(question.top_k, question.limits, strict=True)):
+        distances = bits_apart(codes, question.queries[query])
+        seconds, scale = np.zeros(len(codes), np.int64), 1
+        if question.ties is not None:
+            seconds = bits_apart(question.ties.codes, question.ties.queries[query])
+            scale = 8 * question.ties.codes.shape[1] + 1
+        nearest = np.lexsort((rows, seconds, distances))
         nearest = nearest[may[nearest] & (distances[nearest] < limit)][:k]
-        answers.append(distances[nearest].astype(np.int64) << 32 | nearest)
+        answers.append((distances[nearest] * scale + seconds[nearest]) << 32 | nearest)
     return answers
+
+
+def bits_apart(codes: Codes, query: Codes) -> NDArray[np.int64]:
+    """Differing bits between each of ``codes`` and ``query``."""
+    return _ONES[codes ^ query].sum(axis=1, dtype=np.int64)
 
 
 def assert_same(found: Keys, expected: Keys, label: object = "") -> None:
@@ -77,9 +77,9 @@ class Fallback:
         self._engine = engine
         self.queries = 0
 
-    def search(self, queries: Codes, *rest: Any) -> Keys:
-        self.queries += len(queries)
-        return self._engine.search(queries, *rest)
+    def search(self, question: Question) -> Keys:
+        self.queries += len(question.queries)
+        return self._engine.search(question)
 
 
 def multi_index(codes: Codes, tables: int | None = None) -> tuple[MultiIndex, Fallback]:

@@ -18,9 +18,9 @@ import pytest
 
 from searcher import flat
 from searcher import multi_index as multi_index_module
+from searcher.engine import Engine
 from searcher.flat import FlatScan
 from searcher.plain import PlainScan
-from searcher.search import Engine
 from tests.searcher.oracle import Codes, ask, multi_index, near, random_codes
 
 REPOSITORY = Path(__file__).parents[2]
@@ -46,7 +46,7 @@ def digest(engine: Callable[[Codes], Engine], width: int) -> str:
         ask(centres[:1], 50, None, mask),
         ask(random_codes(random, 5, width), 200),
     ):
-        for keys in searcher.search(*question):
+        for keys in searcher.search(question):
             digest.update(keys.tobytes())
     return digest.hexdigest()
 
@@ -57,7 +57,7 @@ def digests() -> list[str]:
 
 def registers() -> list[str]:
     """The kinds of vector registers that the kernels use."""
-    kernels: list[Any] = [flat.kernel(width) for width in COMPILED] + [multi_index_module.kernel(1)]
+    kernels: list[Any] = [flat.kernel(width, 0) for width in COMPILED] + [multi_index_module.kernel(1)]
     machine_code = "".join(text for kernel in kernels for text in kernel.inspect_asm().values())
     return sorted(set(re.findall(r"\b[xyz]mm(?=\d)", machine_code)))
 
@@ -89,8 +89,8 @@ def compiled_again(folder: Path) -> list[str]:
     """Hits and misses of the cache in a first process, a second, and one with another lanes.py."""
     script = (
         "import sys; from searcher import flat, multi_index\n"
-        "for kernel in (flat.kernel, multi_index.kernel)[: int(sys.argv[1])]:\n"
-        "    print(kernel(1).stats.cache_hits.total(), kernel(1).stats.cache_misses.total())"
+        "for kernel, widths in ((flat.kernel, (1, 0)), (multi_index.kernel, (1,)))[: int(sys.argv[1])]:\n"
+        "    print(kernel(*widths).stats.cache_hits.total(), kernel(*widths).stats.cache_misses.total())"
     )
     environment = {"NUMBA_CACHE_DIR": str(folder / "cache")}
     said = run(script, 2, cwd=room(folder), **environment) + run(script, 2, cwd=folder, **environment)
@@ -101,11 +101,12 @@ def compiled_again(folder: Path) -> list[str]:
 
 #: Says two answers, and in which folder the kernel is kept.
 SEARCH = (
-    "import numpy as np; import searcher.flat; from pathlib import Path\n"
+    "import numpy as np; import searcher.flat; from pathlib import Path; from searcher.engine import Question\n"
     "assert Path(searcher.flat.__file__).is_relative_to(Path.cwd())\n"
     "codes = np.array([[1], [0], [3]], np.uint8)\n"
-    "print(searcher.flat.FlatScan(codes).search(codes[:1], np.array([2]), np.array([9]), None)[0].tolist())\n"
-    "print(searcher.flat.kernel(1).stats.cache_path)"
+    "question = Question(codes[:1], np.array([2]), np.array([9]))\n"
+    "print(searcher.flat.FlatScan(codes).search(question)[0].tolist())\n"
+    "print(searcher.flat.kernel(1, 0).stats.cache_path)"
 )
 
 
@@ -130,6 +131,21 @@ def compiled_with_checks(folder: Path) -> list[str]:
     return run(script, NUMBA_BOUNDSCHECK="1", NUMBA_CACHE_DIR=str(folder))
 
 
+def compiled_beside_damaged_files(folder: Path) -> list[str]:
+    """What a power failure leaves: emptied or cut files of the cache. Says the answers after each, and the folder."""
+    environment = {"NUMBA_CACHE_DIR": str(folder / "cache")}
+    said = run(SEARCH, cwd=room(folder), **environment)
+    for kind in ("nbi", "nbc"):
+        for share in (0, 2):
+            paths = list((folder / "cache").rglob(f"*.{kind}"))
+            assert paths
+            for path in paths:
+                content = path.read_bytes()
+                path.write_bytes(content[: len(content) // share] if share else b"")
+            said += run(SEARCH, cwd=folder, **environment)
+    return said[::2]
+
+
 Programs = dict[str, Future[list[str]]]
 
 
@@ -148,6 +164,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
                 compiled_with_checks,
                 compiled_without_a_folder,
                 compiled_on_a_full_disk,
+                compiled_beside_damaged_files,
             )
         }
 
@@ -168,7 +185,9 @@ class TestEveryProcessor:
 class TestMemory:
     """In processes of their own, which one access out of bounds would end."""
 
-    @pytest.mark.parametrize("search", ["search_flat", "search_tables", "search_corrupted_tables"])
+    @pytest.mark.parametrize(
+        "search", ["search_flat", "search_tables", "search_second_codes", "search_corrupted_tables"]
+    )
     def test_nothing_beyond_the_codes_and_tables_is_read(self, search: str) -> None:
         run(f"from tests.searcher import guarded; guarded.{search}(0)")
 
@@ -185,3 +204,6 @@ class TestCache:
         self, program: Callable[[Path], list[str]], programs: Programs
     ) -> None:
         assert programs[program.__name__].result() == [str([0, 1 << 32 | 1]), "None"]
+
+    def test_damaged_files_are_no_reason_not_to_answer(self, programs: Programs) -> None:
+        assert programs["compiled_beside_damaged_files"].result() == [str([0, 1 << 32 | 1])] * 5

@@ -8,12 +8,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from searcher import flat
+from searcher.engine import Question, Ties
 from tests.searcher.oracle import (
     FLAT_WIDTHS,
     ORDERS,
     WIDTHS,
     Codes,
-    Question,
     ask,
     assert_same,
     at_distances,
@@ -82,7 +82,7 @@ def test_every_engine_gives_the_right_answers(case: tuple[Codes, Question]) -> N
     codes, question = case
     expected = right_answers(codes, question)
     for name, engine in engines(codes).items():
-        assert_same(engine.search(*question), expected, name)
+        assert_same(engine.search(question), expected, name)
 
 
 @pytest.mark.parametrize("width", FLAT_WIDTHS)
@@ -97,7 +97,7 @@ def test_around_the_edges_of_a_block(width: int) -> None:
                 question = ask(queries, top_k)
                 expected = right_answers(codes, question)
                 for name, engine in engines(codes).items():
-                    assert_same(engine.search(*question), expected, (name, len(codes), top_k))
+                    assert_same(engine.search(question), expected, (name, len(codes), top_k))
 
 
 @pytest.mark.parametrize("width", [1, 4, 8, 9, 16])
@@ -114,7 +114,7 @@ def test_every_row_nearer_than_those_before_it(top_k: int, width: int) -> None:
         expected = right_answers(codes, question)
         assert count - 1 in expected[0] & 0xFFFFFFFF, "the last row is one of the nearest"
         for name, engine in engines(codes).items():
-            assert_same(engine.search(*question), expected, (name, count))
+            assert_same(engine.search(question), expected, (name, count))
 
 
 @pytest.mark.parametrize("width", [1, 8, 33])
@@ -128,7 +128,7 @@ def test_a_batch_of_256_with_a_top_k_and_a_radius_for_each(width: int) -> None:
     expected = right_answers(codes, question)
     assert len({len(keys) for keys in expected}) > 50
     for name, engine in engines(codes).items():
-        assert_same(engine.search(*question), expected, name)
+        assert_same(engine.search(question), expected, name)
 
 
 @pytest.mark.parametrize("width", [1, 8, 9])
@@ -143,7 +143,7 @@ def test_a_mask_of_any_density(density: str | float, width: int) -> None:
         question = ask(codes[:batch] ^ 1, 20, 6 * width, mask)
         expected = right_answers(codes, question)
         for name, engine in engines(codes).items():
-            assert_same(engine.search(*question), expected, (name, batch))
+            assert_same(engine.search(question), expected, (name, batch))
 
 
 @pytest.mark.parametrize("width", FLAT_WIDTHS)
@@ -151,8 +151,8 @@ def test_codes_that_differ_in_every_bit(width: int) -> None:
     codes = np.array([[0xFF] * width, [0x00] * width], np.uint8)
     for name, engine in engines(codes).items():
         keys = [(8 * width) << 32, 1]
-        assert_same(engine.search(*ask(codes[1:], 2)), [np.array(keys[::-1])], name)
-        assert_same(engine.search(*ask(codes[1:], 2, 8 * width - 1)), [np.array(keys[1:])], name)
+        assert_same(engine.search(ask(codes[1:], 2)), [np.array(keys[::-1])], name)
+        assert_same(engine.search(ask(codes[1:], 2, 8 * width - 1)), [np.array(keys[1:])], name)
 
 
 @settings(max_examples=60)
@@ -177,4 +177,46 @@ def test_a_multi_index_among_enough_codes_to_answer_itself(
     question = ask(queries, top_k, bits if radius is None else min(radius, bits), mask_of(mask, len(codes), random))
     # Substrings of 5 to 11 bits, or of the 12 and more that so many codes would get.
     engine, _ = multi_index(codes, tables and -(-bits // tables))
-    assert_same(engine.search(*question), right_answers(codes, question))
+    assert_same(engine.search(question), right_answers(codes, question))
+
+
+#: Bytes of the second codes that the flat scan is compiled for in tests, beside first ones of so many bytes.
+SECOND_WIDTHS = {1: 3, 8: 32, 33: 8}
+
+
+@settings(max_examples=100)
+@given(
+    width=st.sampled_from([*SECOND_WIDTHS]),
+    edge=st.integers(0, 3),
+    beyond=st.integers(-1, 1),
+    order=st.sampled_from(sorted(ORDERS)),
+    batch=st.sampled_from([1, 3, 4, 9]),
+    top_k=st.sampled_from([1, 10, 100, 1000]),
+    radius=st.none() | st.integers(0, 100),
+    mask=st.sampled_from(MASKS),
+    different=st.sampled_from([1, 3, 1000]),
+    seed=st.integers(0, 2**32),
+)
+def test_second_codes_put_ties_in_order(
+    width: int,
+    edge: int,
+    beyond: int,
+    order: str,
+    batch: int,
+    top_k: int,
+    radius: int | None,
+    mask: str | float,
+    different: int,
+    seed: int,
+) -> None:
+    random = np.random.default_rng(seed)
+    count = max(0, edge * block_rows(width) + beyond)
+    queries = random_codes(random, batch, width)
+    codes = ORDERS[order](random, count, queries[0])
+    second = random_codes(random, different, SECOND_WIDTHS[width])
+    ties = Ties(second[random.integers(0, different, count)], second[random.integers(0, different, batch)])
+    limit = None if radius is None else min(radius, 8 * width)
+    question = ask(queries, top_k, limit, mask_of(mask, count, random), ties)
+    expected = right_answers(codes, question)
+    for name, engine in engines(codes).items():
+        assert_same(engine.search(question), expected, name)

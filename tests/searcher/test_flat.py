@@ -12,7 +12,7 @@ import pytest
 
 from searcher import flat
 from searcher.flat import FlatScan
-from tests.searcher.oracle import Codes, Question, ask, assert_same, near, random_codes, right_answers
+from tests.searcher.oracle import Codes, ask, assert_same, near, random_codes, right_answers
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -39,7 +39,7 @@ def test_the_answers_are_those_of_faiss(top_k: int, codes: Codes, queries: Codes
     index.use_heap = False  # with a heap, ties come in no order
     index.add(codes)
     distances, rows = index.search(queries, top_k)
-    found = FlatScan(codes).search(*ask(queries, top_k))
+    found = FlatScan(codes).search(ask(queries, top_k))
     assert_same(found, list(distances.astype(np.int64) << 32 | rows))
 
 
@@ -51,14 +51,11 @@ def test_any_batch_and_number_of_threads_finds_the_same(
     monkeypatch.setattr(flat, "_ROWS_PER_THREAD", 1000)
     mask = np.random.default_rng(0).integers(0, 256, len(codes) // 8, np.uint8)
     for question in (ask(queries, 100), ask(queries, 1000, 20), ask(queries, 10, None, mask)):
-        one_by_one = [
-            FlatScan(codes).search(query[None], *question[1:3], question.allowed)[0] for query in question.queries
-        ]
+        one_by_one = [FlatScan(codes).search(question.part([query]))[0] for query in range(len(queries))]
         scan = FlatScan(codes, threads)
         found = []
         for first in range(0, len(queries), batch):
-            part = slice(first, first + batch)
-            found += scan.search(*Question(*(each[part] for each in question[:3]), question.allowed))
+            found += scan.search(question.part(slice(first, first + batch)))
         assert_same(found, one_by_one)
 
 
@@ -67,23 +64,23 @@ def test_so_few_codes_that_some_threads_have_none(monkeypatch: pytest.MonkeyPatc
     for count in (0, 1, 7, 2047, 2048, 2049, 4097):
         few = random_codes(np.random.default_rng(count), count, 8)
         question = ask(np.zeros((5, 8), np.uint8), 7)
-        assert_same(FlatScan(few, 8).search(*question), right_answers(few, question))
+        assert_same(FlatScan(few, 8).search(question), right_answers(few, question))
 
 
 def test_many_searches_at_a_time(codes: Codes, queries: Codes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flat, "_ROWS_PER_THREAD", 100_000)
     scan = FlatScan(codes, 2)
-    expected = scan.search(*ask(queries, 50))
+    expected = scan.search(ask(queries, 50))
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda query: scan.search(*ask(query[None], 50))[0], queries))
+        found = list(pool.map(lambda query: scan.search(ask(query[None], 50))[0], queries))
     assert_same(found, expected)
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")]
 
 
 def test_a_query_in_any_layout(codes: Codes, queries: Codes) -> None:
-    expected = FlatScan(codes).search(*ask(queries, 5))
+    expected = FlatScan(codes).search(ask(queries, 5))
     for laid_out in (np.asfortranarray(queries), np.repeat(queries, 2, axis=1)[:, ::2], queries[::-1][::-1]):
-        assert_same(FlatScan(codes).search(*ask(laid_out, 5)), expected)
+        assert_same(FlatScan(codes).search(ask(laid_out, 5)), expected)
 
 
 FORKS = """
@@ -99,7 +96,7 @@ question = ask(codes[:6] ^ 1, 20)
 scan = FlatScan(codes, 3)
 
 def answers():
-    return [keys.tolist() for keys in scan.search(*question)]
+    return [keys.tolist() for keys in scan.search(question)]
 
 expected = answers()
 done = threading.Event()

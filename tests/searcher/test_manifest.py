@@ -31,9 +31,10 @@ class TestModel:
     def test_the_same_model_is_welcome(self) -> None:
         MANIFEST.require_model(MODEL.model_copy())
 
-    def test_only_its_name_or_precision_may_differ(self) -> None:
+    def test_only_its_name_precision_or_decoder_may_differ(self) -> None:
         MANIFEST.require_model(other_model())
         MANIFEST.require_model(other_model(precision="float16"))
+        MANIFEST.require_model(other_model(decoder="Pillow 12.0.0, libjpeg-turbo 3.1.2"))
 
     def test_another_width_names_both_models_and_both_widths(self) -> None:
         with pytest.raises(ModelMismatch, match=r"version 1\.5\.0 .*16 bits \(model grid\).* model other .*64 bits"):
@@ -67,6 +68,10 @@ class TestReading:
 
     def test_a_manifest_from_before_there_were_modes_is_of_the_default_one(self, tmp_path: Path) -> None:
         assert read_manifest(self.written(tmp_path, mode=None)).mode == "default"
+
+    def test_a_manifest_from_before_the_decoder_was_recorded(self, tmp_path: Path) -> None:
+        model = json.loads(MODEL.model_dump_json(exclude={"decoder"}))
+        assert read_manifest(self.written(tmp_path, model=model)).model.decoder is None
 
     def test_the_other_mode_is_read_as_well(self, tmp_path: Path) -> None:
         assert read_manifest(self.written(tmp_path, mode="unnecessary fast")).mode == "unnecessary fast"

@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from searcher.engine import Question, Ties
 from searcher.multi_index import _TIES
 from searcher.table_builder import tables_for
 from searcher.tables import substrings
 from tests.searcher.oracle import (
     Codes,
-    Question,
     ask,
     assert_same,
     far_from_zero,
@@ -35,7 +35,7 @@ class TestBothWays:
         codes = with_duplicates(np.concatenate([query[None], near(random, query[None].repeat(40, axis=0), 2)]), 100_000)
         engine, fallback = multi_index(codes)
         for question in (ask(query[None], 5), ask(query[None], 41), ask(query[None], 1000, 2), ask(query[None], 1)):
-            assert_same(engine.search(*question), right_answers(codes, question))
+            assert_same(engine.search(question), right_answers(codes, question))
         assert fallback.queries == 0
 
     def test_one_table_is_looked_through_to_the_farthest_code(self) -> None:
@@ -43,7 +43,7 @@ class TestBothWays:
         np.random.default_rng(0).shuffle(codes)
         engine, fallback = multi_index(codes)
         for question in (ask(codes[:1], 256_000), ask(codes[:1], 255_001), ask(codes[:1], 256_000, 7)):
-            assert_same(engine.search(*question), right_answers(codes, question))
+            assert_same(engine.search(question), right_answers(codes, question))
         assert fallback.queries == 0
 
     @pytest.mark.parametrize("width", [3, 8, 16])
@@ -52,7 +52,7 @@ class TestBothWays:
         codes = random_codes(random, 20_000, width)
         engine, fallback = multi_index(codes)
         question = ask(random_codes(random, 3, width), 1000)
-        assert_same(engine.search(*question), right_answers(codes, question))
+        assert_same(engine.search(question), right_answers(codes, question))
         assert fallback.queries == 3
 
     def test_each_query_of_a_batch_gets_its_own_answer(self) -> None:
@@ -62,7 +62,7 @@ class TestBothWays:
         top_k, limits = np.array([1, 50, 2, 40, 3, 4, 8, 5]), np.array([65, 65, 65, 30, 65, 65, 3, 1])
         engine, fallback = multi_index(codes)
         question = Question(queries, top_k, limits)
-        assert_same(engine.search(*question), right_answers(codes, question))
+        assert_same(engine.search(question), right_answers(codes, question))
         assert fallback.queries == 3
 
     def test_a_radius_ends_the_search_early(self) -> None:
@@ -70,7 +70,7 @@ class TestBothWays:
         codes = random_codes(random, 20_000, 8)
         engine, fallback = multi_index(codes)
         question = ask(random_codes(random, 3, 8), 1000, max_distance=3)
-        assert [len(keys) for keys in engine.search(*question)] == [0, 0, 0]
+        assert [len(keys) for keys in engine.search(question)] == [0, 0, 0]
         assert fallback.queries == 0
 
     @pytest.mark.parametrize("count", [0, 1, 2, 159, 160, 161])
@@ -78,7 +78,7 @@ class TestBothWays:
         codes = random_codes(np.random.default_rng(0), count, 8)
         engine, _ = multi_index(codes)
         question = ask(np.concatenate([codes[:1], ~codes[:1], np.zeros((1, 8), np.uint8)]), 3)
-        assert_same(engine.search(*question), right_answers(codes, question))
+        assert_same(engine.search(question), right_answers(codes, question))
 
 
 class TestTies:
@@ -103,11 +103,11 @@ class TestTies:
                 codes = np.concatenate([codes, np.repeat(~query, 200_000, axis=0)])
                 engine, fallback = multi_index(codes, tables)
                 for top_k in (1, 2, 3):
-                    (found,) = engine.search(*ask(query, top_k))
+                    (found,) = engine.search(ask(query, top_k))
                     assert found.tolist() == [distance << 32 | row for row in range(top_k)]
                 # Nor are they found again, in the tables that are looked into after that.
                 for radius in (distance, distance + 1, distance + len(cuts)):
-                    (found,) = engine.search(*ask(query, 10, radius))
+                    (found,) = engine.search(ask(query, 10, radius))
                     assert found.tolist() == [distance << 32 | row for row in range(3)]
                 assert fallback.queries == 0
 
@@ -118,7 +118,7 @@ class TestTies:
         for tables in (None, 9, 16, 32):
             engine, fallback = multi_index(codes, tables)
             question = ask(near(random, query[None], 2), 1000, 20)
-            assert_same(engine.search(*question), right_answers(codes, question))
+            assert_same(engine.search(question), right_answers(codes, question))
             assert fallback.queries == 0
 
     def test_groups_of_thousands_of_rows(self) -> None:
@@ -135,8 +135,36 @@ class TestTies:
             ask(distinct[:4], 100, None, mask),
             ask(distinct[:4], 1000, 2, mask),
         ):
-            assert_same(engine.search(*question), right_answers(codes, question))
+            assert_same(engine.search(question), right_answers(codes, question))
         assert fallback.queries == 0
+
+
+class TestSecondCodes:
+    @pytest.mark.parametrize("top_k", [1, 10, 1000, 9000])
+    def test_groups_of_thousands_of_rows_need_no_scan(self, top_k: int) -> None:
+        random = np.random.default_rng(0)
+        distinct = near(random, random_codes(random, 1, 8).repeat(12, axis=0), 3)
+        codes = distinct[random.integers(0, 12, 60_000)]
+        ties = Ties(random_codes(random, 60_000, 32), random_codes(random, 4, 32))
+        engine, fallback = multi_index(codes)
+        mask = np.packbits(random.random(60_000) < 0.5, bitorder="little")
+        for question in (
+            ask(distinct[:4], top_k, None, None, ties),
+            ask(distinct[:4], top_k, 2, None, ties),
+            ask(distinct[:4], top_k, None, mask, ties),
+            ask(distinct[:4], top_k, 0, mask, ties),
+        ):
+            assert_same(engine.search(question), right_answers(codes, question))
+        assert fallback.queries == 0
+
+    def test_the_scan_gets_them_too(self) -> None:
+        random = np.random.default_rng(0)
+        codes = random_codes(random, 2000, 8)
+        ties = Ties(random_codes(random, 2000, 3), random_codes(random, 5, 3))
+        engine, fallback = multi_index(codes)
+        question = ask(np.concatenate([codes[:2], random_codes(random, 3, 8)]), 300, None, None, ties)
+        assert_same(engine.search(question), right_answers(codes, question))
+        assert fallback.queries > 0
 
 
 class TestMoreAnswersThanRoom:
@@ -152,7 +180,7 @@ class TestMoreAnswersThanRoom:
         for top_k in (1, 100):
             question = ask(np.zeros((1, 8), np.uint8), top_k)
             assert len(found) > 8 * top_k + _TIES > _TIES // 2
-            assert_same(engine.search(*question), right_answers(codes, question))
+            assert_same(engine.search(question), right_answers(codes, question))
         assert fallback.queries == 0
 
     def test_more_ties_than_fit(self) -> None:
@@ -169,7 +197,7 @@ class TestMoreAnswersThanRoom:
         kernel, engine._kernel = engine._kernel, search
         for top_k in (1, 100):
             question = ask(np.zeros((1, 8), np.uint8), top_k)
-            assert_same(engine.search(*question), right_answers(codes, question))
+            assert_same(engine.search(question), right_answers(codes, question))
         # It gave up for the ties, and not yet for the cost: all of them are in one bucket.
         assert returned == [len(codes) + 1] * 2
         assert fallback.queries == 2

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from searcher.codes import INDEX_FILE, write_codes
+from searcher.engine import Question
 from searcher.errors import VersionDamaged
 from searcher.manifest import Mode
 from searcher.search import CodeIndex, Hits
 from searcher.table_builder import build_tables
 from searcher.tables import TABLE_FILES, write_tables
-from tests.searcher.oracle import Codes, Question, near, random_codes, right_answers
+from tests.searcher.oracle import Codes, near, random_codes, right_answers
 from tests.searcher.versions_by_hand import as_codes
 
 REPOSITORY = Path(__file__).parents[2]
@@ -78,7 +79,7 @@ class TestAnswers:
             (1, ([0, 0, 1], [1, 4, 3])),
             (15, ([0, 0, 1, 2], [1, 4, 3, 0])),
             (16, ([0, 0, 1, 2, 16], [1, 4, 3, 0, 2])),
-            (10**30, ([0, 0, 1, 2, 16], [1, 4, 3, 0, 2])),
+            (2**63 - 1, ([0, 0, 1, 2, 16], [1, 4, 3, 0, 2])),
         ],
     )
     def test_none_is_farther_than_the_radius(
@@ -175,6 +176,15 @@ class TestEdges:
         assert listed(index.search(queries, (2, 1), (1, 16))) == expected
         assert listed(index.search(queries, cast(Any, np.array([2, 1])), cast(Any, np.array([1, 16])))) == expected
 
+    @pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int64, np.uint64])
+    def test_numbers_may_be_numpy_s(self, kind: type[np.integer[Any]], opened: Open) -> None:
+        index = opened(EXAMPLE)
+        queries = as_codes(0x0000, 0xFFFF)
+        assert listed(index.search(queries, kind(2), kind(16))) == listed(index.search(queries, 2, 16))
+        assert listed(index.search(queries, [kind(2), 1], [None, kind(3)])) == listed(
+            index.search(queries, [2, 1], [None, 3])
+        )
+
     def test_a_code_can_be_asked_for_by_its_row(self, opened: Open) -> None:
         codes = random_codes(np.random.default_rng(0), 20, 8)
         index = opened(codes)
@@ -205,6 +215,23 @@ class TestEdges:
         assert index.code(2500).tolist() == codes[2500].tolist()
 
 
+#: No whole numbers of 64 bits.
+ODD: list[Any] = [
+    2.5,
+    2.0,
+    "2",
+    "12",
+    2**63,
+    np.float64(2),
+    np.uint64(2**63),
+    [1, 2.5],
+    [1, "2"],
+    [1, 2**63],
+    {},
+    object,
+]
+
+
 class TestWrongArguments:
     QUERIES = as_codes(1, 2)
 
@@ -231,12 +258,12 @@ class TestWrongArguments:
         with pytest.raises(ValueError, match=r"queries must be uint8 \(n, 2\), and are "):
             index.search(queries, 1)
 
-    @pytest.mark.parametrize("top_k", [0, -1, [1, 0], [-5, 3], [1, 2, 3], [1], []], ids=str)
+    @pytest.mark.parametrize("top_k", [0, -1, [1, 0], [-5, 3], [1, 2, 3], [1], [], *ODD, None, [1, None]], ids=str)
     def test_top_k(self, top_k: Any, index: CodeIndex) -> None:
         with pytest.raises(ValueError, match="top_k must be 1 or more, one number or one for each query"):
             index.search(self.QUERIES, top_k)
 
-    @pytest.mark.parametrize("max_distance", [-1, [0, -1], [None, -7], [1, 2, 3], [1], [None], []], ids=str)
+    @pytest.mark.parametrize("max_distance", [-1, [0, -1], [None, -7], [1, 2, 3], [1], [None], [], *ODD], ids=str)
     def test_max_distance(self, max_distance: Any, index: CodeIndex) -> None:
         with pytest.raises(ValueError, match="max_distance must be 0 or more, one number or one for each query"):
             index.search(self.QUERIES, 1, max_distance)

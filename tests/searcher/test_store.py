@@ -27,7 +27,7 @@ from searcher.images import IMAGES_FILE
 from searcher.manifest import MANIFEST_FILE, Manifest
 from searcher.store import CURRENT_FILE, IndexStore, check_name
 from searcher.tables import TABLE_FILES
-from tests.searcher.versions_by_hand import MODEL, as_codes, build, publish
+from tests.searcher.versions_by_hand import MODEL, asked, build, publish
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -128,8 +128,8 @@ class TestPublish:
         assert store.current() == "1.0.0"
         publish(store, "1.1.0", {"a.png": 1, "b.png": 3})
         assert store.current() == "1.1.0"
-        assert store.open().search(as_codes(0), [9])[0].paths == ["a.png", "b.png"]
-        assert store.open("1.0.0").search(as_codes(0), [9])[0].paths == ["a.png"]
+        assert store.open().search(asked((0, 9)))[0].paths == ["a.png", "b.png"]
+        assert store.open("1.0.0").search(asked((0, 9)))[0].paths == ["a.png"]
 
     def test_the_folder_is_as_promised(self, store: IndexStore) -> None:
         publish(store, "1.0.0")
@@ -158,7 +158,7 @@ class TestPublish:
         assert manifest.mode == "unnecessary fast"
         assert set(manifest.files) == {INDEX_FILE, IMAGES_FILE, *TABLE_FILES}
         assert store.manifest("1.0.0") == manifest == store.verify("1.0.0")
-        assert store.open(threads=2).search(as_codes(2), [9])[0].paths == ["b", "a"]
+        assert store.open(threads=2).search(asked((2, 9)))[0].paths == ["b", "a"]
 
     def test_versions_of_both_modes_follow_each_other(self, store: IndexStore) -> None:
         publish(store, "1", {"a": 1}, mode="unnecessary fast")
@@ -166,10 +166,10 @@ class TestPublish:
         publish(store, "3", {"a": 1}, mode="unnecessary fast")
         for name in ("1", "2", "3"):
             store.promote(name)
-            assert store.open().search(as_codes(0), [9])[0].distances == [1]
+            assert store.open().search(asked((0, 9)))[0].distances == [1]
         store.promote("1")
         assert store.prune(1) == ["2"]
-        assert store.open().search(as_codes(0), [9])[0].distances == [1]
+        assert store.open().search(asked((0, 9)))[0].distances == [1]
 
     @pytest.mark.parametrize("missing", TABLE_FILES)
     def test_a_version_without_one_of_its_tables_is_not_published(self, missing: str, store: IndexStore) -> None:
@@ -367,7 +367,7 @@ class TestPrune:
         publish(store, "2")
         assert store.prune(1) == ["1"]
         assert not store.has("1")
-        assert opened.search(as_codes(0x00FF), [2])[0].paths == ["b.png", "ä.png"]
+        assert opened.search(asked((0x00FF, 2)))[0].paths == ["b.png", "ä.png"]
         assert opened.images.find("ä.png") is not None
 
     def test_it_waits_for_no_indexer(self, store: IndexStore) -> None:

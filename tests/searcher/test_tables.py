@@ -115,6 +115,12 @@ class TestBuilding:
             assert np.array_equal(one, other)
 
 
+def npy(header: str) -> bytes:
+    """The beginning of a .npy file (NEP 1): magic, version 1.0, the header's length and the header."""
+    text = header.encode().ljust(117) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+
+
 def described(width: int, tables: int, distinct: int, count: int) -> dict[str, tuple[str, tuple[int, ...]]]:
     """dtype and shape of every file, as the module says."""
     words, buckets = -(-width // 8), 2 ** -(-8 * width // tables)
@@ -207,6 +213,46 @@ class TestFiles:
         for cut in (1, 5, 6, 8, 10, 60, 127, 128, 129, len(whole) // 2, len(whole) - 1):
             (folder / file).write_bytes(whole[:cut])
             self.assert_refused(folder, file)
+
+    @pytest.mark.parametrize("file", TABLE_FILES)
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"",
+            b"\0" * 200,
+            b"PK\x03\x04",
+            b"PK\x05\x06" + b"\0" * 18,
+            b"\x93NUMPY",
+            b"\x93NUMPY\x09\x00" + b"\0" * 200,
+            npy("{"),
+            npy("{'descr': '<u4', 'fortran_order': False}"),
+            npy("{'descr': '<u4', 'fortran_order': False, 'shape': (-1,)}"),
+            npy("{'descr': '<u4', 'fortran_order': False, 'shape': (2**62,)}"),
+            npy("{'descr': '<u4', 'fortran_order': False, 'shape': (4611686018427387904,)}"),
+            npy("{'descr': '<u4', 'fortran_order': False, 'shape': ()}") + b"\0" * 4,
+            npy("{'descr': '<u4', 'fortran_order': 0, 'shape': (301,)}"),
+            npy("{'descr': '<u9', 'fortran_order': False, 'shape': (301,)}"),
+            npy("{'descr': [], 'fortran_order': False, 'shape': (301,)}"),
+            npy("(" * 200),
+            npy("{'descr': '<u4'}\0"),
+        ],
+        ids=lambda content: repr(content.rstrip()[:90]),
+    )
+    def test_no_array_or_a_broken_header(self, content: bytes, file: str, folder: Path) -> None:
+        (folder / file).write_bytes(content)
+        self.assert_refused(folder, file)
+
+    @pytest.mark.parametrize("file", TABLE_FILES)
+    def test_an_archive_of_arrays(self, file: str, folder: Path) -> None:
+        array = np.load(folder / file)
+        with (folder / file).open("wb") as stream:
+            np.savez(stream, array)
+        self.assert_refused(folder, file)
+
+    @pytest.mark.parametrize("file", TABLE_FILES)
+    def test_a_single_number(self, file: str, folder: Path) -> None:
+        np.save(folder / file, np.load(folder / file).reshape(-1)[0])
+        self.assert_refused(folder, file)
 
     @pytest.mark.parametrize(("count", "bits"), [(299, 64), (301, 64), (0, 64), (300, 56), (300, 72), (300, 128)])
     def test_those_of_other_codes(self, count: int, bits: int, folder: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from searcher.codes import INDEX_FILE, write_codes
+from searcher.codes import DETAILS_FILE, INDEX_FILE, write_codes
 from searcher.errors import SearcherError, VersionDamaged
 from searcher.images import IMAGES_FILE, ImageTable
 from searcher.manifest import MANIFEST_FILE, Manifest, Mode, file_entry, read_manifest
+from searcher.search import Query
 from searcher.store import IndexStore
 from searcher.tables import TABLE_FILES
 from searcher.version import IndexVersion, Matches, verify
-from tests.searcher.versions_by_hand import as_codes, file_of, publish
+from tests.searcher.oracle import Codes
+from tests.searcher.versions_by_hand import as_codes, as_details, asked, file_of, publish
 
 CODES = {
     "data/near one.jpg": 0x0001,
@@ -50,44 +53,45 @@ def version(request: pytest.FixtureRequest) -> IndexVersion:
 
 class TestSearch:
     def test_the_nearest_come_first_and_ties_in_row_order(self, version: IndexVersion) -> None:
-        (matches,) = version.search(as_codes(0x0000), [4])
+        (matches,) = version.search(asked((0x0000, 4)))
         assert matches == Matches(
             ["data/zero.jpg", "data/zero again.jpg", "data/near one.jpg", "größe/'zwei'.jpg"], [0, 0, 1, 2]
         )
 
     def test_every_query_keeps_its_own_top_k(self, version: IndexVersion) -> None:
-        found = version.search(as_codes(0xFFFF, 0x0000, 0x0003), [1, 1000, 2])
+        found = version.search(asked((0xFFFF, 1), (0x0000, 1000), (0x0003, 2)))
         assert [len(matches.paths) for matches in found] == [1, 5, 2]
         assert found[0] == Matches(["-far.jpg"], [0])
         assert found[1].distances == [0, 0, 1, 2, 16]
         assert found[2] == Matches(["größe/'zwei'.jpg", "data/near one.jpg"], [0, 1])
 
     def test_every_query_keeps_its_own_radius(self, version: IndexVersion) -> None:
-        found = version.search(as_codes(0x0000, 0x0000, 0x0000, 0x00FF), [9, 9, 1, 9], [0, None, 1, 5])
+        found = version.search(asked((0, 9, 0), (0, 9, None), (0, 1, 1), (0x00FF, 9, 5)))
         assert [matches.distances for matches in found] == [[0, 0], [0, 0, 1, 2, 16], [0], []]
         assert found[0].paths == ["data/zero.jpg", "data/zero again.jpg"]
 
     def test_rows_that_the_mask_leaves_out_are_not_found(self, version: IndexVersion) -> None:
         mask = np.packbits(np.array([True, False, True, False, True]), bitorder="little")
-        assert version.search(as_codes(0x0000), [2], None, mask) == [
+        assert version.search(asked((0x0000, 2)), mask) == [
             Matches(["data/zero again.jpg", "data/near one.jpg"], [0, 1])
         ]
 
     def test_a_neighbour_in_the_batch_changes_nothing(self, version: IndexVersion) -> None:
-        alone = [version.search(as_codes(code), [k])[0] for code, k in ((0xFFFF, 3), (0x0001, 1), (0x00F0, 5))]
-        assert version.search(as_codes(0xFFFF, 0x0001, 0x00F0), [3, 1, 5]) == alone
+        queries = asked((0xFFFF, 3), (0x0001, 1), (0x00F0, 5))
+        alone = [version.search([query])[0] for query in queries]
+        assert version.search(queries) == alone
 
     def test_distances_are_plain_integers(self, version: IndexVersion) -> None:
-        (matches,) = version.search(as_codes(0), [2])
+        (matches,) = version.search(asked((0, 2)))
         assert json.dumps(matches.distances) == "[0, 0]"
 
     def test_no_query_has_no_answer(self, version: IndexVersion) -> None:
-        assert version.search(as_codes(), []) == []
+        assert version.search([]) == []
 
     @pytest.mark.parametrize("mode", ["default", "unnecessary fast"])
     def test_a_version_of_no_images_answers_nothing(self, mode: Mode, store: IndexStore) -> None:
         publish(store, "empty", {}, mode=mode)
-        assert store.open("empty").search(as_codes(7), [10]) == [Matches([], [])]
+        assert store.open("empty").search(asked((7, 10))) == [Matches([], [])]
 
     @settings(deadline=None, max_examples=25)
     @given(
@@ -101,9 +105,9 @@ class TestSearch:
         images = {f"{row}.jpg": value for row, value in enumerate(values)}
         publish(store, "1", images)
         publish(store, "2", images, mode="unnecessary fast")
-        asked = as_codes(*(code for code, _ in queries)), [k for _, k in queries]
-        found = store.open("1").search(*asked)
-        assert store.open("2").search(*asked) == found
+        batch = asked(*queries)
+        found = store.open("1").search(batch)
+        assert store.open("2").search(batch) == found
         for matches, (code, top_k) in zip(found, queries, strict=True):
             ranked = sorted((int.bit_count(code ^ value), row) for row, value in enumerate(values))[:top_k]
             assert matches == Matches([f"{row}.jpg" for _, row in ranked], [distance for distance, _ in ranked])
@@ -126,7 +130,7 @@ class TestFacts:
 
     def test_opening_and_verifying_change_nothing(self, folder: Path) -> None:
         before = {path.name: path.read_bytes() for path in folder.iterdir()}
-        IndexVersion(folder).search(as_codes(0), [1])
+        IndexVersion(folder).search(asked((0, 1)))
         verify(folder)
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
         assert sorted(before) == ["images.db", "index.faiss", "manifest.json"]
@@ -243,6 +247,89 @@ class TestDamageThatOpeningNotices:
             check(folder)
 
 
+class TestDetails:
+    @pytest.fixture(params=["default", "unnecessary fast"])
+    def detailed(self, request: pytest.FixtureRequest, store: IndexStore) -> Path:
+        """The same images with detail codes of 8 bits."""
+        details = as_details(0x0F, 0xFF, 0x00, 0x01, 0x03)
+        publish(store, "1.7.0", CODES, mode=request.param, details=details)
+        return store.folder / "1.7.0"
+
+    def test_ties_are_in_the_order_of_details(self, detailed: Path) -> None:
+        version = IndexVersion(detailed, threads=2)
+        version.warm_up()
+        assert version.has_details
+        query = Query(as_codes(0x0000)[0], as_details(0x00)[0], top_k=3)
+        assert version.search([query, replace(query, detail=None), replace(query, rank="detail")]) == [
+            Matches(["data/zero again.jpg", "data/zero.jpg", "data/near one.jpg"], [0, 0, 1]),
+            Matches(["data/zero.jpg", "data/zero again.jpg", "data/near one.jpg"], [0, 0, 1]),
+            Matches(["-far.jpg", "größe/'zwei'.jpg", "data/zero again.jpg"], [16, 2, 0]),
+        ]
+        assert version.details is not None and version.details.code(4).tolist() == [0x03]
+
+    def test_a_version_without_them_ignores_the_query_s(self, version: IndexVersion) -> None:
+        assert not version.has_details and version.details is None
+        version.warm_up()
+        query = Query(as_codes(0x0000)[0], as_details(0x00)[0], top_k=2)
+        assert version.search([query]) == version.search([replace(query, detail=None)])
+        with pytest.raises(ValueError, match="rank 'detail' needs detail codes, and the version has none"):
+            version.search([replace(query, rank="detail")])
+
+    def test_their_file_is_in_the_manifest(self, detailed: Path) -> None:
+        manifest = verify(detailed)
+        assert manifest.model.detail_bits == 8
+        assert manifest.files[DETAILS_FILE] == file_entry(detailed / DETAILS_FILE)
+
+    def test_a_manifest_from_before_there_were_any(self, folder: Path) -> None:
+        manifest = json.loads((folder / MANIFEST_FILE).read_text())
+        del manifest["model"]["detail_bits"]
+        (folder / MANIFEST_FILE).write_text(json.dumps(manifest))
+        version = IndexVersion(folder)
+        assert version.manifest.model.detail_bits is None and not version.has_details
+        assert version.search(asked((0xFFFF, 1))) == [Matches(["-far.jpg"], [0])]
+
+    @pytest.mark.parametrize("check", [IndexVersion, verify], ids=["open", "verify"])
+    @pytest.mark.parametrize("damage", [cut_by_one_byte, cut_to_nothing, grow_by_one_byte])
+    def test_a_file_of_another_size(
+        self, damage: Callable[[Path], None], check: Callable[[Path], object], detailed: Path
+    ) -> None:
+        damage(detailed / DETAILS_FILE)
+        with pytest.raises(VersionDamaged, match=r"details\.faiss of version 1\.7\.0 has \d+ bytes; its manifest says"):
+            check(detailed)
+        republished(detailed)
+        with pytest.raises(VersionDamaged, match=r"details\.faiss"):
+            check(detailed)
+
+    @pytest.mark.parametrize("check", [IndexVersion, verify], ids=["open", "verify"])
+    def test_a_missing_file(self, check: Callable[[Path], object], detailed: Path) -> None:
+        (detailed / DETAILS_FILE).unlink()
+        with pytest.raises(VersionDamaged, match=r"details\.faiss of version 1\.7\.0 cannot be read \(No such file"):
+            check(detailed)
+
+    @pytest.mark.parametrize("check", [IndexVersion, verify], ids=["open", "verify"])
+    def test_a_manifest_that_forgets_the_file(self, check: Callable[[Path], object], detailed: Path) -> None:
+        entries = {key: entry for key, entry in read_manifest(detailed).files.items() if key != DETAILS_FILE}
+        republished(detailed, files=entries)
+        with pytest.raises(VersionDamaged, match=r"the manifest of version 1\.7\.0 doesn't list details\.faiss"):
+            check(detailed)
+
+    @pytest.mark.parametrize("codes", [as_details(1, 2, 3, 4), as_codes(1, 2, 3, 4, 5)], ids=["count", "width"])
+    @pytest.mark.parametrize("check", [IndexVersion, verify], ids=["open", "verify"])
+    def test_details_of_another_count_or_width(
+        self, check: Callable[[Path], object], codes: Codes, detailed: Path
+    ) -> None:
+        write_codes(codes, detailed / DETAILS_FILE)
+        republished(detailed)
+        with pytest.raises(VersionDamaged, match=r"details\.faiss is no flat index of 5 codes of 8 bits, but one of"):
+            check(detailed)
+
+    def test_a_flipped_bit_is_noticed_by_verify(self, detailed: Path) -> None:
+        flip(detailed / DETAILS_FILE, -1)
+        IndexVersion(detailed)
+        with pytest.raises(VersionDamaged, match=r"details\.faiss of version 1\.7\.0 has changed: its sha256"):
+            verify(detailed)
+
+
 @pytest.mark.parametrize("check", [IndexVersion, verify], ids=["open", "verify"])
 @pytest.mark.parametrize("name", TABLE_FILES)
 class TestDamagedTablesThatOpeningNotices:
@@ -290,13 +377,13 @@ class TestDamageThatOnlyVerifyNotices:
     @pytest.mark.parametrize("name", [name for name in TABLE_FILES if "ids" not in name])  # one table has no ids
     def test_a_flipped_bit_of_a_table(self, name: str, fast: Path) -> None:
         flip(fast / name, -1)
-        IndexVersion(fast).search(as_codes(0), [2])
+        IndexVersion(fast).search(asked((0, 2)))
         with pytest.raises(VersionDamaged, match=rf"{name} of version 1\.6\.0 has changed: its sha256"):
             verify(fast)
 
     def test_a_flipped_bit_of_a_code(self, folder: Path) -> None:
         flip(folder / INDEX_FILE, -1)
-        assert IndexVersion(folder).search(as_codes(0), [2])[0].distances == [0, 1]
+        assert IndexVersion(folder).search(asked((0, 2)))[0].distances == [0, 1]
         with pytest.raises(VersionDamaged, match=r"index\.faiss of version 1\.5\.0 has changed: its sha256"):
             verify(folder)
 

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from searcher.codes import INDEX_FILE, write_codes
+from searcher.codes import DETAILS_FILE, INDEX_FILE, write_codes
 from searcher.images import IMAGES_FILE, ImageFile, ImageTable
 from searcher.manifest import Manifest, Mode, ModelIdentity
+from searcher.search import Query
 from searcher.store import IndexStore
 from searcher.table_builder import build_tables
 from searcher.tables import TABLE_FILES, write_tables
@@ -22,12 +23,27 @@ def as_codes(*values: int) -> NDArray[np.uint8]:
     return np.array(values, ">u2").view(np.uint8).reshape(-1, 2)
 
 
+def as_details(*values: int) -> NDArray[np.uint8]:
+    """One row of one byte a value."""
+    return np.array(values, np.uint8).reshape(-1, 1)
+
+
+def asked(*queries: tuple[int, int] | tuple[int, int, int | None]) -> list[Query]:
+    """A query for each code, top_k and, if it has one, radius."""
+    return [Query(as_codes(code)[0], None, top_k, *radius) for code, top_k, *radius in queries]
+
+
 def file_of(path: str) -> ImageFile:
     return ImageFile(path, size=len(path), mtime_ns=1_600_000_000_000_000_007, digest=bytes(range(16)))
 
 
 def build(
-    store: IndexStore, name: str, codes: Mapping[str, int], skipped: Mapping[str, str], mode: Mode = "default"
+    store: IndexStore,
+    name: str,
+    codes: Mapping[str, int],
+    skipped: Mapping[str, str],
+    mode: Mode = "default",
+    details: NDArray[np.uint8] | None = None,
 ) -> list[str]:
     """Everything of version ``name`` but its publication. Answers the files."""
     folder = store.building(name)
@@ -40,10 +56,14 @@ def build(
         for path, reason in skipped.items():
             table.skip(path, reason)
         table.commit()
-    if mode == "default":
-        return [INDEX_FILE, IMAGES_FILE]
-    write_tables(build_tables(as_codes(*codes.values())), folder)
-    return [INDEX_FILE, IMAGES_FILE, *TABLE_FILES]
+    files = [INDEX_FILE, IMAGES_FILE]
+    if details is not None:
+        write_codes(details, folder / DETAILS_FILE)
+        files.append(DETAILS_FILE)
+    if mode == "unnecessary fast":
+        write_tables(build_tables(as_codes(*codes.values())), folder)
+        files += TABLE_FILES
+    return files
 
 
 def publish(
@@ -53,8 +73,11 @@ def publish(
     skipped: Mapping[str, str] | None = None,
     model: ModelIdentity = MODEL,
     mode: Mode = "default",
+    details: NDArray[np.uint8] | None = None,
 ) -> Manifest:
     """Publish version ``name`` with ``codes`` by path, in their order; without any, of one image called by its name."""
     codes = {f"{name}.png": 0} if codes is None else codes
-    files = build(store, name, codes, skipped or {}, mode)
+    files = build(store, name, codes, skipped or {}, mode, details)
+    if details is not None:
+        model = model.model_copy(update={"detail_bits": 8 * details.shape[1]})
     return store.publish(name, model=model, count=len(codes), skipped=len(skipped or {}), files=files, mode=mode)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from hashing.model import HashModel
-from tests.training.labelled import HELD_OUT, write_labelled
+from tests.fakes import picture_of
+from tests.training.labelled import HAT, HELD_OUT, SHOE, write_labelled
 from training import evaluation
 from training.distortions import DISTORTIONS
 from training.errors import TrainingError
@@ -100,6 +101,42 @@ def test_copies_of_a_coarse_grid_are_found_again(found: Evaluation) -> None:
     for name in ("half size", "JPEG q40", "blur"):
         assert model[name]["recall@1"].value == pytest.approx(alone / 8, abs=1e-6)
         assert model[name]["recall@10"].value == 1.0
+
+
+@pytest.fixture(scope="module")
+def detailed(tmp_path_factory: pytest.TempPathFactory, colours: HashModel) -> Evaluation:
+    """Forty pictures of two codes; each has 32 random bits of detail."""
+    folder = tmp_path_factory.mktemp("detailed")
+    rows = ["path,label"]
+    for number in range(40):
+        detail = int.from_bytes(np.random.default_rng(number).bytes(4), "big")
+        picture_of((HAT, SHOE)[number % 2], 64, detail=detail).save(folder / f"{number}.png")
+        rows.append(f"{number}.png,{('hat', 'shoe')[number % 2]}")
+    (folder / "labels.csv").write_text("\n".join(rows) + "\n")
+    return evaluate(colours, held_out_split(folder / "labels.csv", NONE))
+
+
+def test_details_tell_pictures_of_one_code_apart(detailed: Evaluation) -> None:
+    """By codes alone the original is any of 20 pictures; details find it, within its code or everywhere."""
+    alone, ties, rank = detailed.methods[:3]
+    assert [(each.name, each.note) for each in (alone, ties, rank)] == [
+        ("colours", "16 bits"),
+        ("colours", "16 bits, ties by detail"),
+        ("colours", "rank detail: 32 bits"),
+    ]
+    assert [each.of_model for each in detailed.methods] == [True] * 3 + [False] * 3
+    for name in ("half size", "JPEG q40", "blur"):
+        assert alone.near_duplicates[name]["recall@1"].value == pytest.approx(1 / 20)
+        assert ties.near_duplicates[name]["recall@1"].value == 1.0
+        assert rank.near_duplicates[name]["recall@1"].value == 1.0
+    assert alone.figures["mAP@all"].value == ties.figures["mAP@all"].value == 1.0
+    assert rank.figures["mAP@all"].value < 0.9  # details know nothing of hats and shoes
+
+
+def test_the_codes_that_are_described_are_without_details(detailed: Evaluation) -> None:
+    assert len(detailed.database_codes.bit_means) == 16
+    assert detailed.database_codes.distinct == 2 / 32
+    assert len(detailed.same_class) == 17
 
 
 def test_the_same_seed_measures_the_same(folder: Path, grid: HashModel, found: Evaluation) -> None:

@@ -1,16 +1,14 @@
-"""Labelled pictures are read whole or refused clearly, held out by name alone, and augmented within their range."""
+"""Labelled pictures are read whole or refused clearly, and held out by name alone."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
-from torch import Tensor
 
 from hashing.card import Preprocessing
 from training.errors import TrainingError
-from training.pictures import augment, held_out, read_labelled
+from training.pictures import for_validation, held_out, read_labelled, read_list
 
 SMALL = Preprocessing(image_size=8)
 HELD_OUT = [0, 4, 13, 15, 31, 35, 36, 38, 40, 46, 49]  # of 0.png … 59.png, by SHA-1 of the name
@@ -39,7 +37,12 @@ def test_the_pictures_held_out_are_the_same_for_ever() -> None:
 
 def test_a_tenth_is_held_out() -> None:
     assert 1800 < sum(held_out(f"{number}.jpg") for number in range(20_000)) < 2200
-    assert 900 < sum(held_out(f"{number}.jpg", one_in=20) for number in range(20_000)) < 1100
+
+
+def test_another_tenth_is_for_validation() -> None:
+    names = [f"{number}.jpg" for number in range(20_000)]
+    assert 1800 < sum(map(for_validation, names)) < 2200
+    assert not any(held_out(name) and for_validation(name) for name in names)
 
 
 def test_the_folder_does_not_matter() -> None:
@@ -62,7 +65,8 @@ def test_pictures_labels_and_classes_keep_the_order_of_the_file(tmp_path: Path) 
     assert data.pictures.shape == (6, 8, 8, 3)
     assert data.pictures.dtype == np.uint8
     assert data.pictures[:, 4, 4, 0].tolist() == [0, 1, 2, 3, 4, 5]
-    assert data.validation.tolist() == [number in HELD_OUT for number in range(6)]
+    assert data.held_out.tolist() == [number in HELD_OUT for number in range(6)]
+    assert data.validation.tolist() == [for_validation(name) for name in names]
 
 
 def test_paths_are_relative_to_the_file_and_other_columns_do_not_matter(tmp_path: Path) -> None:
@@ -79,7 +83,27 @@ def test_ignored_labels_are_left_out(tmp_path: Path) -> None:
     path = write_csv(tmp_path, "0.png,hat", "missing.png,not sure", "1.png,shoe", "missing.png,other", "2.png,hat")
     data = read_labelled(path, SMALL, frozenset(["not sure", "other"]))
     assert data.classes == ["hat", "shoe"]
-    assert len(data.pictures) == len(data.labels) == len(data.validation) == 3
+    assert len(data.pictures) == len(data.labels) == len(data.held_out) == len(data.validation) == 3
+
+
+def test_a_folder_has_a_folder_for_each_label(tmp_path: Path) -> None:
+    for number, name in enumerate(["shoe/b.png", "hat/deep/er/a.PNG", "hat/c.jpg", "hat/.d.png", ".e/f.png", "g.png"]):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (10, 10), number).save(tmp_path / name)
+    (tmp_path / "hat" / "notes.txt").write_text("no picture")
+    files = read_list(tmp_path, frozenset())
+    assert [(file.path.relative_to(tmp_path).as_posix(), file.label) for file in files] == [
+        ("hat/c.jpg", "hat"),
+        ("hat/deep/er/a.PNG", "hat"),
+        ("shoe/b.png", "shoe"),
+    ]
+    assert [file.label for file in read_list(tmp_path, frozenset({"hat"}))] == ["shoe"]
+
+
+def test_a_folder_without_labels_is_refused(tmp_path: Path) -> None:
+    write_pictures(tmp_path, 3)
+    with pytest.raises(TrainingError, match="needs a folder for each label, with pictures in it"):
+        read_list(tmp_path, frozenset())
 
 
 @pytest.mark.parametrize(
@@ -138,60 +162,3 @@ def test_an_unreadable_picture_is_named(tmp_path: Path, content: bytes | None, c
     with pytest.raises(TrainingError, match=complaint) as refused:
         read_labelled(path, SMALL, frozenset())
     assert str(refused.value).startswith(f"{tmp_path / '3.png'}: ")
-
-
-# --- Augmentation
-
-
-def random(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-@pytest.fixture
-def batch() -> Tensor:
-    """Sixteen noisy pictures of 20 × 20."""
-    return torch.randint(0, 256, (16, 20, 20, 3), dtype=torch.uint8, generator=random())
-
-
-@pytest.mark.parametrize("size", [12, 16, 20])
-def test_augmented_pictures_have_the_networks_shape_and_range(batch: Tensor, size: int) -> None:
-    images = augment(batch, size, random())
-    assert images.shape == (16, 3, size, size)
-    assert images.dtype == torch.float32
-    assert images.min() >= 0
-    assert images.max() <= 1
-
-
-def test_augmentation_depends_on_the_generator_alone(batch: Tensor) -> None:
-    first = augment(batch, 16, random(7))
-    torch.manual_seed(99)
-    assert torch.equal(augment(batch, 16, random(7)), first)
-    assert not torch.equal(augment(batch, 16, random(8)), first)
-
-
-def test_augmentation_leaves_the_kept_pictures_as_they_are(batch: Tensor) -> None:
-    before = batch.clone()
-    augment(batch, 16, random())
-    assert torch.equal(batch, before)
-
-
-def test_no_two_pictures_of_a_batch_are_augmented_alike(batch: Tensor) -> None:
-    images = augment(batch[:1].expand(16, -1, -1, -1), 16, random())
-    assert len({image.numpy().tobytes() for image in images}) == 16
-
-
-def test_a_black_picture_stays_black_and_a_grey_one_grey() -> None:
-    assert augment(torch.zeros(8, 20, 20, 3, dtype=torch.uint8), 16, random()).max() < 1e-6
-    grey = augment(torch.full((64, 20, 20, 3), 100, dtype=torch.uint8), 16, random())
-    assert (grey.amax(1) - grey.amin(1)).max() < 1e-5  # no colour comes from nowhere
-    assert grey.min() > 0.6 * 100 / 255
-    assert grey.max() < 1.4 * 100 / 255
-
-
-def test_pictures_are_mirrored_about_half_of_the_time() -> None:
-    """The left half is white: after augmentation it is brighter on the left or, mirrored, on the right."""
-    picture = torch.zeros(200, 20, 20, 3, dtype=torch.uint8)
-    picture[:, :, :10] = 255
-    images = augment(picture, 16, random()).mean(1)
-    mirrored = images[:, :, 8:].mean((1, 2)) > images[:, :, :8].mean((1, 2))
-    assert 60 < mirrored.sum() < 140

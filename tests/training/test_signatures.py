@@ -24,6 +24,19 @@ def test_l1_distances_sum_differences_and_stay_below_their_bound() -> None:
     assert signatures.levels == 511
 
 
+def test_ties_of_codes_are_broken_by_details() -> None:
+    """Two bytes of code, then one of detail: each bit of the code outweighs all eight of the detail."""
+    query = Signatures(np.array([[0, 0, 0]], np.uint8), "hamming, ties by detail", 2)
+    others = Signatures(
+        np.array([[0, 0, 0xFF], [1, 0, 0], [0, 0, 1], [0, 0x80, 3], [0xFF, 0xFF, 0xFF]], np.uint8),
+        "hamming, ties by detail",
+        2,
+    )
+    assert query.distances(others).tolist() == [[0 * 9 + 8, 1 * 9 + 0, 0 * 9 + 1, 1 * 9 + 2, 16 * 9 + 8]]
+    assert query.levels == 17 * 9
+    assert others[np.array([4])].distances(query).tolist() == [[query.levels - 1]]
+
+
 def test_rows_keep_their_metric() -> None:
     signatures = Signatures(np.eye(4, dtype=np.uint8), "l1")
     some = signatures[np.array([True, False, True, False])]

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -11,8 +12,11 @@ from PIL import Image
 from hashing.model import HashModel
 from hashing.picture import decode
 from tests.hashlake.command import Answer, hashlake
+from training.evaluation import evaluate
 from training.pictures import held_out
 from training.quality import mean_average_precision
+from training.split import held_out_split
+from training.trainer import Trainer
 
 COLOURS = {"red": (200, 30, 40), "blue": (20, 60, 190)}
 
@@ -32,8 +36,8 @@ def write_squares(folder: Path, count: int = 60) -> Path:
     return path
 
 
-def train(labels: Path, out: Path, *more: str) -> Answer:
-    return hashlake("train", labels, "--out", out, "--image_size", "32", "--epochs", "2", "--bits", "16", *more)
+def train(labels: Path, out: Path, *more: str | Path) -> Answer:
+    return hashlake("train", labels, "--out", out, "--image_size", "32", "--epochs", "2", *more)
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:
@@ -51,7 +55,7 @@ def trained(squares: Path) -> tuple[Path, Answer]:
     """The model file, and what the command said."""
     out = squares.parent / "tiny.pt"
     torch.set_num_threads(1)
-    return out, train(squares, out)
+    return out, train(squares, out, "--bits", "16")
 
 
 def test_it_says_what_it_does_and_how_good_the_model_is(trained: tuple[Path, Answer]) -> None:
@@ -60,65 +64,153 @@ def test_it_says_what_it_does_and_how_good_the_model_is(trained: tuple[Path, Ans
     first, *epochs, last = answer.out.splitlines()
     held = sum(held_out(f"{number}.png") for number in range(60))
     assert first == f"{60 - held} pictures to train on, {held} held out, 2 classes"
-    assert [line.split("  ")[0] for line in epochs] == ["epoch 1/2", "epoch 2/2"]
-    assert epochs[-1].split("  ")[1] == "32 px"
-    figure = HashModel.load(out).card.training["mAP@all"]
-    assert last == f"{out}: mAP@all {figure} on {held} held-out pictures"
+    assert [line.split("  ")[0] for line in epochs] == [
+        f"{phase} epoch {epoch}/2" for phase in ("classes", "details") for epoch in (1, 2)
+    ]
+    assert epochs[1].split("  ")[1] == "32 px"
+    figure, low, high = card_figures(out)["mAP@all"]
+    assert last == f"{out}: mAP@all {figure:.4f} [{low:.4f}, {high:.4f}]"
+    assert not [path.name for path in out.parent.iterdir() if "checkpoint" in path.name]
+
+
+def card_figures(path: Path, order: str = "16 bits") -> dict[str, list[float]]:
+    figures = HashModel.load(path).card.training["figures"]
+    assert isinstance(figures, dict)
+    return cast(dict[str, list[float]], figures[order])
 
 
 def test_the_model_carries_its_card(trained: tuple[Path, Answer]) -> None:
-    card = HashModel.load(trained[0]).card
-    assert (card.name, card.bits, card.preprocessing.image_size) == ("tiny", 16, 32)
-    assert card.training["classes"] == ["blue", "red"]
-    assert card.training["epochs"] == 2
-    assert card.training["seed"] == 0
-    assert card.training["data"] == "squares"
-    assert card.training["pictures"] == 49
-    assert card.training["queries"] == 11
-    assert card.training["torch"] == torch.__version__
+    model = HashModel.load(trained[0])
+    card, notes = model.card, model.card.training
+    assert (card.name, card.bits, card.detail_bits, card.preprocessing.image_size) == ("tiny", 16, 256, 32)
+    assert card.classes == ("blue", "red")
+    expected = {"epochs": 2, "seed": 0, "data": "squares", "pictures": 49, "network": "small", "patience": None}
+    assert {key: notes[key] for key in expected} == expected
+    assert notes["torch"] == torch.__version__
+    apart = np.bitwise_count(model.class_code("blue") ^ model.class_code("Red")).sum()
+    assert apart > 8  # far apart, for 16 bits
 
 
-def test_the_figure_in_the_card_is_that_of_the_file(squares: Path, trained: tuple[Path, Answer]) -> None:
+def test_the_figures_in_the_card_are_those_of_the_file(squares: Path, trained: tuple[Path, Answer]) -> None:
     """Measured again from outside: the held-out pictures' codes rank the others'."""
     model = HashModel.load(trained[0])
     codes = np.concatenate(
         [
-            model.codes(decode((squares.parent / f"{number}.png").read_bytes(), model.card.preprocessing)[None])
+            model.hash(decode((squares.parent / f"{number}.png").read_bytes(), model.card.preprocessing)[None]).codes
             for number in range(60)
         ]
     )
     labels = np.arange(60) % 2
     held = np.array([held_out(f"{number}.png") for number in range(60)])
     figure = mean_average_precision(codes[held], labels[held], codes[~held], labels[~held])
-    assert model.card.training["mAP@all"] == round(figure, 4)
-    assert 0 < figure <= 1
+    assert card_figures(trained[0])["mAP@all"][0] == pytest.approx(figure, abs=1e-4)
+    found = evaluate(model, held_out_split(squares, frozenset()))
+    for method, order in zip(
+        found.methods, ("16 bits", "16 bits, ties by detail", "rank detail: 256 bits"), strict=False
+    ):
+        assert method.note == order
+        written = card_figures(trained[0], order)
+        copies = method.near_duplicates["crop 10% + half size + q40"]["recall@1"]
+        expected = [round(value, 4) for value in (copies.value, copies.low, copies.high)]
+        assert written["recall@1 of crop 10% + half size + q40"] == expected
 
 
 def test_no_loss_is_ever_anything_but_a_number(trained: tuple[Path, Answer]) -> None:
     """PyTorch's bfloat16 convolutions were seen to give random gradients where only one pixel is left."""
     losses = [float(loss) for loss in re.findall(r"loss (\S+)", trained[1].out)]
-    assert len(losses) == 2
+    assert len(losses) == 4
     assert all(0 <= loss < 100 for loss in losses)
 
 
 def test_a_longer_training_tells_the_colours_apart(squares: Path, tmp_path: Path) -> None:
-    assert train(squares, tmp_path / "model.pt", "--epochs", "12").status == 0
-    figure = HashModel.load(tmp_path / "model.pt").card.training["mAP@all"]
-    assert isinstance(figure, float)
-    assert figure > 0.95
+    assert train(squares, tmp_path / "model.pt", "--bits", "16", "--epochs", "30").status == 0
+    assert card_figures(tmp_path / "model.pt")["mAP@all"][0] > 0.95
+
+
+def test_one_training_makes_several_widths(squares: Path, trained: tuple[Path, Answer], tmp_path: Path) -> None:
+    answer = train(squares, tmp_path / "model-{bits}bits.pt", "--bits", "8", "--bits", "32")
+    assert answer.status == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model-32bits.pt", "model-8bits.pt"]
+    narrow, wide = (HashModel.load(tmp_path / f"model-{bits}bits.pt") for bits in (8, 32))
+    assert [(each.card.name, each.card.bits) for each in (narrow, wide)] == [("model-8bits", 8), ("model-32bits", 32)]
+    picture = np.full((1, 32, 32, 3), 99, np.uint8)
+    details = [each.hash(picture).details for each in (narrow, wide)]
+    np.testing.assert_array_equal(details[0], details[1])
+    assert answer.out.splitlines()[-1].startswith(f"{tmp_path / 'model-32bits.pt'}: mAP@all ")
+
+
+def test_a_folder_of_folders_is_labelled_by_their_names(squares: Path, tmp_path: Path) -> None:
+    for number in range(60):
+        place = tmp_path / "pictures" / list(COLOURS)[number % 2] / f"{number}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes((squares.parent / f"{number}.png").read_bytes())
+    answer = train(tmp_path / "pictures", tmp_path / "model.pt")
+    assert answer.status == 0
+    assert answer.out.splitlines()[0] == "49 pictures to train on, 11 held out, 2 classes"
+    card = HashModel.load(tmp_path / "model.pt").card
+    assert (card.classes, card.training["data"]) == (("blue", "red"), "pictures")
+
+
+def test_training_begins_with_given_weights(squares: Path, trained: tuple[Path, Answer], tmp_path: Path) -> None:
+    answer = train(squares, tmp_path / "model.pt", "--bits", "16", "--backbone", trained[0])
+    assert answer.status == 0
+    assert HashModel.load(tmp_path / "model.pt").card.training["network"] == "small, begun with tiny.pt"
+    assert not torch.equal(weights(tmp_path / "model.pt")["head.0.weight"], weights(trained[0])["head.0.weight"])
+
+
+class Own(torch.nn.Module):
+    """A backbone of the user's own: three colours' mean and spread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(6))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat((x.mean((2, 3)), x.amax((2, 3)) - x.amin((2, 3))), 1) * self.scale
+
+
+def test_a_backbone_of_the_users_own_is_trained_on(squares: Path, tmp_path: Path) -> None:
+    torch.jit.script(Own()).save(str(tmp_path / "own.pt"))
+    answer = train(squares, tmp_path / "model.pt", "--bits", "16", "--backbone", tmp_path / "own.pt", "--epochs", "20")
+    assert answer.status == 0
+    assert card_figures(tmp_path / "model.pt")["mAP@all"][0] > 0.95
+    assert not torch.equal(weights(tmp_path / "model.pt")["backbone.network.scale"], torch.ones(6))
+
+
+def test_the_same_command_goes_on_after_a_kill(
+    squares: Path, trained: tuple[Path, Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(Exception):
+        pass
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "_detail_epoch", die)
+        with pytest.raises(Killed):
+            train(squares, tmp_path / "again.pt", "--bits", "16")
+    assert [path.name for path in tmp_path.iterdir()] == [".again.checkpoint"]
+    answer = train(squares, tmp_path / "again.pt", "--bits", "16")
+    assert [line.split("  ")[0] for line in answer.out.splitlines()[1:-1]] == ["details epoch 1/2", "details epoch 2/2"]
+    assert differing(tmp_path / "again.pt", trained[0]) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["again.pt"]
+
+
+def differing(path: Path, other: Path) -> list[str]:
+    first, second = weights(path), weights(other)
+    assert first.keys() == second.keys()
+    return [name for name, value in first.items() if not torch.equal(value, second[name])]
 
 
 def test_the_same_seed_gives_the_same_weights(squares: Path, trained: tuple[Path, Answer], tmp_path: Path) -> None:
-    assert train(squares, tmp_path / "again.pt", "--seed", "0").status == 0
-    first, second = weights(trained[0]), weights(tmp_path / "again.pt")
-    assert first.keys() == second.keys()
-    assert [name for name, value in first.items() if not torch.equal(value, second[name])] == []
+    assert train(squares, tmp_path / "again.pt", "--bits", "16", "--seed", "0").status == 0
+    assert differing(tmp_path / "again.pt", trained[0]) == []
 
 
 def test_another_seed_gives_other_weights(squares: Path, trained: tuple[Path, Answer], tmp_path: Path) -> None:
-    assert train(squares, tmp_path / "other.pt", "--seed", "1").status == 0
-    first, second = weights(trained[0]), weights(tmp_path / "other.pt")
-    assert not torch.equal(first["head.0.weight"], second["head.0.weight"])
+    assert train(squares, tmp_path / "other.pt", "--bits", "16", "--seed", "1").status == 0
+    assert {"head.0.weight", "detail.1.weight", "centroids"} <= set(differing(tmp_path / "other.pt", trained[0]))
 
 
 def test_an_ignored_label_is_not_trained_on(squares: Path, tmp_path: Path) -> None:
@@ -126,7 +218,7 @@ def test_an_ignored_label_is_not_trained_on(squares: Path, tmp_path: Path) -> No
     labels.write_text(squares.read_text() + "missing.png,not sure\nmissing.png,other\n")
     answer = train(labels, tmp_path / "model.pt", "--ignore-label", "not sure", "--ignore_label", "other")
     assert answer.status == 0
-    assert HashModel.load(tmp_path / "model.pt").card.training["classes"] == ["blue", "red"]
+    assert HashModel.load(tmp_path / "model.pt").card.classes == ("blue", "red")
 
 
 # --- What it refuses
@@ -179,9 +271,16 @@ def test_a_single_picture_to_train_on_is_refused(tmp_path: Path) -> None:
         (("--bits", "12"), "Error: Invalid value for --bits: 12 is no multiple of 8"),
         (("--bits", "4"), "Error: Invalid value for '--bits': 4 is not in the range 8<=x<=1024."),
         (("--image_size", "16"), "Error: Invalid value for '--image_size': 16 is not in the range 32<=x<=1024."),
+        (("--patience", "0"), "Error: Invalid value for '--patience': 0 is not in the range x>=1."),
+        (
+            ("--network", "huge"),
+            "Error: Invalid value for '--network': 'huge' is not one of 'small', 'medium', 'large'.",
+        ),
+        (("--bits", "8", "--bits", "16"), "Error: Invalid value for --out: several widths need {bits} in the name"),
+        (("--device", "quantum"), "Error: 'quantum' is no device; use cpu, cuda or cuda:0"),
         (("--epochs", "0"), "Error: Invalid value for '--epochs': 0 is not in the range x>=1."),
     ],
-    ids=["bits", "too few bits", "too small", "no epoch"],
+    ids=["bits", "too few bits", "too small", "no patience", "network", "widths", "device", "no epoch"],
 )
 def test_a_setting_out_of_range_is_refused(
     squares: Path, tmp_path: Path, more: tuple[str, ...], complaint: str

@@ -1,0 +1,50 @@
+"""Codes of pictures unlike all that a model was trained on: ``python -m benchmarks.strangers MODEL FOLDER``.
+
+A model that knows clothes could give all landscapes the few codes of its classes. Here is how many it gives.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from hashing.cores import usable_cores
+from hashing.model import Codes, HashModel
+from hashing.picture import decode
+from training.codes import code_statistics
+from training.pictures import SUFFIXES
+
+
+@click.command()
+@click.argument("model_path", metavar="MODEL", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def main(model_path: Path, folder: Path) -> None:
+    """Count distinct codes of the pictures in FOLDER."""
+    model = HashModel.load(model_path)
+    paths = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES]
+
+    def hashed(path: Path) -> Codes:
+        return model.hash(decode(path.read_bytes(), model.card.preprocessing)[None])
+
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        found = list(pool.map(hashed, paths))
+    _say(f"{model.card.bits} bits", np.concatenate([each.codes for each in found]))
+    details = [each.details for each in found if each.details is not None]
+    if details:
+        _say(f"{model.card.detail_bits} detail bits", np.concatenate(details))
+
+
+def _say(name: str, codes: NDArray[np.uint8]) -> None:
+    found = code_statistics(codes)
+    away = np.bitwise_count(codes[:, None] ^ codes).sum(2, dtype=np.int64)[np.triu_indices(len(codes), 1)]
+    click.echo(
+        f"{name}: {found.pictures} pictures, {found.distinct:.1%} distinct, at most {found.largest_group} share one; "
+        f"entropy {found.entropy:.3f} a bit; two pictures differ in {away.mean():.1f} bits, the closest hundredth "
+        f"in at most {int(np.quantile(away, 0.01))}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""The state of an unfinished training, in one file beside the model that it will become.
+
+Written beside and renamed, so that a killed run finds the state before or after, never half of one.
+"""
+
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+State = dict[str, Any]
+
+
+class Checkpoint:
+    """The file at ``path``; it counts only for a training of the same ``purpose``: recipe, pictures, network."""
+
+    def __init__(self, path: Path, purpose: str, tell: Callable[[str], None]) -> None:
+        self._path = path
+        self._purpose = purpose
+        self._tell = tell
+
+    def load(self) -> State | None:
+        """What was saved last, if it was saved for this purpose."""
+        if not self._path.exists():
+            return None
+        try:
+            state: State = torch.load(self._path, map_location="cpu", weights_only=True)
+            if state["purpose"] == self._purpose:
+                return state
+            why = "is of another training"
+        except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError):
+            why = "cannot be read"
+        self._tell(f"{self._path} {why}; starting afresh")
+        return None
+
+    def save(self, state: State) -> None:
+        beside = self._path.with_name(f"{self._path.name}.new")
+        try:
+            torch.save({**state, "purpose": self._purpose}, beside)
+            os.replace(beside, self._path)
+        finally:
+            beside.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        self._path.unlink(missing_ok=True)
