@@ -41,7 +41,9 @@ _LEAST_SIZE = 96
 #: Share of the epochs in which half of the batches are mixed; afterwards pictures look as they will.
 _MIXED = 0.8
 
-_AVERAGE = get_ema_multi_avg_fn(0.998)  # type: ignore[no-untyped-call]  # of about 500 steps
+#: Weights are averaged over about this share of the steps: fewer keep noise, more keep what was learned from smaller
+#: pictures.
+_AVERAGED = 1 / 17
 _SAVE_SECONDS = 30.0
 
 
@@ -88,12 +90,21 @@ class Trainer:
         self._size = preprocessing.image_size
         self._random = torch.Generator().manual_seed(recipe.seed)
         self._centroids = {bits: far_apart_centroids(len(data.classes), bits, recipe.seed) for bits in recipe.bits}
+        self._validation = data.validation if recipe.patience else data.validation & False
+        trained_on = ~(data.held_out | self._validation)
+        self._pictures, self._labels = torch.from_numpy(data.pictures), torch.from_numpy(data.labels)
+        self._rows = torch.from_numpy(trained_on.nonzero()[0])
+        self._validation_rows = torch.from_numpy(self._validation.nonzero()[0])
+        self._batch_count = max(1, len(self._rows) // recipe.batch_size)
+        average = get_ema_multi_avg_fn(  # type: ignore[no-untyped-call]
+            1 - 1 / max(1.0, _AVERAGED * recipe.epochs * self._batch_count)
+        )
         self._losses = [
             RelaHashLoss(centroids, recipe.beta, recipe.margin).to(device) for centroids in self._centroids.values()
         ]
         self._network = SharedNetwork(backbone, recipe.bits)
         self._network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._average = AveragedModel(self._network, multi_avg_fn=_AVERAGE, use_buffers=True)
+        self._average = AveragedModel(self._network, multi_avg_fn=average, use_buffers=True)
         for parameter in self._average.parameters():
             parameter.detach_()  # copies of TorchScript remember what they are copies of
         self._detail = detail_head(backbone.level_channels).to(device)  # type: ignore[arg-type]
@@ -101,11 +112,6 @@ class Trainer:
             torch.tensor(values, device=device).reshape(1, 3, 1, 1)
             for values in (preprocessing.mean, preprocessing.std)
         )
-        self._validation = data.validation if recipe.patience else data.validation & False
-        trained_on = ~(data.held_out | self._validation)
-        self._pictures, self._labels = torch.from_numpy(data.pictures), torch.from_numpy(data.labels)
-        self._rows = torch.from_numpy(trained_on.nonzero()[0])
-        self._validation_rows = torch.from_numpy(self._validation.nonzero()[0])
 
     @property
     def trained_on(self) -> int:
@@ -276,7 +282,7 @@ class Trainer:
     def _batches(self) -> tuple[Tensor, ...]:
         """The rows to train on, in random order, in batches of nearly equal size."""
         order = self._rows[torch.randperm(len(self._rows), generator=self._random)]
-        return order.tensor_split(max(1, len(order) // self._recipe.batch_size))
+        return order.tensor_split(self._batch_count)
 
     def _augmented(self, rows: Tensor, size: int) -> Tensor:
         return augment(self._pictures[rows].to(self._device), size, self._random)
