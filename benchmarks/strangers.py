@@ -15,6 +15,7 @@ from hashing.model import Codes, HashModel
 from hashing.picture import decode
 from training.codes import code_statistics
 from training.pictures import SUFFIXES
+from training.signatures import Signatures
 
 
 @click.command()
@@ -24,6 +25,9 @@ def main(model_path: Path, folder: Path) -> None:
     """Count distinct codes of the pictures in FOLDER."""
     model = HashModel.load(model_path)
     paths = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES]
+
+    if not paths:
+        raise click.ClickException(f"{folder} holds no pictures")
 
     def hashed(path: Path) -> Codes:
         return model.hash(decode(path.read_bytes(), model.card.preprocessing)[None])
@@ -38,7 +42,7 @@ def main(model_path: Path, folder: Path) -> None:
 
 def _say(name: str, codes: NDArray[np.uint8]) -> None:
     found = code_statistics(codes)
-    away = np.bitwise_count(codes[:, None] ^ codes).sum(2, dtype=np.int64)[np.triu_indices(len(codes), 1)]
+    away = Signatures(codes).distances(Signatures(codes))[np.triu_indices(len(codes), 1)]
     click.echo(
         f"{name}: {found.pictures} pictures, {found.distinct:.1%} distinct, at most {found.largest_group} share one; "
         f"entropy {found.entropy:.3f} a bit; two pictures differ in {away.mean():.1f} bits, the closest hundredth "

@@ -87,9 +87,9 @@ def _subject(image: Any, text: Any) -> bytes | str:
     """What the fields of a JSON object ask about."""
     if image is None and text is None:
         raise _bad("image is missing: give an image file in base64, or text, the name of a class")
-    if image is not None and text is not None:
+    if image not in (None, "") and text not in (None, ""):  # but a form also sends the field that was left empty
         raise _bad(_BOTH)
-    if text is not None:
+    if image in (None, "") and text is not None:
         if not isinstance(text, str):
             raise _bad(f"text must be the name of a class, and is {_json_type(text)}")
         return _class_name(text)
@@ -100,13 +100,17 @@ def _subject(image: Any, text: Any) -> bytes | str:
 
 def _from_parts(parts: Mapping[str, Any]) -> Request:
     image, text = parts.get("image"), _text(parts.get("text", ""), "text")
-    if image and text.strip():  # but a web form also sends the field that was left empty
+    if image and text.strip():
         raise _bad(_BOTH)
     subject = _image_file(image) if image or "text" not in parts else _class_name(text)
     debug = _text(parts.get("debug", "false"), "debug").strip().lower()
     if debug not in ("true", "false", "1", "0", ""):
         raise _bad(f"debug must be true or false, and is {debug[:20]!r}")
-    fields = {name: value.encode() if isinstance(value, str) else value for name, value in parts.items()}
+    fields = {
+        name: value.encode() if isinstance(value, str) else value
+        for name, value in parts.items()
+        if value not in ("", b"")
+    }
     fields["rank"] = _text(parts.get("rank", ""), "rank").strip() or None
     return _request(subject, fields, debug in ("true", "1"))
 
@@ -206,9 +210,11 @@ def _tidied_base64(text: str) -> bytes:
 def _text(value: Any, name: str) -> str:
     if isinstance(value, str):
         return value
+    if not isinstance(value, (bytes, bytearray)):  # TorchServe reads parts of type application/json
+        raise _bad(f"{name} must be text, and is {_json_type(value)}")
     try:
-        return bytes(value).decode()
-    except (UnicodeDecodeError, TypeError, ValueError) as error:
+        return value.decode()
+    except UnicodeDecodeError as error:
         raise _bad(f"{name} is not text") from error
 
 

@@ -4,6 +4,7 @@ The card travels inside the TorchScript file (``_extra_files``), so that whoever
 Indexer and handler read the same card and cannot drift apart.
 """
 
+import unicodedata
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,6 +22,11 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 SIZE_BY_NAME = {"small": 224, "medium": 300, "large": 600}
 
 Positive = Annotated[float, Field(gt=0)]
+
+
+def plain_name(name: str) -> str:
+    """``name`` of a class as it is compared: space around it, case, and how its accents are encoded, don't count."""
+    return unicodedata.normalize("NFC", name).strip().casefold()
 
 
 class Preprocessing(BaseModel):
@@ -72,7 +78,7 @@ class ModelCard(BaseModel):
     @field_validator("classes")
     @classmethod
     def each_once(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
-        known = {name.strip().casefold() for name in classes}  # as they are asked for
+        known = {plain_name(name) for name in classes}  # as they are asked for
         if "" in known or len(known) != len(classes):
             raise ValueError("each class needs a name of its own, whatever its case")
         return classes

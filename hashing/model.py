@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from hashing.card import CARD_FILE, ModelCard, Preprocessing, parse_card, preprocessing_for
+from hashing.card import CARD_FILE, ModelCard, Preprocessing, parse_card, plain_name, preprocessing_for
 from hashing.device import find_device
 from hashing.errors import ModelError, UnknownClass
 from hashing.picture import decoder
@@ -157,8 +157,8 @@ class HashModel:
 
         Upper and lower case are one. Raises UnknownClass, which lists the classes that there are.
         """
-        known = [each.strip().casefold() for each in self.card.classes]
-        wanted = name.strip().casefold()
+        known = [plain_name(each) for each in self.card.classes]
+        wanted = plain_name(name)
         if wanted not in known:
             raise UnknownClass(name, self.card.classes)
         code: NDArray[np.uint8] = self._class_codes[known.index(wanted)]

@@ -27,6 +27,7 @@ from searcher.images import IMAGES_FILE, ImageTable
 from searcher.manifest import Manifest, Mode, ModelIdentity
 from searcher.store import BUILDING, IndexStore, check_name
 from searcher.tables import TABLE_FILES, require_suitable, write_tables
+from searcher.version import IndexVersion
 
 _CHECKPOINT_SECONDS = 1.0
 
@@ -131,7 +132,7 @@ class _Build:
             files += TABLE_FILES
         manifest = request.store.publish(
             request.name,
-            model=self._identity,
+            model=self._identity_with(base),
             count=self._rows,
             skipped=skipped,
             files=files,
@@ -211,6 +212,12 @@ class _Build:
         table.note([*facts.items(), ("lines_done", 0)])
         table.commit()
         return table
+
+    def _identity_with(self, base: IndexVersion | None) -> ModelIdentity:
+        """The model's identity, with the decoders of the ``base`` version too, if codes came from there."""
+        earlier = (base.manifest.model.decoder or "").split("; ") if base and self._reused else []
+        decoders = dict.fromkeys(name for name in (*earlier, self._identity.decoder) if name)
+        return self._identity.model_copy(update={"decoder": "; ".join(decoders) or None})
 
     def _discard(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)

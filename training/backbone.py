@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from hashing.card import CARD_FILE
 from training.errors import TrainingError
 from training.network import SHAPES, Backbone, OwnBackbone
 
@@ -25,15 +26,23 @@ def make_backbone(shape: str, weights: Path | None, image_size: int, seed: int) 
     backbone = Backbone(SHAPES[shape])
     if weights is None:
         return backbone
+    extra = {CARD_FILE: ""}
     try:
-        scripted = torch.jit.load(str(weights), map_location="cpu")  # type: ignore[no-untyped-call]
+        scripted = torch.jit.load(  # type: ignore[no-untyped-call]
+            str(weights), map_location="cpu", _extra_files=extra
+        )
     except (RuntimeError, ValueError):
         _load_weights(backbone, _state_dict(weights), shape, weights)
         return backbone
-    if hasattr(scripted, "backbone") and hasattr(scripted, "detail"):  # one of ours
+    if extra[CARD_FILE]:  # a hash model, whose outputs are bits and no features
         _load_weights(backbone, scripted.state_dict(), shape, weights)
         return backbone
-    return OwnBackbone(scripted, _channels(scripted, image_size, weights))
+    channels = _channels(scripted, image_size, weights)
+    try:
+        _channels(scripted, max(32, image_size // 2), weights)
+    except TrainingError:
+        return OwnBackbone(scripted, channels, one_size=True)
+    return OwnBackbone(scripted, channels)
 
 
 def _state_dict(path: Path) -> Mapping[str, Tensor]:
@@ -54,6 +63,9 @@ def _load_weights(backbone: Backbone, values: Mapping[str, Tensor], shape: str, 
     # The first names exist in every network of ours: they tell the prefix.
     prefix = next((each for each in _PREFIXES if each + next(iter(own)) in values), "")
     found = {name: values[prefix + name] for name in own if prefix + name in values}
+    surplus = [name for name in values if name.startswith(f"{prefix}stages.") and name.removeprefix(prefix) not in own]
+    if surplus:
+        raise TrainingError(f"{path} holds weights of a larger network than {shape}: it has {surplus[0]}")
     for name, value in own.items():
         if name not in found and name.split(".")[:3] not in _added_blocks(backbone, found):
             raise TrainingError(
@@ -86,7 +98,7 @@ def _channels(scripted: torch.jit.ScriptModule, image_size: int, path: Path) -> 
     try:
         with torch.inference_mode():
             features = scripted(torch.zeros(2, 3, image_size, image_size))
-    except (RuntimeError, torch.jit.Error) as error:
+    except (RuntimeError, AttributeError, torch.jit.Error) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise TrainingError(f"{path} cannot take pictures of {image_size}×{image_size}: {lines[-1]}") from error
     if not isinstance(features, Tensor) or features.dim() not in (2, 4) or len(features) != 2:

@@ -19,6 +19,7 @@ class Checkpoint:
 
     def __init__(self, path: Path, purpose: str, tell: Callable[[str], None]) -> None:
         self._path = path
+        self._beside = path.with_name(f"{path.name}.new")
         self._purpose = purpose
         self._tell = tell
 
@@ -37,12 +38,12 @@ class Checkpoint:
         return None
 
     def save(self, state: State) -> None:
-        beside = self._path.with_name(f"{self._path.name}.new")
         try:
-            torch.save({**state, "purpose": self._purpose}, beside)
-            os.replace(beside, self._path)
+            torch.save({**state, "purpose": self._purpose}, self._beside)
+            os.replace(self._beside, self._path)
         finally:
-            beside.unlink(missing_ok=True)
+            self._beside.unlink(missing_ok=True)
 
     def remove(self) -> None:
         self._path.unlink(missing_ok=True)
+        self._beside.unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from hashing.card import ModelCard, Preprocessing
 from hashing.device import find_device
 from training.backbone import make_backbone
 from training.checkpoint import Checkpoint
+from training.evaluation import label_numbers
 from training.export import save_and_measure
 from training.network import DETAIL_BITS, SHAPES
 from training.pictures import LabelledPictures, read_labelled
@@ -60,6 +61,7 @@ def train(
     --backbone takes TorchScript (any network from pictures to features), an earlier model, or a state_dict; the latter
     two of the network's size, or of a size with fewer blocks (small for medium).
     """
+    bits = tuple(dict.fromkeys(bits))
     outs = _outs(out, bits)
     target = find_device(device)
     size = image_size or SHAPES[network].image_size
@@ -69,13 +71,15 @@ def train(
     recipe = Recipe(bits=bits, epochs=epochs, patience=patience, learning_rate=rate, seed=seed)
     ignored = frozenset(ignore_label)
     data = read_labelled(labels, larger, ignored)
+    split = held_out_split(labels, ignored)
+    label_numbers(split)  # raises what would otherwise show when the training is over
     purpose = _purpose(data, preprocessing, recipe, network, backbone, target)
-    checkpoint = Checkpoint(out.with_name(f".{out.stem.replace(_WIDTHS, '')}.checkpoint"), purpose, click.echo)
+    checkpoint = Checkpoint(out.with_name(f".{out.name}.checkpoint"), purpose, click.echo)
     trainer = Trainer(data, preprocessing, recipe, make_backbone(network, backbone, size, seed), target, checkpoint)
     held = int(data.held_out.sum())
     click.echo(f"{trainer.trained_on} pictures to train on, {held} held out, {len(data.classes)} classes")
     notes: dict[str, JsonValue] = {
-        "data": (labels if labels.is_dir() else labels.absolute().parent).name,
+        "data": (labels.resolve() if labels.is_dir() else labels.resolve().parent).name,
         "pictures": trainer.trained_on,
         "network": network if backbone is None else f"{network}, begun with {backbone.name}",
         "epochs": epochs,
@@ -87,7 +91,6 @@ def train(
         "method": "RelaHash",
         "torch": torch.__version__,
     }
-    split = held_out_split(labels, ignored)
     for width, trained in trainer.run().items():
         card = ModelCard(
             name=outs[width].stem,
@@ -108,7 +111,7 @@ def _outs(out: Path, bits: tuple[int, ...]) -> dict[int, Path]:
     for width in bits:
         if width % 8:
             raise click.BadParameter(f"{width} is no multiple of 8", param_hint="--bits")
-    if len(set(bits)) > 1 and _WIDTHS not in out.name:
+    if len(bits) > 1 and _WIDTHS not in out.name:
         raise click.BadParameter(f"several widths need {_WIDTHS} in the name", param_hint="--out")
     if not out.parent.is_dir():
         raise click.BadParameter(f"the folder {out.parent} does not exist", param_hint="--out")
@@ -125,6 +128,8 @@ def _purpose(
 ) -> str:
     """All that decides the weights: another training must not go on from this one's checkpoint."""
     digest = hashlib.sha256()
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
     digest.update(repr((preprocessing, recipe, network, device.type, data.classes, torch.__version__)).encode())
     for array in (data.pictures, data.labels, data.held_out, data.validation):
         digest.update(array.tobytes())

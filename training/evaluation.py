@@ -40,6 +40,8 @@ RECALLS = {"recall@1": 1, "recall@10": 10}
 
 _CHUNK = 16  # pictures a forward pass
 
+Labels = NDArray[np.int64]
+
 
 def evaluate(model: HashModel, split: Split, seed: int = 0) -> Evaluation:
     """Measure ``model`` and BASELINES. Raises TrainingError for a picture that cannot be read."""
@@ -47,11 +49,7 @@ def evaluate(model: HashModel, split: Split, seed: int = 0) -> Evaluation:
         Method(model.card.name, f"{model.card.bits} bits", model.card.preprocessing, _all_codes(model)),
         *BASELINES,
     ]
-    names = sorted({file.label for file in split.queries + split.database})
-    query_labels, database_labels = (
-        np.array([names.index(file.label) for file in files]) for files in (split.queries, split.database)
-    )
-    known = answerable(query_labels, database_labels)
+    names, query_labels, database_labels, known = label_numbers(split)
     copied = _near_duplicate_rows(split.queries)
 
     files = split.queries + split.database
@@ -94,6 +92,18 @@ def evaluate(model: HashModel, split: Split, seed: int = 0) -> Evaluation:
         other_class=_shares(ranking.other),
         worst=_worst(split, np.flatnonzero(known), ranking, signatures[0]),
     )
+
+
+def label_numbers(split: Split) -> tuple[list[str], Labels, Labels, NDArray[np.bool_]]:
+    """The classes, those of the queries and of the database as numbers, and which queries' class the database has.
+
+    Raises TrainingError if it has none of them.
+    """
+    names = sorted({file.label for file in split.queries + split.database})
+    query_labels, database_labels = (
+        np.array([names.index(file.label) for file in files]) for files in (split.queries, split.database)
+    )
+    return names, query_labels, database_labels, answerable(query_labels, database_labels)
 
 
 def _all_codes(model: HashModel) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:

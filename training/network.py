@@ -104,11 +104,13 @@ class OwnBackbone(nn.Module):
     """A user's ``network``, pictures (n, 3, size, size) → features (n, channels) or (n, channels, h, w), as a backbone.
 
     What lies between its layers isn't known, so the detail head gets its features and the picture's colours.
+    ``one_size``: it takes pictures of no other size than it will be given at the end.
     """
 
-    def __init__(self, network: nn.Module, channels: int) -> None:
+    def __init__(self, network: nn.Module, channels: int, one_size: bool = False) -> None:
         super().__init__()
         self.network = network
+        self.one_size = one_size
         self.colours = _grid(_COLOUR_GRID)
         self.channels = channels
         self.level_channels = channels + 3 * _COLOUR_GRID**2

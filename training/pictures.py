@@ -6,14 +6,16 @@ so that an epoch costs no decoding: 1 GB holds 13,000 pictures of 160 × 160.
 
 import csv
 import hashlib
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hashing.card import Preprocessing
+from hashing.card import Preprocessing, plain_name
 from hashing.errors import ImageError
 from hashing.picture import decode
 from training.errors import TrainingError
@@ -56,15 +58,16 @@ def for_validation(path: str) -> bool:
 
 
 def _tenth(path: str) -> int:
-    digest = hashlib.sha1(Path(path).name.encode(), usedforsecurity=False).digest()
+    digest = hashlib.sha1(os.fsencode(Path(path).name), usedforsecurity=False).digest()
     return int.from_bytes(digest[:4], "big") % 10
 
 
 def read_list(source: Path, ignored_labels: frozenset[str]) -> list[LabelledFile]:
     """The labelled pictures of ``source``, without the ignored labels.
 
-    A CSV has the columns ``path`` and ``label``, paths relative to it. A folder has a folder for each label, and in
-    it, at any depth, pictures; names that begin with a dot, and files of other kinds, don't count.
+    A CSV has the columns ``path`` and ``label``, paths relative to it; space around a label doesn't count. A folder has
+    a folder for each label, and in it, at any depth, pictures. Names that begin with a dot, links to folders within
+    those, and files of other kinds don't count.
     """
     files = _read_folder(source) if source.is_dir() else _read_csv(source)
     return [file for file in files if file.label not in ignored_labels]
@@ -72,7 +75,7 @@ def read_list(source: Path, ignored_labels: frozenset[str]) -> list[LabelledFile
 
 def _read_folder(folder: Path) -> list[LabelledFile]:
     files = [
-        LabelledFile(path, path.relative_to(folder).parts[0])
+        LabelledFile(path, path.relative_to(folder).parts[0].strip())
         for path in sorted(folder.glob("*/**/*"))
         if path.suffix.lower() in SUFFIXES and path.is_file() and not _hidden(path.relative_to(folder))
     ]
@@ -94,9 +97,9 @@ def _read_csv(csv_path: Path) -> list[LabelledFile]:
     if not rows or not {"path", "label"} <= rows[0].keys():
         raise TrainingError(f"{csv_path} needs a header line with the columns path and label, and rows below it")
     for number, row in enumerate(rows, 2):
-        if not row["path"] or not row["label"]:
+        if not row["path"] or not (row["label"] or "").strip():
             raise TrainingError(f"{csv_path} has no path or no label in row {number}")
-    return [LabelledFile(csv_path.parent / row["path"], row["label"]) for row in rows]
+    return [LabelledFile(csv_path.parent / row["path"], row["label"].strip()) for row in rows]
 
 
 def read_labelled(source: Path, preprocessing: Preprocessing, ignored_labels: frozenset[str]) -> LabelledPictures:
@@ -105,6 +108,13 @@ def read_labelled(source: Path, preprocessing: Preprocessing, ignored_labels: fr
     classes = sorted({file.label for file in files})
     if len(classes) < 2:
         raise TrainingError(f"{source} has {len(classes)} labels; training needs at least 2")
+    alike = [
+        f"{one!r} and {other!r}"
+        for one, other in pairwise(sorted(classes, key=plain_name))
+        if plain_name(one) == plain_name(other)
+    ]
+    if alike:
+        raise TrainingError(f"{source} has labels that people can't tell apart: {', '.join(alike)}")
 
     def picture(file: LabelledFile) -> NDArray[np.uint8]:
         try:

@@ -5,8 +5,8 @@
 
 Several widths cost one training: the heads share the backbone, and their losses are averaged. The details come
 second, so that they take nothing from the classes. Pictures are small at first: less arithmetic, and batch
-normalisation settles well before the end. The same recipe, pictures and machine give the same weights, also when the
-run was killed on the way and started again.
+normalisation settles well before the end. On one machine's CPU the same recipe and pictures give the same weights, also
+when the run was killed on the way and started again.
 """
 
 import math
@@ -23,7 +23,8 @@ from hashing.card import Preprocessing
 from training.augmentation import augment, mix
 from training.checkpoint import Checkpoint, State
 from training.details import instance_loss
-from training.network import HashNetwork, SharedNetwork, detail_head
+from training.errors import TrainingError
+from training.network import HashNetwork, OwnBackbone, SharedNetwork, detail_head
 from training.pictures import LabelledPictures
 from training.progress import Epochs
 from training.relahash import RelaHashLoss, far_apart_centroids
@@ -88,6 +89,7 @@ class Trainer:
         self._device = device
         self._checkpoint = checkpoint
         self._size = preprocessing.image_size
+        self._one_size = isinstance(backbone, OwnBackbone) and backbone.one_size
         self._random = torch.Generator().manual_seed(recipe.seed)
         self._centroids = {bits: far_apart_centroids(len(data.classes), bits, recipe.seed) for bits in recipe.bits}
         self._validation = data.validation if recipe.patience else data.validation & False
@@ -95,6 +97,10 @@ class Trainer:
         self._pictures, self._labels = torch.from_numpy(data.pictures), torch.from_numpy(data.labels)
         self._rows = torch.from_numpy(trained_on.nonzero()[0])
         self._validation_rows = torch.from_numpy(self._validation.nonzero()[0])
+        if recipe.patience and not len(self._validation_rows):
+            raise TrainingError("there are too few pictures to set a tenth aside for stopping early")
+        if len(self._rows) < 2:
+            raise TrainingError("there are too few pictures to train on: fewer than 2")
         self._batch_count = max(1, len(self._rows) // recipe.batch_size)
         average = get_ema_multi_avg_fn(  # type: ignore[no-untyped-call]
             1 - 1 / max(1.0, _AVERAGED * recipe.epochs * self._batch_count)
@@ -155,12 +161,12 @@ class Trainer:
             self._network.load_state_dict(state["network"])
             self._average.load_state_dict(state["average"])
             optimiser.load_state_dict(state["optimiser"])
-            self._random.set_state(state["random"])
+            self._set_random_state(state["random"])
             best = _Best(**state["best"])
         saved = time.monotonic()
         with Epochs("classes", recipe.epochs, state["epoch"]) as epochs:
             for epoch in range(state["epoch"], recipe.epochs):
-                size = _size(epoch / recipe.epochs, self._size)
+                size = self._size if self._one_size else _size(epoch / recipe.epochs, self._size)
                 loss = self._class_epoch(epoch, size, optimiser)
                 note = f"{size} px  loss {loss:.4f}"
                 if recipe.patience:
@@ -178,7 +184,7 @@ class Trainer:
                             "network": self._network.state_dict(),
                             "average": self._average.state_dict(),
                             "optimiser": optimiser.state_dict(),
-                            "random": self._random.get_state(),
+                            "random": self._random_state(),
                             "best": asdict(best),
                         }
                     )
@@ -236,7 +242,7 @@ class Trainer:
         if "detail" in state:
             self._detail.load_state_dict(state["detail"])
             optimiser.load_state_dict(state["optimiser"])
-            self._random.set_state(state["random"])
+            self._set_random_state(state["random"])
         saved = -math.inf  # the class training is too dear to lose
         with Epochs("details", recipe.detail_epochs, state["epoch"]) as epochs:
             for epoch in range(state["epoch"], recipe.detail_epochs):
@@ -248,7 +254,7 @@ class Trainer:
                             "average": self._average.state_dict(),
                             "detail": self._detail.state_dict(),
                             "optimiser": optimiser.state_dict(),
-                            "random": self._random.get_state(),
+                            "random": self._random_state(),
                         }
                     )
                     saved = time.monotonic()
@@ -277,6 +283,16 @@ class Trainer:
             total += loss.item()
         return total / len(batches)
 
+    # --- Random numbers
+
+    def _random_state(self) -> list[Tensor]:
+        """Of our own generator, and of the one that a user's network may draw from (dropout)."""
+        return [self._random.get_state(), torch.get_rng_state()]
+
+    def _set_random_state(self, state: list[Tensor]) -> None:
+        self._random.set_state(state[0])
+        torch.set_rng_state(state[1])
+
     # --- Batches
 
     def _batches(self) -> tuple[Tensor, ...]:
@@ -302,15 +318,16 @@ class Trainer:
 
 @dataclass
 class _Best:
-    """The weights of the ``epoch`` with the best validation ``accuracy``; the later of two equals."""
+    """The best validation ``accuracy``, the ``epoch`` that first had it, and the weights of the last that did."""
 
     accuracy: float = -1.0
     epoch: int = -1
     weights: State | None = None
 
     def see(self, accuracy: float, epoch: int, network: nn.Module) -> None:
-        if accuracy >= self.accuracy:
+        if accuracy > self.accuracy:
             self.accuracy, self.epoch = accuracy, epoch
+        if accuracy == self.accuracy:
             self.weights = {name: value.clone() for name, value in network.state_dict().items()}
 
 

@@ -29,6 +29,12 @@ def test_an_image_file_as_a_part_needs_no_base64() -> None:
     assert parse({"image": bytearray(IMAGE)}) == Request(IMAGE, 10, False)
 
 
+def test_a_field_that_was_left_empty_is_absent() -> None:
+    assert parse({"body": {"image": "", "text": "hat"}}) == parse({"image": b"", "text": b"hat"}) == Request("hat")
+    assert parse({"body": {"image": STANDARD, "text": ""}}) == parse({"image": IMAGE, "text": b""}) == Request(IMAGE)
+    assert parse({"image": IMAGE, "top_k": b"", "max_distance": b"", "rank": b""}) == Request(IMAGE)
+
+
 def test_a_plain_part_with_base64_is_understood_too() -> None:
     assert parse({"image": STANDARD.encode()}).subject == IMAGE
 
@@ -127,7 +133,7 @@ def test_a_greatest_distance_may_be_given() -> None:
         ({"body": {"image": None}}, "image is missing"),
         ({"body": {"text": None}}, "image is missing: give an image file in base64, or text, the name of a class"),
         ({"body": {"image": STANDARD, "text": "shirt"}}, "image and text are both given"),
-        ({"body": {"image": "", "text": "shirt"}}, "image and text are both given"),
+        ({"body": {"image": "", "text": ""}}, "text is empty"),
         ({"image": IMAGE, "text": b"shirt"}, "image and text are both given"),
         ({"body": {"text": ""}}, "text is empty"),
         ({"body": {"text": " \n"}}, "text is empty"),
@@ -136,6 +142,10 @@ def test_a_greatest_distance_may_be_given() -> None:
         ({"body": {"text": ["shirt"]}}, "text must be the name of a class, and is an array"),
         ({"body": {"text": 5}}, "text must be the name of a class, and is an integer"),
         ({"text": b"\xff"}, "text is not text"),
+        ({"text": 10**15}, "text must be text, and is an integer"),  # bytes(10**15) would take all memory
+        ({"text": [115, 104]}, "text must be text, and is an array"),
+        ({"image": IMAGE, "rank": 300_000_000}, "rank must be text, and is an integer"),
+        ({"image": IMAGE, "debug": 300_000_000}, "debug must be text, and is an integer"),
         ({"text": b"shirt", "top_k": b"five"}, "top_k must be an integer from 1 to 1000, and is 'five'"),
         ({"body": {"image": STANDARD, "rank": "near"}}, 'rank must be "distance" or "detail", and is \'near\''),
         ({"body": {"image": STANDARD, "rank": "Detail"}}, 'rank must be "distance" or "detail"'),

@@ -11,7 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from hashing.card import CARD_FILE, IMAGENET_MEAN, IMAGENET_STD, ModelCard, Preprocessing, parse_card, preprocessing_for
+from hashing.card import (
+    CARD_FILE,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    ModelCard,
+    Preprocessing,
+    parse_card,
+    plain_name,
+    preprocessing_for,
+)
 from hashing.errors import ModelError
 from hashing.model import HashModel, save_model
 from tests.fakes import PREPROCESSING, ColourGrid
@@ -170,3 +179,10 @@ class TestWithoutCard:
     def test_a_size_out_of_range_is_refused(self, size: int) -> None:
         with pytest.raises(ModelError, match=f"--image_size {size}: "):
             preprocessing_for(Path("net.pt"), size)
+
+
+def test_class_names_are_compared_as_people_read_them() -> None:
+    decomposed = "robe d'e\u0301te\u0301"
+    assert plain_name(f" {decomposed.upper()} ") == plain_name("robe d'été")
+    with pytest.raises(ValueError, match="a name of its own"):
+        ModelCard(name="m", bits=8, classes=("robe d'été", decomposed), preprocessing=Preprocessing(image_size=8))

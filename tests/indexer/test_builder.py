@@ -296,6 +296,15 @@ def test_a_base_keeps_codes_of_many_files_in_another_order(bench: Bench, hashed:
     assert list(codes_by_path(bench.version("2")).items()) == [(path, code_bytes(codes[path])) for path in lines[::-1]]
 
 
+def test_the_manifest_names_all_decoders_that_had_a_part(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = bench.write({"a.png": 1, "b.png": 2})
+    for name, base, decoder in (("1", None, "old"), ("2", "1", "new"), ("3", "2", "old"), ("4", None, "new")):
+        monkeypatch.setattr("hashing.model.decoder", lambda decoder=decoder: decoder)
+        bench.index(name, lines, base=base)
+    decoders = [bench.store.manifest(name).model.decoder for name in "1234"]
+    assert decoders == ["old", "old; new", "old; new", "new"]
+
+
 def touched(path: Path) -> None:
     status = path.stat()
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 1))

@@ -6,9 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from hashing.card import ModelCard, Preprocessing
+from hashing.model import save_model
 from training.backbone import make_backbone
 from training.errors import TrainingError
-from training.network import SHAPES, Backbone, HashNetwork, OwnBackbone, detail_head, hash_head
+from training.network import DETAIL_BITS, SHAPES, Backbone, HashNetwork, OwnBackbone, detail_head, hash_head
 
 
 @pytest.fixture
@@ -27,9 +29,14 @@ def test_fresh_weights_depend_on_the_seed() -> None:
     assert not same(make_backbone("small", None, 64, 0), make_backbone("small", None, 64, 1))
 
 
-def test_an_earlier_model_gives_its_backbone(tmp_path: Path, backbone: Backbone) -> None:
+def save_model_of(backbone: Backbone, path: Path) -> None:
     model = HashNetwork(backbone, hash_head(224, 16), detail_head(backbone.level_channels), torch.ones(2, 16))
-    torch.jit.script(model).save(tmp_path / "model.pt")
+    card = ModelCard(name="model", bits=16, detail_bits=DETAIL_BITS, preprocessing=Preprocessing(image_size=64))
+    save_model(torch.jit.script(model), card, path)
+
+
+def test_an_earlier_model_gives_its_backbone(tmp_path: Path, backbone: Backbone) -> None:
+    save_model_of(backbone, tmp_path / "model.pt")
     assert same(make_backbone("small", tmp_path / "model.pt", 64, 0), backbone)
 
 
@@ -69,7 +76,7 @@ def test_other_torchscript_is_taken_as_it_is(tmp_path: Path, answer: str) -> Non
     torch.jit.script(own).save(tmp_path / "own.pt")
     found = make_backbone("small", tmp_path / "own.pt", 32, 0)
     assert isinstance(found, OwnBackbone)
-    assert found.channels == 5
+    assert (found.channels, found.one_size) == (5, False)
     picture = torch.rand(2, 3, 32, 32)
     torch.testing.assert_close(found(picture)[0], own.layer(picture).mean((2, 3)))
     assert found(picture)[1].shape == (2, found.level_channels)
@@ -100,11 +107,19 @@ def test_weights_of_other_channels_are_refused(tmp_path: Path, backbone: Backbon
 
 def test_an_earlier_model_of_another_size_is_refused(tmp_path: Path, backbone: Backbone) -> None:
     """It isn't taken for a network of the user's own, whose features would be bits."""
-    model = HashNetwork(backbone, hash_head(224, 16), detail_head(backbone.level_channels), torch.ones(2, 16))
-    torch.jit.script(model).save(tmp_path / "model.pt")
+    save_model_of(backbone, tmp_path / "model.pt")
     assert "holds weights of another network: stem.0.0.weight is [24, 3, 3, 3]" in refusal(
         tmp_path / "model.pt", "large"
     )
+
+
+def test_a_hash_model_of_another_make_is_refused(tmp_path: Path, grid_path: Path) -> None:
+    assert "holds no weights of a small network" in refusal(grid_path)
+
+
+def test_a_larger_network_is_not_cut_down(tmp_path: Path) -> None:
+    torch.save(Backbone(SHAPES["medium"]).state_dict(), tmp_path / "weights.pt")
+    assert "holds weights of a larger network than small: it has stages.0.1." in refusal(tmp_path / "weights.pt")
 
 
 def test_weights_with_other_names_are_refused_with_a_way_out(tmp_path: Path) -> None:

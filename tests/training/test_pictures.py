@@ -1,5 +1,6 @@
 """Labelled pictures are read whole or refused clearly, and held out by name alone."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,15 @@ def test_a_folder_has_a_folder_for_each_label(tmp_path: Path) -> None:
         ("shoe/b.png", "shoe"),
     ]
     assert [file.label for file in read_list(tmp_path, frozenset({"hat"}))] == ["shoe"]
+
+
+def test_space_around_a_label_does_not_count(tmp_path: Path) -> None:
+    files = read_list(write_csv(tmp_path, "0.png, hat ", "1.png,hat"), frozenset())
+    assert [file.label for file in files] == ["hat", "hat"]
+
+
+def test_a_name_that_is_not_utf8_is_held_out_or_not() -> None:
+    assert held_out(os.fsdecode(b"caf\xe9.png")) in (True, False)
 
 
 def test_a_folder_without_labels_is_refused(tmp_path: Path) -> None:

@@ -190,7 +190,7 @@ def test_the_same_command_goes_on_after_a_kill(
         patched.setattr(Trainer, "_detail_epoch", die)
         with pytest.raises(Killed):
             train(squares, tmp_path / "again.pt", "--bits", "16")
-    assert [path.name for path in tmp_path.iterdir()] == [".again.checkpoint"]
+    assert [path.name for path in tmp_path.iterdir()] == [".again.pt.checkpoint"]
     answer = train(squares, tmp_path / "again.pt", "--bits", "16")
     assert [line.split("  ")[0] for line in answer.out.splitlines()[1:-1]] == ["details epoch 1/2", "details epoch 2/2"]
     assert differing(tmp_path / "again.pt", trained[0]) == []
@@ -238,9 +238,10 @@ def refused(answer: Answer, out: Path) -> str:
     [
         ("image,class\n0.png,red\n", "needs a header line with the columns path and label, and rows below it"),
         ("path,label\n0.png,red\n1.png,red\n", "has 1 labels; training needs at least 2"),
+        ("path,label\n0.png,red\n1.png,Red\n2.png,blue\n", "has labels that people can't tell apart: 'Red' and 'red'"),
         ("path,label\n1.png,red\n2.png,blue\n", "lists 2 pictures: too few to hold a tenth out for validation"),
     ],
-    ids=["no columns", "one label", "too few"],
+    ids=["no columns", "one label", "alike", "too few"],
 )
 def test_labels_that_cannot_be_trained_on_are_refused(
     squares: Path, tmp_path: Path, content: str, complaint: str
@@ -250,6 +251,20 @@ def test_labels_that_cannot_be_trained_on_are_refused(
     answer = train(labels, tmp_path / "model.pt")
     assert refused(answer, tmp_path / "model.pt") == f"Error: {labels} {complaint}"
     assert len(answer.err.splitlines()) == 1
+
+
+def test_labels_that_could_not_be_measured_are_refused_before_training(tmp_path: Path) -> None:
+    """All that is held out is of a class that nothing else is of: 0.png, of 0.png … 3.png."""
+    labels = write_squares(tmp_path, 4)
+    labels.write_text("path,label\n0.png,blue\n1.png,red\n2.png,red\n3.png,red\n")
+    answer = train(labels, tmp_path / "model.pt")
+    refused(answer, tmp_path / "model.pt")
+    assert "epoch" not in answer.out
+
+
+def test_a_width_asked_for_twice_is_made_once(squares: Path, tmp_path: Path) -> None:
+    assert train(squares, tmp_path / "model.pt", "--bits", "8", "--bits", "8", "--epochs", "1").status == 0
+    assert HashModel.load(tmp_path / "model.pt").card.bits == 8
 
 
 def test_an_unreadable_picture_is_named(tmp_path: Path) -> None:

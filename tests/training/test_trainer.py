@@ -13,6 +13,7 @@ from hashing.card import Preprocessing
 from training import trainer
 from training.backbone import make_backbone
 from training.checkpoint import Checkpoint, State
+from training.errors import TrainingError
 from training.network import HashNetwork
 from training.pictures import LabelledPictures
 from training.trainer import Recipe, Trainer
@@ -127,21 +128,21 @@ def test_the_held_out_are_never_trained_on(data: LabelledPictures, tmp_path: Pat
 def test_patience_stops_a_training_that_gets_no_better(
     data: LabelledPictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Accuracies 0.5, 0.75, 0.5, 0.5, …: two epochs after the best, and the best is kept."""
+    """Accuracies 0.5, 0.75, 0.5, 0.75: two epochs that were no better than the best, the later of which is kept."""
     seen: list[dict[str, torch.Tensor]] = []
 
     def accuracy(self: Trainer) -> float:
         seen.append({name: value.clone() for name, value in self._averaged.state_dict().items()})
-        return 0.75 if len(seen) == 2 else 0.5
+        return (0.5, 0.75)[(len(seen) - 1) % 2]
 
     monkeypatch.setattr(Trainer, "_accuracy", accuracy)
     trained = make(data, Kept(tmp_path / "state"), epochs=9, patience=2).run()
     assert len(seen) == 4
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[3] for line in lines[:4]] == [
-        f"validation accuracy {value}" for value in ("0.500", "0.750", "0.500", "0.500")
+        f"validation accuracy {value}" for value in ("0.500", "0.750", "0.500", "0.750")
     ]
-    best = seen[1]
+    best = seen[3]
     assert all(torch.equal(value, best[f"backbone.{name}"]) for name, value in trained[8].backbone.state_dict().items())
 
 
@@ -153,6 +154,74 @@ def test_the_validation_accuracy_counts_the_nearest_centroid(data: LabelledPictu
         head[0].weight.zero_()
         head[1].bias.copy_(wanted._centroids[8][0])
     assert wanted._accuracy() == 0.5
+
+
+def test_the_average_forgets_the_start_in_a_short_training(data: LabelledPictures, tmp_path: Path) -> None:
+    """Forty-eight steps: what is saved is near the last weights, not the first."""
+    wanted = make(data, Kept(tmp_path / "state"), bits=(8,), epochs=24)
+    start = {name: value.clone() for name, value in wanted._network.named_parameters()}
+    wanted.run()
+    saved = dict(wanted._averaged.named_parameters())
+    for name, last in wanted._network.named_parameters():
+        if name.endswith("0.weight"):
+            assert (saved[name] - last).norm() < 0.1 * (start[name] - last).norm()
+
+
+class Dropping(torch.nn.Module):
+    """A backbone of the user's own that draws random numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Conv2d(3, 6, 4, 4)
+        self.drop = torch.nn.Dropout(0.5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.drop(self.layer(x).amax((2, 3)))
+
+
+def test_random_numbers_of_a_users_network_go_on_too(data: LabelledPictures, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    torch.jit.script(Dropping()).save(str(tmp_path / "own.pt"))
+
+    def own(checkpoint: Checkpoint) -> Trainer:
+        backbone = make_backbone("small", tmp_path / "own.pt", 32, 0)
+        return Trainer(data, PREPROCESSING, Recipe(epochs=3), backbone, torch.device("cpu"), checkpoint)
+
+    with saving_always():
+        whole = own(Kept(tmp_path / "whole")).run()
+        with pytest.raises(Killed):
+            own(Kept(tmp_path / "state", dies_after=2)).run()
+        assert differing(own(Kept(tmp_path / "state")).run(), whole) == []
+
+
+def test_a_network_of_one_size_is_trained_at_that(
+    data: LabelledPictures, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fixed = torch.nn.Sequential(torch.nn.AvgPool2d(32), torch.nn.Flatten(), torch.nn.Linear(3 * 16, 8))
+    torch.jit.script(fixed).save(str(tmp_path / "own.pt"))
+    larger = data.pictures.repeat(4, axis=1).repeat(4, axis=2)
+    pictures = LabelledPictures(larger, data.labels, data.classes, data.held_out, data.validation)
+    backbone = make_backbone("small", tmp_path / "own.pt", 128, 0)
+    recipe, size = Recipe(bits=(8,), epochs=2), Preprocessing(image_size=128)
+    Trainer(pictures, size, recipe, backbone, torch.device("cpu"), Kept(tmp_path / "state")).run()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[1] for line in lines[:2]] == ["128 px", "128 px"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "patience", "complaint"),
+    [(range(4), 1, "to set a tenth aside"), (range(4, 13), 1, "fewer than 2"), (range(5), None, "fewer than 2")],
+    ids=["no validation", "one left", "one at all"],
+)
+def test_too_few_pictures_are_refused(
+    data: LabelledPictures, tmp_path: Path, rows: range, patience: int | None, complaint: str
+) -> None:
+    some = np.array(rows)
+    few = LabelledPictures(
+        data.pictures[some], data.labels[some], data.classes, data.held_out[some], data.validation[some]
+    )
+    with pytest.raises(TrainingError, match=complaint):
+        make(few, Kept(tmp_path / "state"), patience=patience)
 
 
 def test_pictures_grow_on_the_way() -> None:
