@@ -37,12 +37,7 @@ def make_backbone(shape: str, weights: Path | None, image_size: int, seed: int) 
     if extra[CARD_FILE]:  # a hash model, whose outputs are bits and no features
         _load_weights(backbone, scripted.state_dict(), shape, weights)
         return backbone
-    channels = _channels(scripted, image_size, weights)
-    try:
-        _channels(scripted, max(32, image_size // 2), weights)
-    except TrainingError:
-        return OwnBackbone(scripted, channels, one_size=True)
-    return OwnBackbone(scripted, channels)
+    return OwnBackbone(scripted, _channels(scripted, image_size, weights))
 
 
 def _state_dict(path: Path) -> Mapping[str, Tensor]:

@@ -67,8 +67,9 @@ def train(
     size = image_size or SHAPES[network].image_size
     preprocessing = Preprocessing(image_size=size, reducing_gap=1.5, jpeg_draft=1.5)
     larger = preprocessing.model_copy(update={"image_size": round(size * OVERSIZE)})
-    rate = FRESH_RATE if backbone is None else TRAINED_RATE
-    recipe = Recipe(bits=bits, epochs=epochs, patience=patience, learning_rate=rate, seed=seed)
+    fresh = backbone is None
+    rate = FRESH_RATE if fresh else TRAINED_RATE
+    recipe = Recipe(bits=bits, epochs=epochs, patience=patience, learning_rate=rate, grows=fresh, seed=seed)
     ignored = frozenset(ignore_label)
     data = read_labelled(labels, larger, ignored)
     split = held_out_split(labels, ignored)

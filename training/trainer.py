@@ -4,9 +4,9 @@
     details   two copies of each picture ─▶ backbone, fixed now ─▶ detail head ─▶ instance loss
 
 Several widths cost one training: the heads share the backbone, and their losses are averaged. The details come
-second, so that they take nothing from the classes. Pictures are small at first: less arithmetic, and batch
-normalisation settles well before the end. On one machine's CPU the same recipe and pictures give the same weights, also
-when the run was killed on the way and started again.
+second, so that they take nothing from the classes. To a fresh network, pictures are small at first: less arithmetic,
+and batch normalisation settles well before the end. On one machine's CPU the same recipe and pictures give the same
+weights, also when the run was killed on the way and started again.
 """
 
 import math
@@ -24,13 +24,13 @@ from training.augmentation import augment, mix
 from training.checkpoint import Checkpoint, State
 from training.details import instance_loss
 from training.errors import TrainingError
-from training.network import HashNetwork, OwnBackbone, SharedNetwork, detail_head
+from training.network import HashNetwork, SharedNetwork, detail_head
 from training.pictures import LabelledPictures
 from training.progress import Epochs
 from training.relahash import RelaHashLoss, far_apart_centroids
 
 #: Peaks of the learning rate: of a fresh network, and of one that begins with trained weights.
-FRESH_RATE, TRAINED_RATE = 4e-3, 1e-3
+FRESH_RATE, TRAINED_RATE = 4e-3, 5e-4
 
 #: Pictures are kept this much larger than the network's input, so that crops still have pixels.
 OVERSIZE = 1.25
@@ -53,7 +53,7 @@ class Recipe:
     """What decides a training run, beside the pictures and the backbone.
 
     ``patience``: epochs without a better validation accuracy after which the class training stops; None trains on
-    the validation pictures too, to the end.
+    the validation pictures too, to the end. ``grows``: pictures are small at first, which suits a fresh network.
     """
 
     bits: tuple[int, ...] = (64,)
@@ -64,11 +64,12 @@ class Recipe:
     weight_decay: float = 0.05
     beta: float = 8.0
     margin: float = 0.5
+    grows: bool = True
     seed: int = 0
 
     @property
     def detail_epochs(self) -> int:
-        return max(2, self.epochs // 10)
+        return max(4, self.epochs // 10)
 
 
 class Trainer:
@@ -89,7 +90,6 @@ class Trainer:
         self._device = device
         self._checkpoint = checkpoint
         self._size = preprocessing.image_size
-        self._one_size = isinstance(backbone, OwnBackbone) and backbone.one_size
         self._random = torch.Generator().manual_seed(recipe.seed)
         self._centroids = {bits: far_apart_centroids(len(data.classes), bits, recipe.seed) for bits in recipe.bits}
         self._validation = data.validation if recipe.patience else data.validation & False
@@ -166,7 +166,7 @@ class Trainer:
         saved = time.monotonic()
         with Epochs("classes", recipe.epochs, state["epoch"]) as epochs:
             for epoch in range(state["epoch"], recipe.epochs):
-                size = self._size if self._one_size else _size(epoch / recipe.epochs, self._size)
+                size = _size(epoch / recipe.epochs, self._size) if recipe.grows else self._size
                 loss = self._class_epoch(epoch, size, optimiser)
                 note = f"{size} px  loss {loss:.4f}"
                 if recipe.patience:

@@ -77,6 +77,18 @@ def test_a_network_of_the_users_own_is_a_backbone(as_map: bool) -> None:
     assert levels.tolist() == [[0.0] * 18 + [0.5] * 9 + [0.0, 0.0, 0.5]]
 
 
+def test_a_picture_and_its_mirror_image_have_the_same_code() -> None:
+    torch.manual_seed(0)
+    pictures = torch.rand(2, 3, 64, 64)
+    for shape, same in (("medium", True), ("small", False)):
+        model = network(shape=shape).eval()
+        with torch.inference_mode():
+            outputs, mirrored = model(pictures), model(pictures.flip(3))
+            once = model.head(model.backbone(pictures)[0])
+        assert torch.allclose(outputs, mirrored, atol=1e-5) is same
+        assert torch.allclose(outputs, once, atol=1e-5) is not same
+
+
 def test_widths_share_the_backbone() -> None:
     shared = SharedNetwork(Backbone(SHAPES["small"]), (8, 32)).eval()
     with torch.inference_mode():

@@ -93,15 +93,15 @@ def test_each_width_has_a_network_on_one_backbone(uninterrupted: dict[int, HashN
 def test_killed_after_any_save_it_ends_the_same(
     data: LabelledPictures, uninterrupted: dict[int, HashNetwork], tmp_path: Path, saves: int
 ) -> None:
-    """Three saves in the first phase, then one before each of the two epochs of the second."""
+    """Three saves in the first phase, then one before each of the four epochs of the second."""
     with saving_always():
         with pytest.raises(Killed):
             make(data, Kept(tmp_path / "state", dies_after=saves)).run()
         rest = Kept(tmp_path / "state")
         again = make(data, rest).run()
     phases = [(state["phase"], state["epoch"]) for state in rest.states]
-    everything = [("classes", 1), ("classes", 2), ("classes", 3), ("details", 0), ("details", 1)]
-    assert phases == everything[saves:] if saves < 4 else phases[-1] == ("details", 1)
+    everything = [*(("classes", epoch) for epoch in (1, 2, 3)), *(("details", epoch) for epoch in range(4))]
+    assert phases == everything[saves if saves < 4 else saves - 1 :]  # a phase saves before its first epoch, too
     assert differing(again, uninterrupted) == []
 
 
@@ -194,15 +194,16 @@ def test_random_numbers_of_a_users_network_go_on_too(data: LabelledPictures, tmp
         assert differing(own(Kept(tmp_path / "state")).run(), whole) == []
 
 
-def test_a_network_of_one_size_is_trained_at_that(
+def test_a_network_that_begins_trained_sees_full_size_throughout(
     data: LabelledPictures, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """It may take no other size at all."""
     fixed = torch.nn.Sequential(torch.nn.AvgPool2d(32), torch.nn.Flatten(), torch.nn.Linear(3 * 16, 8))
     torch.jit.script(fixed).save(str(tmp_path / "own.pt"))
     larger = data.pictures.repeat(4, axis=1).repeat(4, axis=2)
     pictures = LabelledPictures(larger, data.labels, data.classes, data.held_out, data.validation)
     backbone = make_backbone("small", tmp_path / "own.pt", 128, 0)
-    recipe, size = Recipe(bits=(8,), epochs=2), Preprocessing(image_size=128)
+    recipe, size = Recipe(bits=(8,), epochs=2, grows=False), Preprocessing(image_size=128)
     Trainer(pictures, size, recipe, backbone, torch.device("cpu"), Kept(tmp_path / "state")).run()
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[1] for line in lines[:2]] == ["128 px", "128 px"]
