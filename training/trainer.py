@@ -216,11 +216,8 @@ class Trainer:
                     for weight, wanted in parts
                 ]
             ).sum() / len(outputs)
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
+            total += _descend(optimiser, loss)
             self._average.update_parameters(self._network)
-            total += loss.item()
         return total / len(batches)
 
     def _accuracy(self) -> float:
@@ -276,11 +273,7 @@ class Trainer:
                     images = self._normalised(self._augmented(rows, self._size))
                     _, levels = self._averaged.backbone(images)
                 outputs.append(self._detail(levels.float()))
-            loss = instance_loss(*outputs)
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            total += loss.item()
+            total += _descend(optimiser, instance_loss(*outputs))
         return total / len(batches)
 
     # --- Random numbers
@@ -329,6 +322,14 @@ class _Best:
             self.accuracy, self.epoch = accuracy, epoch
         if accuracy == self.accuracy:
             self.weights = {name: value.clone() for name, value in network.state_dict().items()}
+
+
+def _descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> float:
+    """One step; the loss before it."""
+    optimiser.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimiser.step()
+    return loss.item()
 
 
 def _size(progress: float, full: int) -> int:
