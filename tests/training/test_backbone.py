@@ -78,8 +78,12 @@ def test_other_torchscript_is_taken_as_it_is(tmp_path: Path, answer: str) -> Non
     assert isinstance(found, OwnBackbone)
     assert found.channels == 5
     picture = torch.rand(2, 3, 32, 32)
-    torch.testing.assert_close(found(picture)[0], own.layer(picture).mean((2, 3)))
-    assert found(picture)[1].shape == (2, found.level_channels)
+    # As the trainer runs it. Loading a hash model turns oneDNN's graph compiler on for the whole process, and that is
+    # wrong about modules that aren't frozen.
+    with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
+        features, levels = found(picture)
+    torch.testing.assert_close(features, own.layer(picture).mean((2, 3)))
+    assert levels.shape == (2, found.level_channels)
 
 
 # --- What is refused
