@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 
 from hashing.cores import usable_cores
 from hashing.model import HashModel
-from hashing.picture import decode
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+from hashing.picture import SUFFIXES, decode
 
 
 def read_pictures(folder: Path) -> list[bytes]:

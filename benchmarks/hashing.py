@@ -21,10 +21,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.bare import SUFFIXES
 from hashing.card import ModelCard, Preprocessing
 from hashing.model import HashModel
-from hashing.picture import decode, decoder
+from hashing.picture import SUFFIXES, decode, decoder
 
 ROUNDS = 7
 BATCH = 16

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import click
 
-from benchmarks.bare import SUFFIXES, decode_and_hash_rate, forward_rate, read_pictures
+from benchmarks.bare import decode_and_hash_rate, forward_rate, read_pictures
 from hashing.cores import usable_cores
 from hashing.model import HashModel
+from hashing.picture import SUFFIXES
 from indexer.builder import Request, build
 from indexer.hasher import CHUNK
 from indexer.listing import Listing

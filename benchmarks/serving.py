@@ -25,12 +25,12 @@ import click
 import numpy as np
 import psutil
 
-from benchmarks.bare import SUFFIXES, decode_and_hash_rate, read_pictures
+from benchmarks.bare import decode_and_hash_rate, read_pictures
 from handler.archive import build_archive
 from handler.torchserve import Settings, TorchServe
 from hashing.cores import usable_cores
 from hashing.model import HashModel
-from hashing.picture import decode
+from hashing.picture import SUFFIXES, decode
 from indexer.builder import Request, build
 from indexer.listing import Listing
 from searcher.store import IndexStore

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from hashing.cores import usable_cores
 from hashing.model import Codes, HashModel
-from hashing.picture import decode
+from hashing.picture import SUFFIXES, decode
 from training.codes import code_statistics
-from training.pictures import SUFFIXES
 from training.signatures import Signatures
 
 

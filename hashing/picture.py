@@ -23,6 +23,8 @@ from hashing.errors import ImageError, ImageTooLarge, UnreadableImage
 #: What users have; JPEG includes the MPO files of phones. A closed list also keeps out formats whose decoders start
 #: other programs (EPS) or have no signature and so accept nearly anything (TGA).
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+#: How their files' names end, in lower case.
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
 
 #: A progressive JPEG is decoded once a scan, and scans can be a few bytes each; cameras and editors write about ten.
 MAX_JPEG_SCANS = 100

@@ -40,8 +40,6 @@ RECALLS = {"recall@1": 1, "recall@10": 10}
 
 _CHUNK = 16  # pictures a forward pass
 
-Labels = NDArray[np.int64]
-
 
 def evaluate(model: HashModel, split: Split, seed: int = 0) -> Evaluation:
     """Measure ``model`` and BASELINES. Raises TrainingError for a picture that cannot be read."""
@@ -94,7 +92,7 @@ def evaluate(model: HashModel, split: Split, seed: int = 0) -> Evaluation:
     )
 
 
-def label_numbers(split: Split) -> tuple[list[str], Labels, Labels, NDArray[np.bool_]]:
+def label_numbers(split: Split) -> tuple[list[str], NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
     """The classes, those of the queries and of the database as numbers, and which queries' class the database has.
 
     Raises TrainingError if it has none of them.

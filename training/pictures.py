@@ -17,11 +17,8 @@ from numpy.typing import NDArray
 
 from hashing.card import Preprocessing, plain_name
 from hashing.errors import ImageError
-from hashing.picture import decode
+from hashing.picture import SUFFIXES, decode
 from training.errors import TrainingError
-
-#: File names of the formats that hashing reads.
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
 
 
 @dataclass(frozen=True)

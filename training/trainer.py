@@ -31,6 +31,7 @@ from training.relahash import RelaHashLoss, far_apart_centroids
 
 #: Peaks of the learning rate: of a fresh network, and of one that begins with trained weights.
 FRESH_RATE, TRAINED_RATE = 4e-3, 5e-4
+_DETAIL_RATE = 2e-3
 
 #: Pictures are kept this much larger than the network's input, so that crops still have pixels.
 OVERSIZE = 1.25
@@ -200,8 +201,6 @@ class Trainer:
         batches = self._batches()
         for number, rows in enumerate(batches):
             progress = (epoch + number / len(batches)) / recipe.epochs
-            for group in optimiser.param_groups:
-                group["lr"] = recipe.learning_rate * _schedule(progress)
             images, labels = self._augmented(rows, size), self._labels[rows].to(self._device)
             parts = [(1.0, labels)]
             if progress < _MIXED and float(torch.rand(1, generator=self._random)) < 0.5:
@@ -216,7 +215,7 @@ class Trainer:
                     for weight, wanted in parts
                 ]
             ).sum() / len(outputs)
-            total += _descend(optimiser, loss)
+            total += _descend(optimiser, loss, recipe.learning_rate * _schedule(progress))
             self._average.update_parameters(self._network)
         return total / len(batches)
 
@@ -235,7 +234,7 @@ class Trainer:
 
     def _train_details(self, state: State) -> None:
         recipe = self._recipe
-        optimiser = torch.optim.AdamW(self._detail.parameters(), lr=2e-3, weight_decay=0.01)
+        optimiser = torch.optim.AdamW(self._detail.parameters(), lr=_DETAIL_RATE, weight_decay=0.01)
         if "detail" in state:
             self._detail.load_state_dict(state["detail"])
             optimiser.load_state_dict(state["optimiser"])
@@ -265,15 +264,13 @@ class Trainer:
         batches = self._batches()
         for number, rows in enumerate(batches):
             progress = (epoch + number / len(batches)) / recipe.detail_epochs
-            for group in optimiser.param_groups:
-                group["lr"] = 2e-3 * _schedule(progress)
             outputs = []
             for _ in range(2):
                 with torch.no_grad(), self._mixed_precision():
                     images = self._normalised(self._augmented(rows, self._size))
                     _, levels = self._averaged.backbone(images)
                 outputs.append(self._detail(levels.float()))
-            total += _descend(optimiser, instance_loss(*outputs))
+            total += _descend(optimiser, instance_loss(*outputs), _DETAIL_RATE * _schedule(progress))
         return total / len(batches)
 
     # --- Random numbers
@@ -324,8 +321,10 @@ class _Best:
             self.weights = {name: value.clone() for name, value in network.state_dict().items()}
 
 
-def _descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> float:
-    """One step; the loss before it."""
+def _descend(optimiser: torch.optim.Optimizer, loss: Tensor, rate: float) -> float:
+    """One step at learning rate ``rate``; the loss before it."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate
     optimiser.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     optimiser.step()
