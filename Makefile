@@ -15,7 +15,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 serve: .venv/installed $(ARCHIVE) $(filter sample_datalake,$(DATALAKE))
 	@bash indexer/refresh_index.sh "$(DATALAKE)" "$(MODEL)"
-	@exec hashlake serve
+	@hashlake keys create first --role admin --unless_any
+	@HASHLAKE_DATALAKE="$(DATALAKE)" exec hashlake serve --admin
 
 test: .venv/installed-dev
 	ruff check .
@@ -55,4 +56,4 @@ lock: .venv/installed-dev
 	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements*.lock
 
 clean:
-	rm -rf .venv index_store model_store/*.mar sample_datalake database_info.txt
+	rm -rf .venv index_store model_store/*.mar sample_datalake database_info.txt gateway_state screenshots

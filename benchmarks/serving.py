@@ -18,6 +18,8 @@ import threading
 import time
 import urllib.request
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing.pool import Pool
 from pathlib import Path
 
@@ -123,33 +125,48 @@ def main(
 ) -> None:
     model = HashModel.load(model_path)
     files = read_pictures(folder)
-    with tempfile.TemporaryDirectory() as scratch:
-        store = IndexStore(Path(scratch) / "index_store")
-        listing = Path(scratch) / "database_info.txt"
-        paths = (str(path.absolute()) for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES)
-        listing.write_text("".join(f"{path}\n" for path in paths), encoding="utf-8")
-        build(Request(store, "1.0.0", Listing(listing), Path("/")), model, tell=click.echo)
-        archive = build_archive(model_path, Path(scratch) / "model_store")
-        if batching:
-            with_batching(archive, *batching)
-        settings = Settings(
-            host="127.0.0.1",
-            inference_port=18080,
-            management_port=18081,
-            metrics_port=18082,
-            workers=workers or usable_cores(),
-            model_store=archive.parent,
-            index_store=store.folder,
-            config=Path("config.properties"),
-        )
-        server = TorchServe(settings)
-        server.start()
-        try:
-            server.wait_ready()
-            requests = [http_request(data, settings.inference_port) for data in files[:1000]]
-            Measurement(model, files, requests, settings).run(seconds, runs)
-        finally:
-            server.stop()
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        serving(folder, model_path, Path(scratch), workers, batching) as settings,
+    ):
+        requests = [http_request(data, settings.inference_port) for data in files[:1000]]
+        Measurement(model, files, requests, settings).run(seconds, runs)
+
+
+@contextmanager
+def serving(
+    folder: Path,
+    model_path: Path,
+    scratch: Path,
+    workers: int | None = None,
+    batching: tuple[int, int] | None = None,
+) -> Iterator[Settings]:
+    """A TorchServe, ready, over an index of ``folder`` that is made in ``scratch``."""
+    store = IndexStore(scratch / "index_store")
+    listing = scratch / "database_info.txt"
+    paths = (str(path.absolute()) for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES)
+    listing.write_text("".join(f"{path}\n" for path in paths), encoding="utf-8")
+    build(Request(store, "1.0.0", Listing(listing), Path("/")), HashModel.load(model_path), tell=click.echo)
+    archive = build_archive(model_path, scratch / "model_store")
+    if batching:
+        with_batching(archive, *batching)
+    settings = Settings(
+        host="127.0.0.1",
+        inference_port=18080,
+        management_port=18081,
+        metrics_port=18082,
+        workers=workers or usable_cores(),
+        model_store=archive.parent,
+        index_store=store.folder,
+        config=Path("config.properties"),
+    )
+    server = TorchServe(settings)
+    server.start()
+    try:
+        server.wait_ready()
+        yield settings
+    finally:
+        server.stop()
 
 
 class Measurement:

@@ -20,11 +20,14 @@ ARCHIVE_FILE = f"{MODEL_NAME}.mar"
 _HERE = Path(__file__).parent
 
 
-def build_archive(model_path: Path, model_store: Path, image_size: int | None = None) -> Path:
+def build_archive(
+    model_path: Path, model_store: Path, image_size: int | None = None, model_version: str = "1.0"
+) -> Path:
     """Pack the model at ``model_path`` into ``model_store`` and answer the archive's path.
 
-    The archive appears whole or not at all. ``image_size`` is for models without a card. Raises ModelError for a
-    model that could not serve, HandlerError if the archiver fails.
+    The archive appears whole or not at all. ``image_size`` is for models without a card. A running TorchServe can load
+    it beside the one it has if ``model_version`` is another. Raises ModelError for a model that could not serve,
+    HandlerError if the archiver fails.
     """
     model = HashModel.load(model_path, image_size=image_size)
     model_store.mkdir(parents=True, exist_ok=True)
@@ -34,7 +37,7 @@ def build_archive(model_path: Path, model_store: Path, image_size: int | None = 
         command = [
             sys.executable, "-m", "model_archiver.model_packaging",
             "--model-name", MODEL_NAME,
-            "--version", "1.0",
+            "--version", model_version,
             "--serialized-file", str(model_path),
             "--handler", str(_HERE / "image_retrieval_handler.py"),
             "--config-file", str(_HERE / "model-config.yaml"),

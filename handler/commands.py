@@ -34,11 +34,14 @@ _image_size = click.option("--image_size", type=int, help="Input size of a model
 
 @click.command(short_help="Pack a model into the archive that TorchServe loads.")
 @click.option("--model_path", required=True, type=_FILE, help="The TorchScript hash model (.pt).")
+@click.option(
+    "--model_version", default="1.0", show_default=True, help="TorchServe's own count: a number not registered yet."
+)
 @_model_store
 @_image_size
-def archive(model_path: Path, model_store: Path, image_size: int | None) -> None:
+def archive(model_path: Path, model_version: str, model_store: Path, image_size: int | None) -> None:
     """Pack a model, its card and the request handler into image-retrieval-v1.0.mar."""
-    click.echo(build_archive(model_path, model_store, image_size))
+    click.echo(build_archive(model_path, model_store, image_size, model_version))
 
 
 @click.command(short_help="Serve image retrieval over HTTP.")
@@ -78,6 +81,7 @@ def archive(model_path: Path, model_store: Path, image_size: int | None) -> None
     type=_FILE,
     help="TorchServe's configuration.",
 )
+@click.option("--admin", is_flag=True, help="Start `hashlake admin` too, and stop it at the end.")
 @_model_store
 @_index_store
 def serve(
@@ -87,6 +91,7 @@ def serve(
     metrics_port: int,
     workers: int | None,
     config: Path,
+    admin: bool,
     model_store: Path,
     index_store: Path,
 ) -> None:  # fmt: skip
@@ -103,7 +108,8 @@ def serve(
         picture = _some_image(IndexStore(index_store))
         click.echo(f"  curl -F image=@{_quoted(picture)} -F top_k=5 -F debug=true {url}\n")
 
-    sys.exit(run(settings, say))
+    companion = [sys.executable, "-m", "hashlake", "admin"] if admin else None
+    sys.exit(run(settings, say, companion))
 
 
 @click.command(short_help="Find the images most like a photo, or of a class.")

@@ -2,7 +2,9 @@
 
 TorchServe hands a request to one process of several, so no request could tell all of them about a new version. Each
 batch therefore looks at CURRENT (one stat, microseconds) and swaps the whole version when it was replaced. A version
-that cannot be served, damaged or of another model, is refused: the one before it stays.
+that cannot be served, damaged or of another model, is refused: the one before it stays. A worker that has none yet,
+being new, then takes the newest version that it can serve; so two models can be served side by side while one replaces
+the other, and a worker that dies meanwhile comes back.
 """
 
 import logging
@@ -48,15 +50,33 @@ class VersionFollower:
         if signature is None:  # CURRENT was taken away; what is open stays whole
             return
         try:
-            version = self._store.open(threads=self._threads)
-            version.manifest.require_model(self._identity)
-            version.warm_up()
+            version = self._open(None)
         except (SearcherError, OSError) as error:
             self._retry_at = time.monotonic() + _RETRY_SECONDS
             if new:
                 self.refused += 1
                 logger.error("index version refused: %s", error)
             self.reason = "the current index version cannot be served; the server's log says why"
-            return
+            if self._version is not None:
+                return
+            other = self._newest()
+            if other is None:
+                return
+            version = other
         self._version = version
         logger.warning("serving index version %s, %d images", version.name, version.manifest.count)
+
+    def _open(self, name: str | None) -> IndexVersion:
+        version = self._store.open(name, threads=self._threads)
+        version.manifest.require_model(self._identity)
+        version.warm_up()
+        return version
+
+    def _newest(self) -> IndexVersion | None:
+        """The newest version of this model that is whole, or None."""
+        for manifest in reversed(self._store.manifests()):
+            try:
+                return self._open(manifest.version)
+            except (SearcherError, OSError):
+                continue
+        return None

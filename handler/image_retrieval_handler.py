@@ -20,6 +20,7 @@ from searcher.store import IndexStore
 
 STORE_VARIABLE = "HASHLAKE_INDEX_STORE"
 THREADS_VARIABLE = "HASHLAKE_SEARCH_THREADS"
+WORKER_HEADER = "X-Hashlake-Worker"
 
 
 class ImageRetrievalHandler:
@@ -64,6 +65,10 @@ class ImageRetrievalHandler:
         for index, answer in enumerate(answers):
             context.set_response_content_type(index, "application/json")
             context.set_response_status(int(answer.status), answer.status.phrase, index)
+            # Who asks often enough learns what every worker serves: no request can choose its worker.
+            context.set_response_header(index, WORKER_HEADER, str(os.getpid()))
+            for name, value in answer.headers.items():
+                context.set_response_header(index, name, value)
         self.metrics.add("refused_versions", self.follower.refused - self.refused_counted)
         self.refused_counted = self.follower.refused
         self.metrics.hand_over(context.metrics, self.follower.version())

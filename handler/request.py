@@ -3,7 +3,7 @@
 {"body": object or bytes}                        a JSON body, whatever its content type
 {"data": object or bytes}                        multipart, one part holding the JSON object
 {"image": bytes, "top_k": bytes, …}              multipart, the image file itself and plain parts
-{"text": bytes, "top_k": bytes, …}               multipart, plain parts alone
+{"text": bytes, "top_k": bytes, …}               multipart, plain parts alone; likewise {"code": bytes, …}
 """
 
 import contextlib
@@ -27,20 +27,30 @@ RANKS: tuple[Rank, ...] = get_args(Rank)
 DEFAULT_RANK: Rank = "distance"
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
+_HEX = re.compile(r"([0-9A-Fa-f]{2}){1,128}")
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _WHITE_SPACE = b" \t\r\n\f\v"
 
-_BOTH = "image and text are both given: a request asks about one of them"
+#: What a request may ask about.
+_SUBJECTS = ("image", "text", "code")
+
+
+@dataclass(frozen=True)
+class GivenCode:
+    """What an earlier answer said of its picture: its ``code``, and its ``detail`` code if the client has kept it."""
+
+    code: bytes
+    detail: bytes | None = None
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a client asks: the images most like ``subject``, an image file's bytes or the name of a class.
+    """What a client asks: the images most like ``subject``, an image file's bytes, the name of a class or a code.
 
     At most ``top_k``, none farther than ``max_distance`` bits, in the order of ``rank``; with distances if ``debug``.
     """
 
-    subject: bytes | str
+    subject: bytes | str | GivenCode
     top_k: int = DEFAULT_TOP_K
     debug: bool = False
     max_distance: int | None = None
@@ -52,12 +62,12 @@ def parse(item: Mapping[str, Any]) -> Request:
     for part in ("body", "data"):
         if part in item:
             return _from_object(_object(item[part]))
-    if "image" in item or "text" in item:
+    if any(name in item for name in _SUBJECTS):
         return _from_parts(item)
     if any(name.lstrip().startswith("{") for name in item):
         raise _bad("the JSON was sent as a web form, which garbles base64: send Content-Type: application/json")
     raise _bad(
-        "the request holds no image and no text: send a JSON object with the field image or text, "
+        "the request holds no image, no text and no code: send a JSON object with the field image, text or code, "
         "or multipart with a part of that name"
     )
 
@@ -76,33 +86,60 @@ def _object(payload: Any) -> Mapping[str, Any]:
 
 
 def _from_object(fields: Mapping[str, Any]) -> Request:
-    subject = _subject(fields.get("image"), fields.get("text"))
+    subject = _subject(fields)
     debug = fields.get("debug")
     if debug is not None and not isinstance(debug, bool):
         raise _bad(f"debug must be true or false, and is {_json_type(debug)}")
     return _request(subject, fields, bool(debug))
 
 
-def _subject(image: Any, text: Any) -> bytes | str:
+def _subject(fields: Mapping[str, Any]) -> bytes | str | GivenCode:
     """What the fields of a JSON object ask about."""
-    if image is None and text is None:
+    present = [name for name in _SUBJECTS if fields.get(name) is not None]
+    if not present:
         raise _bad("image is missing: give an image file in base64, or text, the name of a class")
-    if image not in (None, "") and text not in (None, ""):  # but a form also sends the field that was left empty
-        raise _bad(_BOTH)
-    if image in (None, "") and text is not None:
-        if not isinstance(text, str):
-            raise _bad(f"text must be the name of a class, and is {_json_type(text)}")
-        return _class_name(text)
-    if not isinstance(image, str):
-        raise _bad(f"image must be a string of base64, and is {_json_type(image)}")
-    return _base64(image)
+    # A form also sends the fields that were left empty.
+    name = _only_one([name for name in present if fields[name] != ""]) or present[-1]
+    value = fields[name]
+    if not isinstance(value, str):
+        wanted = {"image": "a string of base64", "text": "the name of a class", "code": "a string of hex digits"}
+        raise _bad(f"{name} must be {wanted[name]}, and is {_json_type(value)}")
+    if name == "image":
+        return _base64(value)
+    if name == "text":
+        return _class_name(value)
+    detail = fields.get("detail_code")
+    if detail is not None and not isinstance(detail, str):
+        raise _bad(f"detail_code must be a string of hex digits, and is {_json_type(detail)}")
+    return _given_code(value, detail)
+
+
+def _only_one(given: list[str]) -> str | None:
+    if len(given) > 1:
+        both = "both" if len(given) == 2 else "all"
+        raise _bad(f"{', '.join(given[:-1])} and {given[-1]} are {both} given: a request asks about one of them")
+    return given[0] if given else None
 
 
 def _from_parts(parts: Mapping[str, Any]) -> Request:
-    image, text = parts.get("image"), _text(parts.get("text", ""), "text")
-    if image and text.strip():
-        raise _bad(_BOTH)
-    subject = _image_file(image) if image or "text" not in parts else _class_name(text)
+    text, code = (_text(parts.get(name, ""), name) for name in ("text", "code"))
+    given = (
+        _only_one(
+            [
+                name
+                for name, value in (("image", parts.get("image")), ("text", text.strip()), ("code", code.strip()))
+                if value
+            ]
+        )
+        or [name for name in _SUBJECTS if name in parts][-1]
+    )
+    subject: bytes | str | GivenCode
+    if given == "image":
+        subject = _image_file(parts["image"])
+    elif given == "text":
+        subject = _class_name(text)
+    else:
+        subject = _given_code(code, _text(parts.get("detail_code", ""), "detail_code"))
     debug = _text(parts.get("debug", "false"), "debug").strip().lower()
     if debug not in ("true", "false", "1", "0", ""):
         raise _bad(f"debug must be true or false, and is {debug[:20]!r}")
@@ -115,10 +152,12 @@ def _from_parts(parts: Mapping[str, Any]) -> Request:
     return _request(subject, fields, debug in ("true", "1"))
 
 
-def _request(subject: bytes | str, fields: Mapping[str, Any], debug: bool) -> Request:
+def _request(subject: bytes | str | GivenCode, fields: Mapping[str, Any], debug: bool) -> Request:
     rank = _rank(fields)
     if rank == "detail" and isinstance(subject, str):
         raise _bad('rank "detail" needs an image: text names a class, which has no detail code')
+    if rank == "detail" and isinstance(subject, GivenCode) and subject.detail is None:
+        raise _bad('rank "detail" needs detail_code beside code')
     return Request(subject, _top_k(fields), debug, _max_distance(fields), rank)
 
 
@@ -127,6 +166,17 @@ def _class_name(text: str) -> str:
     if not name:
         raise _bad("text is empty")
     return name
+
+
+def _given_code(code: str, detail: str | None) -> GivenCode:
+    return GivenCode(_hex(code, "code"), _hex(detail, "detail_code") if detail else None)
+
+
+def _hex(text: str, name: str) -> bytes:
+    text = text.strip()
+    if not _HEX.fullmatch(text):
+        raise _bad(f"{name} must be hex digits, two a byte, as an answer in debug mode gives them")
+    return bytes.fromhex(text)
 
 
 def _image_file(image: Any) -> bytes:

@@ -1,7 +1,7 @@
 """A batch of requests → a batch of answers.
 
-    parse ─┬─▶ decode ─▶ hash all pictures at once ─┬─▶ search ─▶ JSON
-           └─▶ the code of the class that is named ─┘
+    parse ─┬─▶ decode ─▶ hash all pictures at once ──┬─▶ search ─▶ JSON
+           └─▶ the code that is given, or the class's ┘
 
 Every request goes its own way until the forward pass and again after it: its own top_k, rank and debug, its own error.
 """
@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from handler.errors import RequestError
 from handler.follower import VersionFollower
 from handler.metrics import Metrics
-from handler.request import Request, parse
+from handler.request import GivenCode, Request, parse
 from hashing.errors import ImageTooLarge, UnknownClass, UnreadableImage
 from hashing.model import HashModel
 from hashing.picture import decode
@@ -30,24 +30,31 @@ from searcher.version import IndexVersion, Matches
 
 logger = logging.getLogger(__name__)
 
+#: Of an answer in debug mode: the query's codes, in hex. Asked with these as ``code`` and ``detail_code``, the same
+#: images come again without the picture.
+CODE_HEADER = "X-Hashlake-Code"
+DETAIL_HEADER = "X-Hashlake-Detail-Code"
+
 _OUR_FAULT = "the server failed to answer; its log says why"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One request's HTTP status and JSON body."""
+    """One request's HTTP status, JSON body and, in debug mode, headers."""
 
     status: HTTPStatus
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A good request: ``picture`` is yet to be hashed, or, where a class is named, ``code`` is known."""
+    """A good request: ``picture`` is yet to be hashed, or ``code`` is known, given or that of the class named."""
 
     request: Request
     picture: NDArray[np.uint8] | None = None
     code: NDArray[np.uint8] | None = None
+    detail: NDArray[np.uint8] | None = None
 
 
 class Retrieval:
@@ -69,7 +76,8 @@ class Retrieval:
 
     def _answer(self, batch: Sequence[Mapping[str, Any]]) -> list[Answer]:
         version = self._follower.version()
-        with self._timed("decode"):
+        took: dict[str, float] = {}
+        with self._timed("decode", took):
             prepared = [self._prepare(item, version) for item in batch]
         good = [item for item in prepared if isinstance(item, _Prepared)]
         answers: Iterator[Answer] = iter(())
@@ -77,12 +85,15 @@ class Retrieval:
             unavailable = RequestError(HTTPStatus.SERVICE_UNAVAILABLE, self._follower.reason)
             answers = iter([_refusal(unavailable)] * len(good))
         elif good and version is not None:
-            with self._timed("hash"):
+            with self._timed("hash", took):
                 queries = self._queries(good)
-            with self._timed("search"):
+            with self._timed("search", took):
                 found = version.search(queries)
             answers = iter(
-                [_success(version, matches, item.request) for item, matches in zip(good, found, strict=True)]
+                [
+                    _success(version, matches, item.request, query, took)
+                    for item, query, matches in zip(good, queries, found, strict=True)
+                ]
             )
         answered = good if version else []
         self._metrics.add("pictures", sum(item.picture is not None for item in answered))
@@ -96,6 +107,10 @@ class Retrieval:
                 return RequestError(HTTPStatus.BAD_REQUEST, "rank: the served model gives no detail codes")
             if isinstance(request.subject, str):
                 return _Prepared(request, code=self._model.class_code(request.subject))
+            if isinstance(request.subject, GivenCode):
+                card, given = self._model.card, request.subject
+                detail = None if given.detail is None else _code(given.detail, card.detail_bits or 0, "detail_code")
+                return _Prepared(request, code=_code(given.code, card.bits, "code"), detail=detail)
             return _Prepared(request, picture=decode(request.subject, self._model.card.preprocessing))
         except RequestError as error:
             return error
@@ -115,7 +130,7 @@ class Retrieval:
         hashed = self._model.hash(np.stack(pictures)) if pictures else None
         queries, row = [], 0
         for item in good:
-            code, detail = item.code, None
+            code, detail = item.code, item.detail
             if code is None:
                 assert hashed is not None
                 code, detail = hashed.codes[row], None if hashed.details is None else hashed.details[row]
@@ -125,17 +140,34 @@ class Retrieval:
         return queries
 
     @contextmanager
-    def _timed(self, step: str) -> Iterator[None]:
+    def _timed(self, step: str, took: dict[str, float]) -> Iterator[None]:
+        """Count the block's milliseconds, and note them in ``took``."""
         started = time.perf_counter()
         yield
-        self._metrics.add(f"{step}_milliseconds", 1000 * (time.perf_counter() - started))
+        took[step] = 1000 * (time.perf_counter() - started)
+        self._metrics.add(f"{step}_milliseconds", took[step])
 
 
-def _success(version: IndexVersion, matches: Matches, request: Request) -> Answer:
+def _code(given: bytes, bits: int, name: str) -> NDArray[np.uint8]:
+    if 8 * len(given) != bits:
+        wanted = f"has {bits // 4} hex digits" if bits else "is not known to the served model"
+        raise RequestError(HTTPStatus.BAD_REQUEST, f"{name} {wanted}, and {2 * len(given)} are given")
+    return np.frombuffer(given, np.uint8)
+
+
+def _success(
+    version: IndexVersion, matches: Matches, request: Request, query: Query, took: Mapping[str, float]
+) -> Answer:
     body: dict[str, Any] = {"index_database_version": version.name, "relevant": matches.paths}
+    headers = {}
     if request.debug:
         body["distances"] = matches.distances
-    return Answer(HTTPStatus.OK, json.dumps(body, ensure_ascii=False).encode())
+        headers[CODE_HEADER] = query.code.tobytes().hex()
+        if query.detail is not None:
+            headers[DETAIL_HEADER] = query.detail.tobytes().hex()
+        # Of the whole batch: its requests went through these steps together.
+        headers["Server-Timing"] = ", ".join(f"{step};dur={time:.2f}" for step, time in took.items())
+    return Answer(HTTPStatus.OK, json.dumps(body, ensure_ascii=False).encode(), headers)
 
 
 def _refusal(error: RequestError) -> Answer:

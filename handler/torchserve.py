@@ -20,7 +20,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -33,6 +33,7 @@ from hashing.cores import usable_cores
 _HERE = Path(__file__).parent
 _OLDEST_JAVA = 11
 _START_SECONDS = 180.0
+_STOP_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,10 @@ class TorchServe:
             f"TorchServe's workers were not ready after {_START_SECONDS:.0f} s; their messages are above"
         )
 
+    def poll(self) -> int | None:
+        """The frontend's exit status, or None while it runs."""
+        return self._process.poll() if self._process else 0
+
     def wait(self) -> int:
         """Wait for the frontend to end; its exit status."""
         return self._process.wait() if self._process else 0
@@ -123,7 +128,7 @@ class TorchServe:
         if self._process:
             self._process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(20)
+                self._process.wait(_STOP_SECONDS)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)  # whatever outlived the frontend
             self._process.wait()
@@ -148,9 +153,13 @@ class TorchServe:
         }
 
 
-def run(settings: Settings, when_ready: Callable[[], None]) -> int:
-    """Serve in the foreground until SIGTERM or Ctrl-C; 0 then, TorchServe's own status if it ends by itself."""
+def run(settings: Settings, when_ready: Callable[[], None], companion: Sequence[str] | None = None) -> int:
+    """Serve in the foreground until SIGTERM or Ctrl-C; 0 then, TorchServe's own status if it ends by itself.
+
+    The command ``companion`` runs beside it; whichever ends first ends both.
+    """
     server = TorchServe(settings)
+    beside: subprocess.Popen[bytes] | None = None
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -161,15 +170,32 @@ def run(settings: Settings, when_ready: Callable[[], None]) -> int:
         server.start()
         server.wait_ready()
         when_ready()
-        return server.wait()
+        if companion is None:
+            return server.wait()
+        beside = subprocess.Popen(companion, start_new_session=True, preexec_fn=_end_with_parent)
+        return _first_to_end(server, beside)
     except KeyboardInterrupt:
         return 0
     finally:
         for each in signals:
             signal.signal(each, signal.SIG_IGN)  # a second one must not cut the clean-up short
+        if beside:
+            beside.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                beside.wait(_STOP_SECONDS)
+            beside.kill()
+            beside.wait()
         server.stop()
         for each, handler in zip(signals, previous, strict=True):
             signal.signal(each, handler)
+
+
+def _first_to_end(server: TorchServe, beside: subprocess.Popen[bytes]) -> int:
+    while True:
+        for status in (server.poll(), beside.poll()):
+            if status is not None:
+                return status
+        time.sleep(0.2)
 
 
 def _end_with_parent() -> None:

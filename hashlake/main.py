@@ -4,6 +4,9 @@ import sys
 
 import click
 
+from gateway.commands import admin
+from gateway.errors import GatewayError
+from gateway.key_commands import keys
 from handler.commands import archive, search, serve
 from handler.errors import HandlerError
 from hashing.errors import HashingError
@@ -34,14 +37,14 @@ def cli() -> None:
     """
 
 
-for command in (index, versions, search, archive, serve, sample, train, evaluate):
+for command in (index, versions, search, archive, serve, admin, keys, sample, train, evaluate):
     cli.add_command(command)
 
 
 def main() -> None:
     try:
         cli()
-    except (HashingError, SearcherError, IndexingError, HandlerError, TrainingError) as error:
+    except (HashingError, SearcherError, IndexingError, HandlerError, GatewayError, TrainingError) as error:
         sys.exit(f"Error: {error}")
     except OSError as error:  # a file or folder that a command could not read or write
         sys.exit(f"Error: {error.filename or 'input/output'}: {error.strerror or error}")

@@ -37,7 +37,8 @@ class Request:
     """What to build: version ``name`` in ``store`` from ``listing``; relative lines are read from ``root``.
 
     ``base``: an earlier version whose codes are kept for unchanged files; ``checksum`` compares contents for that
-    instead of size and modification time. ``mode``: how the version will be searched.
+    instead of size and modification time. ``mode``: how the version will be searched. ``keep_current``: it doesn't
+    become the current version.
     """
 
     store: IndexStore
@@ -47,6 +48,7 @@ class Request:
     base: str | None = None
     checksum: bool = False
     mode: Mode = "default"
+    keep_current: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,14 @@ class Report:
     skipped: list[tuple[str, str]]
 
 
-def build(request: Request, model: HashModel, tell: Callable[[str], None]) -> Report:
-    """Build and publish what ``request`` says. Notable turns go to ``tell``, a line each.
+def build(
+    request: Request,
+    model: HashModel,
+    tell: Callable[[str], None],
+    progress: Callable[[int, int], Progress] = Progress,
+) -> Report:
+    """Build and publish what ``request`` says. Notable turns go to ``tell``, a line each; ``progress(total, done)``
+    shows how far the hashing is.
 
     Raises IndexingError when there is nothing to publish or the disk is full, and the store's own errors. Whatever
     is raised, the current version stays; run again, the same request goes on where it stopped.
@@ -74,13 +82,13 @@ def build(request: Request, model: HashModel, tell: Callable[[str], None]) -> Re
     try:
         with store.indexing():
             folder = store.folder / BUILDING / check_name(request.name)
-            if store.recover() == request.name or (store.current() == request.name and raw_codes.exist(folder)):
+            if store.recover() == request.name or (store.has(request.name) and raw_codes.exist(folder)):
                 raw_codes.remove(folder)
                 tell(f"version {request.name} was complete when the last run was killed")
                 return _report(store.manifest(request.name), store, 0.0, 0)
             folder = store.building(request.name)
             raw_codes.remove_orphans(folder.parent, keep=request.name)
-            return _Build(request, model, folder, tell).run()
+            return _Build(request, model, folder, tell, progress).run()
     except sqlite3.Error as error:
         raise IndexingError(f"the image table cannot be written: {error}; {_ON_AGAIN}") from error
     except OSError as error:
@@ -91,13 +99,21 @@ _ON_AGAIN = "the served version is untouched, and the same command goes on from 
 
 
 class _Build:
-    def __init__(self, request: Request, model: HashModel, folder: Path, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        request: Request,
+        model: HashModel,
+        folder: Path,
+        tell: Callable[[str], None],
+        progress: Callable[[int, int], Progress],
+    ) -> None:
         self._request = request
         self._model = model
         self._folder = folder
         self._identity = ModelIdentity.model_validate(model.identity())
         self._codes = RawCodes(folder, bits=self._identity.bits, detail_bits=self._identity.detail_bits)
         self._tell = tell
+        self._progress = progress
         self._done = 0  # lines of the listing
         self._rows = 0
         self._reused = 0
@@ -137,6 +153,7 @@ class _Build:
             skipped=skipped,
             files=files,
             mode=request.mode,
+            keep_current=request.keep_current,
         )
         raw_codes.remove(self._folder)
         return _report(manifest, request.store, time.monotonic() - started, self._reused)
@@ -145,7 +162,7 @@ class _Build:
         request = self._request
         checkpoint = time.monotonic()
         table.begin()
-        with Progress(request.listing.count, self._done) as progress:
+        with self._progress(request.listing.count, self._done) as progress:
             for outcomes in hasher.outcomes(request.listing.paths(self._done)):
                 skipped = 0
                 for outcome in outcomes:

@@ -4,6 +4,7 @@ read the listing → load the model → build and publish the version → report
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -17,6 +18,7 @@ from hashing.model import HashModel
 from indexer.builder import Report, Request, build
 from indexer.errors import IndexingError
 from indexer.listing import Listing
+from indexer.progress import Progress
 from searcher.errors import SearcherError
 from searcher.manifest import Mode
 from searcher.store import IndexStore, check_name
@@ -74,6 +76,8 @@ from searcher.store import IndexStore, check_name
     type=click.Choice(get_args(Mode)),
     help="How the version is searched: by comparing every code, or with tables, faster from a million images on.",
 )
+@click.option("--keep_current", is_flag=True, help="Publish the version without making it the current one.")
+@click.option("--json", "as_json", is_flag=True, help="Report progress and result as JSON, an object a line.")
 @click.option("--image_size", type=int, help="Input size of a model that comes without a card.")
 def index(
     database: Path,
@@ -85,6 +89,8 @@ def index(
     base_version: str | None,
     checksum: bool,
     mode: Mode,
+    keep_current: bool,
+    as_json: bool,
     image_size: int | None,
 ) -> None:  # fmt: skip
     """Hash every image of a listing and publish the codes as a new index version, which becomes the current one.
@@ -97,11 +103,16 @@ def index(
     check_name(name)
     listing = Listing(database)
     model = HashModel.load(model_path, device, image_size=image_size)
-    request = Request(IndexStore(index_store), name, listing, datalake_root, base_version, checksum, mode)
-    _say(build(request, model, tell=lambda line: click.echo(line, err=True)))
+    request = Request(IndexStore(index_store), name, listing, datalake_root, base_version, checksum, mode, keep_current)
+    progress = partial(Progress, as_json=as_json)
+    report = build(request, model, tell=lambda line: click.echo(line, err=True), progress=progress)
+    if as_json:
+        click.echo(report.manifest.model_dump_json())
+    else:
+        _say(report, "published" if keep_current else "current")
 
 
-def _say(report: Report) -> None:
+def _say(report: Report, state: str) -> None:
     manifest = report.manifest
     for path, reason in report.skipped:
         click.echo(f"skipped {path}: {reason}", err=True)
@@ -110,7 +121,7 @@ def _say(report: Report) -> None:
         click.echo(f"… and {rest:,} more: see the table skipped in {manifest.version}/images.db", err=True)
     kept = f" ({report.reused:,} of them known before)" if report.reused else ""
     click.echo(
-        f"version {manifest.version} is current: {manifest.count:,} images{kept}, {manifest.skipped:,} skipped, "
+        f"version {manifest.version} is {state}: {manifest.count:,} images{kept}, {manifest.skipped:,} skipped, "
         f"{manifest.model.bits} bits, model {manifest.model.name}, {report.seconds:.1f} s"
     )
 

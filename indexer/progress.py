@@ -1,5 +1,7 @@
-"""How far an indexing run is: a bar on a terminal, a line every ten seconds elsewhere (cron, a container's log)."""
+"""How far an indexing run is: a bar on a terminal, a line every ten seconds elsewhere (cron, a container's log), or
+JSON for a program that watches."""
 
+import json
 import sys
 import time
 from types import TracebackType
@@ -12,18 +14,23 @@ from rich.progress import Progress as Bar
 from rich.text import Text
 
 _EVERY_SECONDS = 10.0
+_JSON_EVERY_SECONDS = 0.5
 
 
 class Progress:
-    """Counts ``advance(images, skipped)`` up to ``total``; ``done`` images were finished by an earlier run."""
+    """Counts ``advance(images, skipped)`` up to ``total``; ``done`` images were finished by an earlier run.
 
-    def __init__(self, total: int, done: int) -> None:
+    ``as_json``: one object a line on standard output, every half second.
+    """
+
+    def __init__(self, total: int, done: int, *, as_json: bool = False) -> None:
+        self._as_json = as_json
         self._total = total
         self._done = self._done_before = done
         self._skipped = 0
         self._started = self._reported = time.monotonic()
         self._bar: Bar | None = None
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not as_json:
             self._bar = Bar(
                 TextColumn("hashing"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn(),
                 console=Console(stderr=True),
@@ -48,13 +55,17 @@ class Progress:
         self._skipped += skipped
         if self._bar:
             self._bar.update(self._task, completed=self._done)
-        elif time.monotonic() - self._reported >= _EVERY_SECONDS:
+        elif time.monotonic() - self._reported >= (_JSON_EVERY_SECONDS if self._as_json else _EVERY_SECONDS):
             self._line()
 
     def _line(self) -> None:
         self._reported = time.monotonic()
         rate = (self._done - self._done_before) / max(self._reported - self._started, 1e-9)
         left = (self._total - self._done) / max(rate, 1e-9)
+        if self._as_json:
+            counts = {"done": self._done, "total": self._total, "skipped": self._skipped}
+            click.echo(json.dumps(counts | {"rate": round(rate, 1), "eta_seconds": round(left, 1)}))
+            return
         click.echo(
             f"{self._done:,} of {self._total:,} images, {rate:,.0f}/s, {left:,.0f} s left, {self._skipped:,} skipped",
             err=True,

@@ -3,6 +3,7 @@
 SearcherError
 ├── BadVersionName     not a name a version may have
 ├── VersionMissing     no such version, or none is current
+├── VersionInUse       the current version is never deleted
 ├── VersionExists      a published version is never overwritten
 ├── VersionDamaged     a file is missing, cut short or changed
 ├── ModelMismatch      codes of another model, or of another preparation of pictures
@@ -21,6 +22,10 @@ class BadVersionName(SearcherError):
 
 class VersionMissing(SearcherError):
     """The store has no such version."""
+
+
+class VersionInUse(SearcherError):
+    """The version is the current one."""
 
 
 class VersionExists(SearcherError):

@@ -71,6 +71,13 @@ class ImageTable:
         )
         return [found[row] for row in rows]
 
+    def file(self, row: int) -> ImageFile | None:
+        """The file on ``row``, or None."""
+        found = self._connection.execute(
+            "SELECT path, size, mtime_ns, digest FROM images WHERE row = ?", (row,)
+        ).fetchone()
+        return found and ImageFile(*found)
+
     def find(self, path: str) -> tuple[int, ImageFile] | None:
         """Row and file of ``path``, or None."""
         found = self._connection.execute(
@@ -82,9 +89,11 @@ class ImageTable:
         (count,) = self._connection.execute("SELECT count(*) FROM skipped").fetchone()
         return int(count)
 
-    def skipped(self, limit: int) -> list[tuple[str, str]]:
-        """The first ``limit`` skipped paths, each with its reason."""
-        return self._connection.execute("SELECT path, reason FROM skipped ORDER BY rowid LIMIT ?", (limit,)).fetchall()
+    def skipped(self, limit: int, offset: int = 0) -> list[tuple[str, str]]:
+        """``limit`` skipped paths from number ``offset`` on, each with its reason."""
+        return self._connection.execute(
+            "SELECT path, reason FROM skipped ORDER BY rowid LIMIT ? OFFSET ?", (limit, offset)
+        ).fetchall()
 
     def build_facts(self) -> dict[str, str | int]:
         """What is known of the run that makes, or made, this table."""

@@ -4,6 +4,7 @@
       CURRENT              the served version's name, one line, replaced atomically
       1.5.0/               a published version, immutable
       .building/1.5.0/     a version being built; nothing reads it
+      .deleted-…/          a version that is none any more, on its way out
       CURRENT.next         the name that CURRENT is about to get; finishes a publish that was killed half-way
 
 Publishing is: build beside, sync to disk, write CURRENT.next, rename the folder, rename CURRENT.next. Whenever the
@@ -18,14 +19,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
-from searcher.errors import BadVersionName, StoreBusy, VersionDamaged, VersionExists, VersionMissing
+from searcher.errors import BadVersionName, StoreBusy, VersionDamaged, VersionExists, VersionInUse, VersionMissing
 from searcher.manifest import MANIFEST_FILE, FileEntry, Manifest, Mode, ModelIdentity, file_entry, read_manifest
 from searcher.version import IndexVersion, verify
 
 CURRENT_FILE = "CURRENT"
 _NEXT_FILE = "CURRENT.next"
 BUILDING = ".building"
+_DELETED = ".deleted-"
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}")
 
 
@@ -131,17 +134,28 @@ class IndexStore:
         if not self.folder.is_dir():
             raise VersionMissing(f"{self.folder} is no index store")
         with self.indexing():
-            bin_folder = self.folder / BUILDING
-            shutil.rmtree(bin_folder, ignore_errors=True)
+            shutil.rmtree(self.folder / BUILDING, ignore_errors=True)
             with self._switching():  # no rollback to a version that is about to go
                 current = self.current()
                 names = [manifest.version for manifest in self.manifests()]
                 doomed = [name for name in names[: max(0, len(names) - keep)] if name != current]
                 for name in doomed:
-                    bin_folder.mkdir(exist_ok=True)
-                    os.rename(self.folder / name, bin_folder / name)  # gone at once, whatever happens to the deletion
-            shutil.rmtree(bin_folder, ignore_errors=True)
+                    self._set_aside(name)
+            self._delete_what_is_set_aside()
             return doomed
+
+    def delete(self, name: str) -> None:
+        """Delete version ``name``, whole or damaged. VersionMissing, or VersionInUse for the current one.
+
+        Possible while another version is built: whoever has ``name`` open, as an indexer has its base, keeps its copy.
+        """
+        self._require(name)
+        with self._switching():
+            self._require(name)  # still there
+            if name == self.current():
+                raise VersionInUse(f"version {name} is the current one; promote another version before deleting it")
+            self._set_aside(name)
+        self._delete_what_is_set_aside()
 
     @contextmanager
     def indexing(self) -> Iterator[None]:
@@ -186,9 +200,18 @@ class IndexStore:
         return self.folder / BUILDING / name
 
     def publish(
-        self, name: str, *, model: ModelIdentity, count: int, skipped: int, files: list[str], mode: Mode = "default"
+        self,
+        name: str,
+        *,
+        model: ModelIdentity,
+        count: int,
+        skipped: int,
+        files: list[str],
+        mode: Mode = "default",
+        keep_current: bool = False,
     ) -> Manifest:
-        """Make what was built for ``name`` a version, and make it current. ``files`` are the version's files."""
+        """Make what was built for ``name`` a version, and make it current unless ``keep_current``. ``files`` are the
+        version's files."""
         folder = self.building(name)
         entries: dict[str, FileEntry] = {}
         for file in files:
@@ -209,10 +232,12 @@ class IndexStore:
         _sync(folder)
         IndexVersion(folder).images.close()  # what cannot be opened is not published
         with self._switching():
-            self._write_next(name)
+            if not keep_current:
+                self._write_next(name)
             os.rename(folder, self.folder / name)
             _sync(self.folder)
-            self._finish_switch()
+            if not keep_current:
+                self._finish_switch()
         return manifest
 
     def _require(self, name: str) -> None:
@@ -225,6 +250,15 @@ class IndexStore:
         with (self.folder / ".current.lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+    def _set_aside(self, name: str) -> None:
+        """Version ``name`` is gone at once, however long its deletion takes. Needs ``_switching``."""
+        os.rename(self.folder / name, self.folder / f"{_DELETED}{uuid4().hex}")
+
+    def _delete_what_is_set_aside(self) -> None:
+        """Now, or by another process that is at it, or by the next one."""
+        for folder in self.folder.glob(f"{_DELETED}*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _write_next(self, name: str) -> None:
         path = self.folder / _NEXT_FILE

@@ -26,6 +26,11 @@ def test_the_archive_names_its_parts(grid_path: Path, tmp_path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
+def test_another_version_of_the_model_can_be_loaded_beside_the_first(grid_path: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(build_archive(grid_path, tmp_path, model_version="2.0")) as archive:
+        assert json.loads(archive.read("MAR-INF/MANIFEST.json"))["model"]["modelVersion"] == "2.0"
+
+
 def test_a_model_without_a_card_gets_one_that_travels_beside_it(tmp_path: Path) -> None:
     torch.jit.save(torch.jit.script(Grid().eval()), str(tmp_path / "foreign.pt"))
     with zipfile.ZipFile(build_archive(tmp_path / "foreign.pt", tmp_path, image_size=16)) as archive:

@@ -100,3 +100,20 @@ def test_the_open_version_survives_the_loss_of_the_store(
     shutil.rmtree(store.folder)
     assert version is not None and follower.version() is version
     assert version.codes.code(0).tolist() == [0, 1]
+
+
+def test_a_new_worker_takes_the_newest_version_of_its_model_while_the_current_one_is_of_another(
+    store: IndexStore, grid: HashModel, tmp_path: Path
+) -> None:
+    """So a model that is about to be served, or one that is about to go, answers whatever CURRENT says."""
+    other = HashModel.load(write_grid_model(tmp_path / "other.pt", name="other"))
+    for number in range(3):
+        publish(store, f"1.{number}.0", grid, {"a.png": number}, tmp_path)
+    damaged = store.folder / "1.2.0" / "index.faiss"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    publish(store, "2.0.0", other, {"a.png": 1}, tmp_path)
+    follower = VersionFollower(store, ModelIdentity.model_validate(grid.identity()))
+    assert [served(follower) for _ in range(2)] == ["1.1.0"] * 2
+    assert follower.refused == 1
+    store.promote("1.0.0")
+    assert served(follower) == "1.0.0"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handler.errors import RequestError
-from handler.request import Request, parse
+from handler.request import GivenCode, Request, parse
 
 IMAGE = bytes(range(256)) + b"\xfb\xff\xfe"
 STANDARD = base64.b64encode(IMAGE).decode()
@@ -121,7 +121,7 @@ def test_a_greatest_distance_may_be_given() -> None:
 @pytest.mark.parametrize(
     ("item", "said"),
     [
-        ({}, "holds no image and no text"),
+        ({}, "holds no image, no text and no code"),
         ({"body": b""}, "no body"),
         ({"body": b'{"image":'}, "not JSON"),
         ({"body": b"\xff\xfe"}, "not JSON"),
@@ -191,6 +191,22 @@ def test_a_greatest_distance_may_be_given() -> None:
         ({"image": IMAGE, "top_k": b"\xff"}, "top_k is not text"),
         ({"image": IMAGE, "debug": b"maybe"}, "debug must be true or false, and is 'maybe'"),
         ({"image": b""}, "image is empty"),
+        ({"body": {"image": STANDARD, "code": "ff"}}, "image and code are both given"),
+        ({"body": {"image": STANDARD, "text": "shirt", "code": "ff"}}, "image, text and code are all given"),
+        ({"text": b"shirt", "code": b"ff"}, "text and code are both given"),
+        ({"body": {"code": ""}}, "code must be hex digits, two a byte"),
+        ({"body": {"code": "fff"}}, "code must be hex digits"),
+        ({"body": {"code": "0xff"}}, "code must be hex digits"),
+        ({"body": {"code": "ff" * 129}}, "code must be hex digits"),
+        ({"body": {"code": 255}}, "code must be a string of hex digits, and is an integer"),
+        ({"code": b"xy"}, "code must be hex digits"),
+        ({"code": b"\xff"}, "code is not text"),
+        ({"body": {"code": "ff", "detail_code": "x"}}, "detail_code must be hex digits"),
+        (
+            {"body": {"code": "ff", "detail_code": ["ff"]}},
+            "detail_code must be a string of hex digits, and is an array",
+        ),
+        ({"body": {"code": "ff", "rank": "detail"}}, 'rank "detail" needs detail_code beside code'),
     ],
 )
 def test_what_cannot_be_understood_is_a_400_that_names_the_field(item: dict[str, Any], said: str) -> None:
@@ -200,3 +216,18 @@ def test_what_cannot_be_understood_is_a_400_that_names_the_field(item: dict[str,
     assert (body["code"], body["type"]) == (400, "BadRequestException")
     assert said in str(body["message"])
     assert len(str(body["message"])) < 300
+
+
+@pytest.mark.parametrize(
+    ("item", "expected"),
+    [
+        ({"body": {"code": "9F3a"}}, GivenCode(b"\x9f\x3a")),
+        ({"body": {"code": " ff\n", "image": "", "text": ""}}, GivenCode(b"\xff")),
+        ({"body": {"code": "ff", "detail_code": "0001"}}, GivenCode(b"\xff", b"\x00\x01")),
+        ({"body": {"code": "ff", "detail_code": ""}}, GivenCode(b"\xff")),
+        ({"code": b"ff00", "detail_code": b"0a", "image": b""}, GivenCode(b"\xff\x00", b"\x0a")),
+        ({"data": b'{"code": "00"}'}, GivenCode(b"\x00")),
+    ],
+)
+def test_a_code_is_given_in_hex(item: dict[str, Any], expected: GivenCode) -> None:
+    assert parse(item).subject == expected

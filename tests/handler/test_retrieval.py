@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,45 @@ def test_nothing_farther_than_max_distance_is_answered(
     assert answers[3]["relevant"] == []
 
 
+def test_debug_tells_the_code_and_the_time_of_each_step(
+    retrieval: Retrieval, store: IndexStore, grid: HashModel, tmp_path: Path
+) -> None:
+    publish(store, "1.2.0", grid, CODES, tmp_path)
+    debugged, plain = retrieval.answer([request(0xFF0F, debug=True), request(0xFF0F)])
+    assert debugged.headers["X-Hashlake-Code"] == "ff0f"
+    assert "X-Hashlake-Detail-Code" not in debugged.headers
+    steps = re.findall(r"(\w+);dur=([0-9.]+)", debugged.headers["Server-Timing"])
+    assert [step for step, _ in steps] == ["decode", "hash", "search"]
+    assert all(float(milliseconds) >= 0 for _, milliseconds in steps)
+    assert plain.headers == {}
+
+
+def test_a_code_finds_what_its_picture_finds(
+    retrieval: Retrieval, store: IndexStore, grid: HashModel, tmp_path: Path
+) -> None:
+    publish(store, "1.2.0", grid, CODES, tmp_path)
+    by_picture, by_code = bodies(retrieval, request(0xFFF0, debug=True), {"body": {"code": "fff0", "debug": True}})
+    assert by_code == by_picture
+    assert by_code["distances"] == [3, 4, 4, 12]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"code": "ff"}, "code has 4 hex digits, and 2 are given"),
+        ({"code": "ffff00"}, "code has 4 hex digits, and 6 are given"),
+        ({"code": "ffff", "detail_code": "00"}, "detail_code is not known to the served model, and 2 are given"),
+    ],
+)
+def test_a_code_of_another_width_is_a_400(
+    fields: dict[str, Any], said: str, retrieval: Retrieval, store: IndexStore, grid: HashModel, tmp_path: Path
+) -> None:
+    publish(store, "1.2.0", grid, CODES, tmp_path)
+    refused, good = bodies(retrieval, {"body": fields}, request(0xFFFF, top_k=1))
+    assert (refused["code"], refused["message"]) == (400, said)
+    assert good["relevant"] == ["a b/white cat.png"]
+
+
 COLOURED = {
     "plain.png": (0xFF00, 0x0000_0000),
     "dotted.png": (0xFF00, 0x0000_0001),
@@ -162,6 +202,18 @@ class TestDetailRanking:
     def test_a_class_may_have_a_greatest_distance(self, retrieval: Retrieval) -> None:
         (answer,) = bodies(retrieval, named("shirt", max_distance=0))
         assert answer["relevant"] == ["plain.png", "dotted.png", "striped.png"]
+
+    def test_both_codes_find_what_their_picture_finds(self, retrieval: Retrieval) -> None:
+        (answer,) = retrieval.answer([coloured(0xFF00, 1, rank="detail", debug=True)])
+        codes = {"code": answer.headers["X-Hashlake-Code"], "detail_code": answer.headers["X-Hashlake-Detail-Code"]}
+        assert codes == {"code": "ff00", "detail_code": "00000001"}
+        by_codes, by_code = bodies(
+            retrieval,
+            {"body": {**codes, "rank": "detail", "debug": True}},
+            {"body": {"code": "ff00", "debug": True}},
+        )
+        assert by_codes == json.loads(answer.body)
+        assert by_code["relevant"] == list(COLOURED)  # without details, ties come in the order of the listing
 
     def test_requests_of_every_kind_share_a_batch(self, retrieval: Retrieval) -> None:
         batch = [

@@ -185,7 +185,7 @@ class TestRequests:
             assert server.metric(f"hashlake_{step}_milliseconds_total") > 0
         assert server.metric("hashlake_version_age_seconds") > 0
 
-    def test_management_and_metrics_listen_on_loopback_and_models_cannot_be_registered(self, server: Server) -> None:
+    def test_management_and_metrics_listen_on_loopback_and_no_model_is_fetched(self, server: Server) -> None:
         frontend = next(each for each in psutil.Process(server.process.pid).children() if "java" in each.name())
         listening = {c.laddr.ip for c in frontend.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
         assert listening <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}

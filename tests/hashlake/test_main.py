@@ -71,7 +71,8 @@ def test_the_commands_are_these() -> None:
     words = {" ".join(words) for words in commands(cli) if words}
     assert words == {
         "index", "search", "archive", "serve", "sample", "train", "evaluate", "versions", "versions list",
-        "versions verify", "versions promote", "versions rollback", "versions prune",
+        "versions verify", "versions promote", "versions rollback", "versions prune", "admin", "keys", "keys create",
+        "keys list", "keys revoke",
     }  # fmt: skip
 
 

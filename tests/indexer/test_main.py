@@ -1,5 +1,6 @@
 """The indexer's command as its users spell it: what it writes, says and exits with, in processes of its own."""
 
+import json
 import os
 import resource
 import shutil
@@ -187,6 +188,22 @@ def test_a_version_with_tables_answers_as_one_without(here: Path) -> None:
     ]
     plain, fast = (store.open(name).search(queries) for name in ("1", "2"))
     assert fast == plain
+
+
+def test_a_version_can_be_published_without_becoming_current(here: Path) -> None:
+    assert index(here, "--new_index_database_version", "1.5.0").status == 0
+    answer = index(here, "--new_index_database_version", "1.6.0", "--keep_current")
+    assert answer.status == 0
+    assert answer.out.startswith("version 1.6.0 is published: 40 images, 0 skipped")
+    store = IndexStore(here / "index_store")
+    assert (store.current(), store.names()) == ("1.5.0", ["1.5.0", "1.6.0"])
+
+
+def test_a_program_that_watches_gets_json(here: Path) -> None:
+    answer = index(here, "--new_index_database_version", "1.5.0", "--json")
+    *progress, manifest = [json.loads(line) for line in answer.out.splitlines()]
+    assert (progress[-1]["done"], progress[-1]["total"], progress[-1]["skipped"]) == (40, 40, 0)
+    assert (manifest["version"], manifest["count"], manifest["mode"]) == ("1.5.0", 40, "default")
 
 
 def test_a_mode_that_is_none_is_refused(here: Path) -> None:

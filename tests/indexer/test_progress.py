@@ -1,5 +1,6 @@
 """Progress is a bar on a terminal and plain lines everywhere else."""
 
+import json
 import os
 import pty
 import re
@@ -81,3 +82,16 @@ def test_nothing_is_said_when_nothing_was_left_to_do(capfd: pytest.CaptureFixtur
     with Progress(30, 30):
         pass
     assert capfd.readouterr().err == ""
+
+
+def test_a_program_gets_json(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "_JSON_EVERY_SECONDS", 0.0)
+    with terminal(monkeypatch) as screen:
+        with Progress(30, 10, as_json=True) as counted:
+            counted.advance(5, 2)
+            counted.advance(15, 0)
+        assert shown(screen) == ""
+    said = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert [(each["done"], each["total"], each["skipped"]) for each in said] == [(15, 30, 2), (30, 30, 2), (30, 30, 2)]
+    assert all(each["rate"] > 0 for each in said)
+    assert said[-1]["eta_seconds"] == 0.0

@@ -346,6 +346,16 @@ def test_a_run_killed_after_its_last_rename_has_nothing_left_to_do(few: Site) ->
     assert not any(path.exists() for path in left)
 
 
+def test_a_run_killed_after_publishing_beside_the_current_version_has_nothing_left_to_do(few: Site) -> None:
+    few.run_again()
+    few.bench.store.promote("0")
+    (few.building / ".1.5.0.codes").touch()
+    report = few.run_again()
+    assert few.bench.told == ["version 1.5.0 was complete when the last run was killed"]
+    assert report is not None and report.manifest.version == "1.5.0"
+    assert few.bench.store.current() == "0"
+
+
 def test_half_an_index_file_is_written_anew(few: Site) -> None:
     few.kill_with_checkpoints(2)
     for name in ("index.faiss", "details.faiss") if few.details else ("index.faiss",):

@@ -99,6 +99,11 @@ class TestRows:
             assert table.find("ä.jpg") == (5, file)
             assert table.find("Ä.jpg") is None
 
+    def test_the_file_on_a_row(self, tmp_path: Path) -> None:
+        with ImageTable(table_of(tmp_path / "images.db", *AWKWARD)) as table:
+            assert [table.file(row) for row in range(len(AWKWARD))] == [file_of(name) for name in AWKWARD]
+            assert table.file(len(AWKWARD)) is None and table.file(-1) is None
+
     def test_a_path_has_one_row_only(self, tmp_path: Path) -> None:
         with ImageTable(tmp_path / "images.db", writable=True) as table:
             assert table.add(0, file_of("a"))
@@ -123,6 +128,8 @@ class TestSkipped:
             assert table.skipped_count() == 3
             assert table.skipped(10) == [("z", "empty"), ("a", "truncated"), ("a", "listed twice")]
             assert table.skipped(1) == [("z", "empty")]
+            assert table.skipped(2, 1) == [("a", "truncated"), ("a", "listed twice")]
+            assert table.skipped(2, 3) == []
 
     def test_a_skipped_path_has_no_row(self, tmp_path: Path) -> None:
         with ImageTable(tmp_path / "images.db", writable=True) as table:

@@ -21,6 +21,7 @@ from searcher.errors import (
     StoreBusy,
     VersionDamaged,
     VersionExists,
+    VersionInUse,
     VersionMissing,
 )
 from searcher.images import IMAGES_FILE
@@ -90,7 +91,7 @@ class TestNames:
     @pytest.mark.parametrize("name", ["../1.0.0", "", ".building"])
     def test_every_door_checks_the_name(self, name: str, store: IndexStore) -> None:
         publish(store, "1.0.0")
-        for door in (store.has, store.manifest, store.open, store.verify, store.promote, store.building):
+        for door in (store.has, store.manifest, store.open, store.verify, store.promote, store.building, store.delete):
             with pytest.raises(BadVersionName):
                 door(name)
 
@@ -418,6 +419,106 @@ def another_indexer(store: IndexStore) -> Iterator[subprocess.Popen[str]]:
         assert process.stdout.readline() == "held\n"
         yield process
         process.stdin.close()
+
+
+class TestDelete:
+    def test_just_this_one(self, store: IndexStore) -> None:
+        for name in ("1", "2", "3"):
+            publish(store, name)
+        store.delete("2")
+        assert names(store) == ["1", "3"]
+        assert not (store.folder / "2").exists() and not list(store.folder.glob(".deleted-*"))
+        assert store.open().name == "3"
+        publish(store, "2", {"new.png": 1})
+        assert store.open("2").images.paths([0]) == ["new.png"]
+
+    @pytest.mark.parametrize("current", ["1", "2"])
+    def test_never_the_current_one(self, current: str, store: IndexStore) -> None:
+        publish(store, "1")
+        publish(store, "2")
+        store.promote(current)
+        with pytest.raises(VersionInUse, match=f"version {current} is the current one; promote another version"):
+            store.delete(current)
+        assert names(store) == ["1", "2"]
+        assert store.open().name == current
+
+    def test_a_missing_one_is_named_with_those_there_are(self, store: IndexStore) -> None:
+        with pytest.raises(VersionMissing):
+            store.delete("1")
+        assert not store.folder.exists()
+        publish(store, "1")
+        with pytest.raises(VersionMissing, match=r"has no version 2 \(it has: 1\)"):
+            store.delete("2")
+
+    def test_a_damaged_one(self, store: IndexStore) -> None:
+        publish(store, "1")
+        publish(store, "2")
+        (store.folder / "1" / MANIFEST_FILE).write_text("{")
+        (store.folder / "1" / INDEX_FILE).unlink()
+        store.delete("1")
+        assert store.names() == ["2"]
+
+    def test_nothing_while_nobody_knows_which_is_current(self, store: IndexStore) -> None:
+        publish(store, "1")
+        (store.folder / CURRENT_FILE).write_text("?")
+        with pytest.raises(SearcherError):
+            store.delete("1")
+        assert store.names() == ["1"]
+
+    def test_it_waits_for_no_indexer_and_takes_nothing_from_it(self, store: IndexStore) -> None:
+        publish(store, "1", {"ä.png": 0xFF00, "b.png": 0x00FF})
+        publish(store, "2")
+        with another_indexer(store):
+            base = store.open("1")
+            build(store, "3", {"c.png": 3}, {})
+            store.delete("1")
+            assert store.building("3").is_dir()
+            assert base.search(asked((0x00FF, 2)))[0].paths == ["b.png", "ä.png"]
+            assert base.images.find("ä.png") is not None
+        store.publish("3", model=MODEL, count=1, skipped=0, files=[INDEX_FILE, IMAGES_FILE])
+        assert names(store) == ["2", "3"]
+
+    def test_what_a_killed_deletion_left_goes_with_the_next(self, store: IndexStore) -> None:
+        for name in ("1", "2", "3"):
+            publish(store, name)
+        left = store.folder / ".deleted-1"
+        (store.folder / "1").rename(left)
+        store.delete("2")
+        assert not left.exists()
+        left.mkdir()
+        assert store.prune(1) == []
+        assert not left.exists()
+        assert names(store) == ["3"]
+
+    def test_a_version_promoted_meanwhile_is_not_deleted(self, store: IndexStore) -> None:
+        publish(store, "1")
+        publish(store, "2")
+
+        def roll_back() -> None:
+            with suppress(VersionMissing, VersionDamaged):  # the deletion came first
+                IndexStore(store.folder).promote("1")
+
+        class Overtaken(IndexStore):
+            def current(self) -> str | None:
+                found = super().current()
+                somebody.start()
+                somebody.join(timeout=1)  # long enough to finish, unless it has to wait for us
+                return found
+
+        somebody = threading.Thread(target=roll_back)
+        Overtaken(store.folder).delete("1")
+        somebody.join()
+        assert store.open().name == "2"
+
+    def test_a_publish_killed_between_its_renames_is_forgotten_with_its_version(self, store: IndexStore) -> None:
+        publish(store, "1")
+        publish(store, "2")
+        (store.folder / "CURRENT.next").write_text("2\n")
+        (store.folder / CURRENT_FILE).write_text("1\n")
+        store.delete("2")
+        with store.indexing():
+            assert store.recover() is None
+        assert (store.current(), names(store)) == ("1", ["1"])
 
 
 class TestIndexing:

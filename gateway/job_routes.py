@@ -1,0 +1,192 @@
+"""``POST /api/reindex``, ``/api/jobs`` and promoting a version: what changes what is served."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Path, Request, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import BaseModel, Field
+
+from gateway.access import require_admin
+from gateway.errors import ErrorBody, RequestRefused, refusals
+from gateway.health import Metrics
+from gateway.jobs import Job, ReindexRequest, Switched
+from gateway.open_versions import OpenVersions
+from gateway.reindex import WAIT_SECONDS, StepFailed, require_all
+from gateway.reindexing import Reindexing
+from gateway.torchserve import TorchServe, TorchServeError, unreachable
+from searcher.errors import VersionMissing
+
+_ALWAYS = refusals(
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
+router = APIRouter(prefix="/api", dependencies=[Depends(require_admin)], responses=_ALWAYS)
+
+_NOT_FOUND = refusals(HTTPStatus.NOT_FOUND)
+_CONFLICT = refusals(HTTPStatus.CONFLICT)
+
+
+class JobList(BaseModel):
+    """The newest hundred jobs."""
+
+    jobs: list[Job] = Field(description="the newest first")
+
+
+def _reindexing(request: Request) -> Reindexing:
+    reindexing: Reindexing = request.app.state.reindexing
+    return reindexing
+
+
+Jobs = Annotated[Reindexing, Depends(_reindexing)]
+
+
+async def _known(reindexing: Jobs, job_id: Annotated[str, Path(alias="id", examples=["3f9c01ab"])]) -> Job:
+    job = await asyncio.to_thread(reindexing.jobs.get, job_id)
+    if job is None:
+        raise RequestRefused(HTTPStatus.NOT_FOUND, f"there is no job {job_id}")
+    return job
+
+
+Known = Annotated[Job, Depends(_known)]
+
+
+@router.post(
+    "/reindex",
+    tags=["reindexing"],
+    summary="Build, publish and serve a new index version",
+    operation_id="reindex",
+    response_model=Switched,
+    responses={
+        202: {
+            "model": Job,
+            "description": "the job has begun (`Prefer: respond-async`)",
+            "headers": {"Location": {"description": "where to watch it", "schema": {"type": "string"}}},
+        },
+        500: {"model": ErrorBody, "description": "the job failed; the message says at which step"},
+        **_CONFLICT,
+    },
+)
+async def reindex(
+    asked: ReindexRequest,
+    reindexing: Jobs,
+    request: Request,
+    response: Response,
+    prefer: Annotated[str, Header(description="`respond-async`: answer when the job has begun")] = "",
+) -> Switched | Response:
+    """Answers when every worker serves the new version; serving goes on meanwhile. With another model than the served
+    one, the model is switched too. Whatever fails, the model and the version before stay."""
+    job = await reindexing.start(asked)
+    _count(request)
+    location = f"/api/jobs/{job.id}"
+    if any(each.strip().lower() == "respond-async" for each in prefer.split(",")):
+        return Response(
+            job.model_dump_json(), HTTPStatus.ACCEPTED, {"Location": location}, media_type="application/json"
+        )
+    response.headers["Location"] = location
+    job = await reindexing.ended(job.id)
+    if job.result is None:
+        status = HTTPStatus.INTERNAL_SERVER_ERROR if job.state == "failed" else HTTPStatus.CONFLICT
+        raise RequestRefused(status, f"{job.state}: {job.message or job.phase}", {"Location": location})
+    return job.result
+
+
+@router.get("/jobs", tags=["reindexing"], summary="List the reindexing jobs", operation_id="listJobs")
+async def list_jobs(reindexing: Jobs) -> JobList:
+    return JobList(jobs=await asyncio.to_thread(reindexing.jobs.all))
+
+
+@router.get("/jobs/{id}", tags=["reindexing"], summary="One job", operation_id="getJob", responses=_NOT_FOUND)
+async def get_job(job: Known) -> Job:
+    return job
+
+
+@router.get(
+    "/jobs/{id}/events",
+    tags=["reindexing"],
+    summary="Watch a job: server-sent events",
+    operation_id="watchJob",
+    response_class=EventSourceResponse,
+    responses=_NOT_FOUND,
+)
+async def watch_job(job: Known, reindexing: Jobs) -> AsyncIterator[ServerSentEvent]:
+    """An event `job` with the job as JSON, now and whenever it has changed, until it has ended."""
+    async for each in reindexing.watch(job.id):
+        yield ServerSentEvent(event="job", data=each)
+
+
+@router.delete(
+    "/jobs/{id}",
+    tags=["reindexing"],
+    summary="Cancel a running job",
+    operation_id="cancelJob",
+    status_code=HTTPStatus.ACCEPTED,
+    responses=_NOT_FOUND | _CONFLICT,
+)
+async def cancel_job(job: Known, reindexing: Jobs) -> Job:
+    """It ends at its next step; what has been hashed is kept for resuming. Once a switched model takes requests, the
+    job is finished instead."""
+    await reindexing.cancel(job)
+    return job
+
+
+@router.post(
+    "/jobs/{id}/resume",
+    tags=["reindexing"],
+    summary="Go on with a job that was interrupted, cancelled or failed",
+    operation_id="resumeJob",
+    status_code=HTTPStatus.ACCEPTED,
+    responses=_NOT_FOUND | _CONFLICT,
+)
+async def resume_job(job: Known, reindexing: Jobs, request: Request) -> Job:
+    job = await reindexing.resume(job)
+    _count(request)
+    return job
+
+
+def _count(request: Request) -> None:
+    """One more job was started."""
+    metrics: Metrics = request.app.state.metrics
+    metrics.reindexed.inc()
+
+
+@router.post(
+    "/versions/{name}/promote",
+    tags=["versions"],
+    summary="Serve another version, forwards or back",
+    operation_id="promoteVersion",
+    responses=_NOT_FOUND | _CONFLICT | refusals(HTTPStatus.BAD_GATEWAY),
+)
+async def promote(
+    name: Annotated[str, Path(description="the index version's name", examples=["1.1.0"])], request: Request
+) -> Switched:
+    """Verifies the version, makes it current, and answers when every worker serves it. A version of another model than
+    the served one is refused: reindex with that model."""
+    versions: OpenVersions = request.app.state.versions
+    torchserve: TorchServe = request.app.state.torchserve
+    try:
+        served = await torchserve.served_model()
+    except TorchServeError as error:
+        raise unreachable() from error
+    if not versions.store.has(name):
+        raise VersionMissing(f"there is no version {name}")
+    manifest = await asyncio.to_thread(versions.store.manifest, name)
+    if manifest.model.sha256 != served["sha256"]:
+        raise RequestRefused(
+            HTTPStatus.CONFLICT,
+            f"version {name} was made with the model {manifest.model.name}, and {served['model']['name']} is served: "
+            "reindex with model_path to switch",
+        )
+    previous = versions.current()
+    await asyncio.to_thread(versions.store.promote, name)
+    try:
+        require_all(await torchserve.ask_workers(name, WAIT_SECONDS), name)
+    except (StepFailed, TorchServeError) as error:
+        raise RequestRefused(HTTPStatus.BAD_GATEWAY, f"version {name} is current, but: {error}") from error
+    return Switched.now(previous, name)

@@ -1,0 +1,72 @@
+// Requests to the gateway. Whatever goes wrong is thrown with a message for people:
+//
+//   Refusal       the server answered with an error; `status`, and `retryAfter` in seconds where it said so
+//   Unreachable   there was no answer
+//   AbortError    the caller's signal was aborted (fetch's own)
+
+export class Refusal extends Error {
+  constructor(status, message, retryAfter) {
+    super(message);
+    this.status = status;
+    this.retryAfter = retryAfter;
+  }
+}
+
+export class Unreachable extends Error {
+  constructor() {
+    super("the server can't be reached");
+  }
+}
+
+/** The response, if it is one of success. `key` is sent in X-API-Key. */
+export async function ask(address, { key = null, headers = {}, ...options } = {}) {
+  if (key !== null && !/^[!-~]+$/.test(key)) throw new Refusal(401, "a key has letters, digits and signs only");
+  const sent = key === null ? headers : { ...headers, "X-API-Key": key };
+  let response;
+  try {
+    response = await fetch(address, { ...options, headers: sent });
+  } catch (error) {
+    if (options.signal?.aborted) throw error;
+    throw new Unreachable();
+  }
+  if (!response.ok) throw await refusal(response);
+  return response;
+}
+
+/** The answer's JSON; `json` is sent as the body. */
+export async function askJson(address, { json, headers = {}, ...options } = {}) {
+  if (json !== undefined) {
+    options.body = JSON.stringify(json);
+    headers = { ...headers, "Content-Type": "application/json" };
+  }
+  const response = await ask(address, { cache: "no-store", headers, ...options });
+  return interrupted(response.json(), options.signal);
+}
+
+/** The answer's bytes, as a Blob. */
+export async function askBlob(address, options = {}) {
+  const response = await ask(address, options);
+  return interrupted(response.blob(), options.signal);
+}
+
+// A connection that breaks off in the middle of the body rejects with a TypeError.
+async function interrupted(body, signal) {
+  try {
+    return await body;
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new Unreachable();
+  }
+}
+
+async function refusal(response) {
+  const retryAfter = Number(response.headers.get("Retry-After")) || null;
+  let message = `the server answered ${response.status} ${response.statusText}`.trim();
+  try {
+    const body = await response.json();
+    if (typeof body.message === "string" && body.message !== "") message = body.message;
+  } catch {
+    // Not one of ours: a proxy's page, say. Its status has to do.
+  }
+  return new Refusal(response.status, message, retryAfter);
+}

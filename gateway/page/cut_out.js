@@ -1,0 +1,43 @@
+// A part of a picture as a file of its own.
+
+const QUALITY = 0.95;
+
+/**
+ * What `box` (fractions of the upright picture) shows of the picture in `file`: a JPEG at full resolution, transparent
+ * parts on white as the server has them. Throws an Error for people where the browser can't.
+ */
+export async function cutOut(file, box) {
+  const address = URL.createObjectURL(file);
+  try {
+    const picture = new Image();
+    picture.src = address;
+    await picture.decode().catch(() => {
+      throw new Error("this browser can't open the picture's format, so no part of it can be cut out");
+    });
+    const { x, y, width, height } = pixels(box, picture.naturalWidth, picture.naturalHeight);
+    const canvas = document.createElement("canvas");
+    canvas.width = width;
+    canvas.height = height;
+    const brush = canvas.getContext("2d");
+    brush.fillStyle = "white";
+    brush.fillRect(0, 0, width, height);
+    brush.drawImage(picture, x, y, width, height, 0, 0, width, height);
+    const part = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", QUALITY));
+    if (part === null) throw new Error("this part has too many pixels for the browser: make the box smaller");
+    return part;
+  } finally {
+    URL.revokeObjectURL(address);
+  }
+}
+
+/** Whole pixels, at least one, inside the picture: pixels({x: .25, y: 0, width: .5, height: 1}, 640, 480) → 160, 0, 320, 480. */
+export function pixels(box, pictureWidth, pictureHeight) {
+  const x = Math.min(Math.round(box.x * pictureWidth), pictureWidth - 1);
+  const y = Math.min(Math.round(box.y * pictureHeight), pictureHeight - 1);
+  return {
+    x,
+    y,
+    width: Math.max(1, Math.round((box.x + box.width) * pictureWidth) - x),
+    height: Math.max(1, Math.round((box.y + box.height) * pictureHeight) - y),
+  };
+}

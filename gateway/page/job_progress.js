@@ -1,0 +1,136 @@
+// The job that runs now: phase, bar, figures, and the button that cancels it.
+
+import { byId, element, say } from "./elements.js";
+import { finished } from "./job_events.js";
+import { count, duration, number, problem, sentence } from "./words.js";
+
+const PHASES = {
+  listing: "Listing the pictures",
+  indexing: "Hashing pictures",
+  packing: "Packing the model",
+  registering: "Loading the model into the server",
+  switching: "Switching to the new model",
+  publishing: "Publishing the version",
+  waiting: "Waiting for all workers to serve it",
+  done: "Done",
+};
+
+/** `onEnd(job)` is called when a followed job has ended. */
+export function jobProgress(admin, { onEnd }) {
+  const panel = byId("job-now");
+  const bar = element("progress", { "aria-label": "Pictures hashed" });
+  const title = element("h3", { tabindex: -1 });
+  const phase = element("p", { class: "job-phase" });
+  const figures = element("p", { class: "job-figures" });
+  const lost = element("p", { class: "warning", role: "status", hidden: true });
+  const trouble = element("p", { class: "problem", role: "alert", hidden: true });
+  const cancel = element("button", { type: "button", onclick: cancelJob }, "Cancel");
+  panel.replaceChildren(element("div", { class: "job-head" }, title, cancel), phase, bar, figures, lost, trouble);
+  let following = null;
+  let id = null;
+  let said = "";
+
+  function show(job) {
+    const name = job.request.new_index_database_version;
+    const running = job.state === "running";
+    panel.dataset.state = job.state;
+    title.textContent = running ? `Version ${name} is being made` : outcome(job);
+    phase.textContent = running ? PHASES[job.phase] ?? sentence(job.phase) : job.state === "succeeded" ? "" : reason(job);
+    phase.hidden = phase.textContent === "";
+    showBar(job, running);
+    figures.textContent = figuresOf(job, running).join(" · ");
+    cancel.hidden = !running;
+    lost.hidden = true;
+    // To a screen reader, the changes of phase; not every hundred pictures.
+    const news = running ? `${PHASES[job.phase] ?? job.phase}.` : outcome(job);
+    if (news !== said) byId("job-status").textContent = news;
+    said = news;
+  }
+
+  // Only the hashing has a measure; before it and after it the bar shows that something goes on.
+  function showBar(job, running) {
+    bar.hidden = !running;
+    if (job.phase === "indexing" && job.total > 0) {
+      bar.max = job.total;
+      bar.value = job.done;
+    } else {
+      bar.removeAttribute("value");
+    }
+  }
+
+  async function follow(job) {
+    stop();
+    const mine = new AbortController();
+    following = mine;
+    id = job.id;
+    cancel.disabled = false;
+    say(trouble, "");
+    show(job);
+    panel.hidden = false;
+    try {
+      const last = await finished(job.id, admin, mine.signal, { onJob: show, onLost });
+      following = null;
+      onEnd(last);
+    } catch (error) {
+      if (mine.signal.aborted) return;
+      following = null;
+      say(trouble, problem(error));
+    }
+  }
+
+  function onLost(seconds) {
+    say(lost, `The connection broke. Trying again in ${duration(seconds)}; the job goes on meanwhile.`);
+  }
+
+  async function cancelJob() {
+    cancel.disabled = true;
+    say(trouble, "");
+    try {
+      await admin.json(`/api/jobs/${encodeURIComponent(id)}`, { method: "DELETE" });
+    } catch (error) {
+      cancel.disabled = false;
+      say(trouble, problem(error));
+    }
+  }
+
+  function stop() {
+    following?.abort();
+    following = null;
+  }
+
+  return {
+    follow,
+    stop() {
+      stop();
+      panel.hidden = true;
+    },
+    isFollowing: (job) => following !== null && job.id === id,
+    focus: () => title.focus(),
+  };
+}
+
+/** How a job ended, in a sentence. */
+export function outcome(job) {
+  const name = job.request.new_index_database_version;
+  return {
+    running: `Version ${name} is being made.`,
+    succeeded: `Version ${name} is served now.`,
+    failed: `Version ${name} could not be made.`,
+    cancelled: `Version ${name} was cancelled.`,
+    interrupted: `Version ${name} was interrupted.`,
+  }[job.state];
+}
+
+/** Why it ended so, or "". */
+export function reason(job) {
+  return job.message ? sentence(job.message) : "";
+}
+
+function figuresOf(job, running) {
+  const figures = [];
+  if (job.total > 0) figures.push(`${number(job.done)} of ${count(job.total, "picture")}`);
+  if (running && job.phase === "indexing" && job.rate > 0) figures.push(`${number(Math.round(job.rate))} a second`);
+  if (running && job.eta_seconds !== null) figures.push(`about ${duration(job.eta_seconds)} left`);
+  if (job.skipped > 0) figures.push(`${number(job.skipped)} skipped`);
+  return figures;
+}

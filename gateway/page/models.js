@@ -1,0 +1,59 @@
+// The models that there are, each with its card.
+
+import { byId, element, say } from "./elements.js";
+import { bytes, number, problem, short } from "./words.js";
+
+/** `onLoad(models)` is called whenever they have been read. */
+export function modelList(admin, { onLoad }) {
+  async function load() {
+    try {
+      const { models } = await admin.json("/api/models");
+      say(byId("models-problem"), "");
+      byId("models").replaceChildren(...models.map(item));
+      byId("no-models").hidden = models.length > 0;
+      onLoad(models);
+    } catch (error) {
+      say(byId("models-problem"), problem(error));
+    }
+  }
+  return { load };
+}
+
+function item({ model_path, bytes: size, sha256, card, current }) {
+  return element(
+    "li",
+    { class: "model" },
+    element(
+      "h3",
+      { class: "breaking" },
+      card?.name ?? model_path,
+      current ? " " : null,
+      current ? element("span", { class: "badge" }, "current") : null,
+    ),
+    element("p", { class: "soft" }, element("span", { class: "breaking" }, model_path), ` · ${bytes(size)} · `,
+      element("span", { class: "mono", title: sha256 }, short(sha256))),
+    card === null ? element("p", {}, "It comes without a card.") : facts(card),
+    card === null ? null : element("details", {}, element("summary", {}, "The whole card"), tree(card)),
+  );
+}
+
+function facts(card) {
+  const list = [["Codes", `${card.bits} bits`]];
+  if (card.detail_bits) list.push(["Detail codes", `${card.detail_bits} bits`]);
+  if (card.preprocessing?.image_size) list.push(["Input", `${card.preprocessing.image_size} × ${card.preprocessing.image_size} pixels`]);
+  if (card.classes?.length) list.push(["Classes", card.classes.join(", ")]);
+  return definitions(list.map(([name, text]) => [name, text]));
+}
+
+/** Any JSON as nested definition lists. */
+function tree(value) {
+  if (value === null) return "none";
+  if (typeof value === "number") return number(value);
+  if (typeof value !== "object") return String(value);
+  if (Array.isArray(value) && value.every((each) => typeof each !== "object")) return value.join(", ") || "none";
+  return definitions(Object.entries(value).map(([name, each]) => [name.replaceAll("_", " "), tree(each)]));
+}
+
+function definitions(pairs) {
+  return element("dl", {}, ...pairs.flatMap(([name, content]) => [element("dt", {}, name), element("dd", { class: "breaking" }, content)]));
+}

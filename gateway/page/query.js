@@ -1,0 +1,58 @@
+// What is searched for, and how it is sent. A query is one of
+//
+//   {kind: "picture", file}                    a picture of the user's own: a File or Blob, sent untouched
+//   {kind: "part", whole, box}                 what `box` cuts out of the picture of `whole`, a query of another kind
+//   {kind: "path", path, image, thumbnail}     an indexed image; the addresses are null as long as they aren't known
+//   {kind: "text", text}                       the name of a class
+//   {kind: "code", code, detail}               the codes themselves, hexadecimal; `detail` may be null
+//
+// each with `model` where it comes from a link: the beginning of the sha256 of the model that the link was made with.
+
+import { cutOut } from "./cut_out.js";
+
+/** The file of the picture of a query, whole. `load(address)` fetches an indexed one. */
+export function pictureFile(query, load) {
+  return query.kind === "picture" ? query.file : load(query.image);
+}
+
+/** The form to send, and `picture`, the Blob in it (null where none is sent). */
+export async function form(query, { topK, rank }, load) {
+  const fields = new FormData();
+  let picture = null;
+  if (query.kind === "picture") {
+    picture = query.file;
+    fields.append("image", picture, picture.name || "picture");
+  } else if (query.kind === "part") {
+    picture = await cutOut(await pictureFile(query.whole, load), query.box);
+    fields.append("image", picture, "part.jpg");
+  } else if (query.kind === "code") {
+    fields.append("code", query.code);
+    if (query.detail !== null) fields.append("detail_code", query.detail);
+  } else {
+    fields.append(query.kind, query[query.kind]);
+  }
+  fields.append("top_k", String(topK));
+  fields.append("rank", rankOf(query, rank));
+  return { fields, picture };
+}
+
+/** A class has no detail code, so its pictures come by distance whatever is chosen. */
+export function rankOf(query, rank) {
+  return query.kind === "text" ? "distance" : rank;
+}
+
+/** The query in a few words, after "like". */
+export function described(query) {
+  switch (query.kind) {
+    case "picture":
+      return query.file.name || "the pasted picture";
+    case "part":
+      return `a part of ${described(query.whole)}`;
+    case "path":
+      return query.path;
+    case "text":
+      return `the class “${query.text}”`;
+    default:
+      return `the code ${query.code.length > 16 ? `${query.code.slice(0, 16)}…` : query.code}`;
+  }
+}

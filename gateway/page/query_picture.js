@@ -1,0 +1,148 @@
+// The query as it is seen: the picture with its crop box, or the words or the code that stand for it. Pictures come by
+// drop, paste or choice.
+
+import { cropBox } from "./crop_box.js";
+import { byId, element, say } from "./elements.js";
+import { fingerprint } from "./fingerprint.js";
+import { problem } from "./words.js";
+
+const NO_BOX = "Drag over the picture to search for a part of it.";
+
+/**
+ * `onFile(file)` is called with each picture that somebody brings, `onBox(box)` when a part of the shown one is marked
+ * (null: no longer). `load(address)` fetches an indexed picture as a Blob.
+ */
+export function queryPicture({ onFile, onBox, load }) {
+  const stage = byId("stage");
+  const frame = byId("frame");
+  const image = byId("stage-image");
+  const tools = byId("stage-tools");
+  const whole = byId("whole-picture");
+  let shownQuery = null;
+  let address = "";
+
+  const box = cropBox(frame, byId("crop"), { onChange: boxChanged, onDone: onBox });
+
+  function boxChanged(now) {
+    const percent = (part) => `${Math.round(100 * part)}%`;
+    byId("crop-size").textContent =
+      now === null ? NO_BOX : `A part of ${percent(now.width)} × ${percent(now.height)} of the picture.`;
+    whole.disabled = now === null;
+  }
+
+  function stageShows(what) {
+    stage.dataset.shows = what;
+    tools.hidden = what === "nothing";
+    byId("crop-help").hidden = what !== "picture";
+    box.set(null);
+  }
+
+  async function showPicture(file, name) {
+    URL.revokeObjectURL(address);
+    address = URL.createObjectURL(file);
+    const mine = address;
+    image.src = address;
+    image.alt = `The query: ${name}`;
+    try {
+      await image.decode();
+    } catch {
+      if (mine === address) showWords(name, "The browser can't show this format. It is searched for as it is.");
+      return;
+    }
+    if (mine !== address) return; // another picture has been chosen meanwhile
+    frame.style.setProperty("--ratio", String(image.naturalWidth / image.naturalHeight));
+    stageShows("picture");
+    if (shownQuery.kind === "part") box.set(shownQuery.box);
+  }
+
+  function showWords(title, text, drawing = null) {
+    byId("stage-words").replaceChildren(
+      ...[drawing, element("strong", { class: "breaking" }, title), text ? element("span", {}, text) : null].filter(Boolean),
+    );
+    stageShows("words");
+  }
+
+  /** Show `query`; `code` is the query's own, where the answer is known. */
+  async function show(query, code = null) {
+    const before = shownQuery;
+    shownQuery = query;
+    const seen = query.kind === "part" ? query.whole : query;
+    const seenBefore = before?.kind === "part" ? before.whole : before;
+    if (seen === seenBefore && stage.dataset.shows === "picture") {
+      box.set(query.kind === "part" ? query.box : null);
+    } else if (seen.kind === "picture") {
+      await showPicture(seen.file, seen.file.name || "pasted picture");
+    } else if (seen.kind === "path") {
+      showWords(seen.path, "");
+      if (seen.thumbnail !== null) await showIndexed(seen);
+    } else {
+      const title = seen.kind === "text" ? `Class “${seen.text}”` : "A code from a link";
+      showWords(title, "", code === null ? null : fingerprint(code));
+    }
+  }
+
+  async function showIndexed(query) {
+    try {
+      const file = await load(query.thumbnail);
+      if (shownQuery === query || shownQuery.whole === query) await showPicture(file, query.path);
+    } catch (error) {
+      if (shownQuery === query) showWords(query.path, `Its picture can't be shown: ${problem(error)}`);
+    }
+  }
+
+  function showNothing() {
+    shownQuery = null;
+    stageShows("nothing");
+  }
+
+  function take(files) {
+    const [file] = files;
+    say(byId("stage-problem"), "");
+    if (file.type !== "" && !file.type.startsWith("image/")) {
+      say(byId("stage-problem"), `${file.name} is no picture, but ${file.type}.`);
+      return;
+    }
+    if (files.length > 1) say(byId("stage-problem"), `One picture at a time: this is the first of ${files.length}.`);
+    onFile(file);
+  }
+
+  for (const button of document.querySelectorAll("[data-choose]")) {
+    button.addEventListener("click", () => byId("file").click());
+  }
+  byId("file").addEventListener("change", ({ target }) => {
+    if (target.files.length > 0) take([...target.files]);
+    target.value = ""; // so that choosing the same file again is a change
+  });
+
+  whole.addEventListener("click", () => {
+    box.set(null);
+    frame.focus();
+    onBox(null);
+  });
+
+  const searching = () => !byId("search-panel").hidden && document.querySelector("dialog[open]") === null;
+
+  document.addEventListener("paste", (event) => {
+    if (!searching() || event.clipboardData.files.length === 0) return;
+    event.preventDefault();
+    take([...event.clipboardData.files]);
+  });
+
+  document.addEventListener("dragover", (event) => {
+    if (!event.dataTransfer.types.includes("Files")) return;
+    event.preventDefault();
+    event.dataTransfer.dropEffect = searching() ? "copy" : "none";
+    stage.classList.toggle("dropping", searching());
+  });
+  document.addEventListener("dragleave", (event) => {
+    if (event.relatedTarget === null) stage.classList.remove("dropping");
+  });
+  document.addEventListener("drop", (event) => {
+    stage.classList.remove("dropping");
+    if (event.dataTransfer.files.length === 0) return;
+    event.preventDefault(); // else the browser leaves the page to show the file
+    if (searching()) take([...event.dataTransfer.files]);
+  });
+
+  return { show, showNothing };
+}

@@ -1,0 +1,247 @@
+// The search page: a query is shown, sent, and answered.
+
+import { Refusal, askBlob, askJson } from "./api.js";
+import { byId, element, say } from "./elements.js";
+import { hideFarther, showGallery } from "./gallery.js";
+import { withSearchKey } from "./key_prompt.js";
+import { searchKey } from "./keys.js";
+import { OPERATORS, hashOf, parsed } from "./permalink.js";
+import { described, form, rankOf } from "./query.js";
+import { queryPicture } from "./query_picture.js";
+import { pictures } from "./thumbnails.js";
+import { showTiming } from "./timing.js";
+import { explain } from "./why.js";
+import { count, problem, short } from "./words.js";
+
+/** How many pictures brought by the user the Back button finds again. */
+const REMEMBERED = 20;
+
+const load = (address) => askBlob(address, { key: searchKey.get() });
+
+/** Start the page. `open(hash)` shows what an address names; `hash()` is the address of what is shown. */
+export function searchPage() {
+  const topK = byId("top-k");
+  const threshold = byId("threshold");
+  const gallery = byId("gallery");
+  const answerBox = byId("answer");
+  const remembered = new Map(); // hash → query
+  let current = null; // the query last asked, answered or not
+  let asked = null; // the one that is answered: {query, picture, code, source, results}
+  let running = null;
+  let address = "";
+
+  const stage = queryPicture({
+    load,
+    onFile: (file) => run({ kind: "picture", file }),
+    onBox: (box) => {
+      const whole = current.kind === "part" ? current.whole : current;
+      if (box !== null) run({ kind: "part", whole, box });
+      else if (current !== whole) run(whole);
+    },
+  });
+
+  function settings() {
+    return { topK: Number(topK.value), rank: document.querySelector("input[name=rank]:checked").value };
+  }
+
+  function set({ topK: wanted, rank }) {
+    if (wanted !== undefined) topK.value = String(wanted);
+    if (rank !== undefined) document.querySelector(`input[name=rank][value=${rank}]`).checked = true;
+  }
+
+  // `fromAddress`: the query stands in the address already, so that no step is added to the browser's history.
+  async function run(query, { fromAddress = false } = {}) {
+    if (!topK.reportValidity()) return;
+    running?.abort();
+    const mine = new AbortController();
+    running = mine;
+    current = query;
+    byId("text").value = query.kind === "text" ? query.text : "";
+    answerBox.setAttribute("aria-busy", "true");
+    byId("search-status").textContent = "Searching…";
+    const chosen = settings();
+    try {
+      stage.show(query);
+      const { picture, answer, elapsed } = await withSearchKey((key) => send(query, chosen, key, mine.signal));
+      if (running !== mine) return;
+      show(query, chosen, picture, answer, elapsed, fromAddress);
+    } catch (error) {
+      if (running === mine) failed(error);
+    } finally {
+      if (running === mine) answerBox.setAttribute("aria-busy", "false");
+      showKeyInUse();
+    }
+  }
+
+  async function send(query, chosen, key, signal) {
+    const { fields, picture } = await form(query, chosen, load);
+    const started = performance.now();
+    const answer = await askJson("/api/search", { method: "POST", body: fields, key, signal });
+    return { picture, answer, elapsed: performance.now() - started };
+  }
+
+  function show(query, chosen, picture, answer, elapsed, fromAddress) {
+    const { results, model } = answer;
+    asked?.source.discard();
+    asked = { query, picture, code: answer.query.code, source: pictures(searchKey.get()), results };
+    showOnStage(query, answer);
+    byId("welcome").hidden = true;
+    byId("search-problem").hidden = true;
+    byId("found").hidden = false;
+    byId("found-count").textContent = results.length === 0 ? "No pictures" : count(results.length, "picture");
+    const codes = `${model.bits} bits${model.detail_bits ? ` and ${model.detail_bits} of detail` : ""}`;
+    byId("found-from").textContent =
+      `like ${described(query)} · version ${answer.version} · ${model.name}, ${codes}`;
+    byId("search-status").textContent =
+      results.length === 0 ? "No picture was found." : `${count(results.length, "picture")} found.`;
+    showGallery(gallery, results, asked.source, { onMore: more, onWhy: why });
+    showTiming(byId("timing-bar"), byId("timing-steps"), answer.milliseconds, elapsed);
+    offerThreshold(model.bits);
+    explainRank(query, chosen, model);
+    warnOfModel(query, model);
+    byId("link-text").hidden = true;
+    const hash = hashOf(query, chosen, answer);
+    remember(hash, query);
+    if (location.hash !== OPERATORS && location.hash !== hash) {
+      history[fromAddress ? "replaceState" : "pushState"](null, "", hash);
+    }
+    address = hash;
+  }
+
+  // A link names an indexed picture by its path alone; where the picture is found, it is now known.
+  function showOnStage(query, answer) {
+    const itself = query.kind === "path" && query.image === null && answer.results.find(({ path }) => path === query.path);
+    if (itself) Object.assign(query, { image: itself.image, thumbnail: itself.thumbnail });
+    if (itself || query.kind === "text" || query.kind === "code") stage.show(query, answer.query.code);
+  }
+
+  function failed(error) {
+    byId("welcome").hidden = true;
+    byId("found").hidden = true;
+    byId("model-warning").hidden = true;
+    byId("search-status").textContent = "";
+    const lasting = error instanceof Refusal && error.status !== 401 && error.status !== 429 && error.status < 500;
+    const again = element("button", { type: "button", onclick: () => run(current) }, "Try again");
+    const words = error instanceof Refusal && error.status === 401 ? "This server answers only with a key." : problem(error);
+    byId("search-problem").replaceChildren(element("span", {}, words), ...(lasting ? [] : [again]));
+    byId("search-problem").hidden = false;
+  }
+
+  function remember(hash, query) {
+    remembered.delete(hash);
+    remembered.set(hash, query);
+    if (remembered.size > REMEMBERED) remembered.delete(remembered.keys().next().value);
+  }
+
+  async function more({ path, image, thumbnail }) {
+    answerBox.scrollIntoView({ block: "start" });
+    await run({ kind: "path", path, image, thumbnail });
+    byId("found-count").focus({ preventScroll: true }); // the button that was pressed is gone
+  }
+
+  function why(result) {
+    const { query, picture, code, source } = asked;
+    const image = query.kind === "path" && query.thumbnail !== null ? source.image(query.thumbnail) : null;
+    const label = described(query);
+    explain({ label: label.charAt(0).toUpperCase() + label.slice(1), picture, image, code }, result, source);
+  }
+
+  function offerThreshold(bits) {
+    if (Number(threshold.max) !== bits) {
+      threshold.max = String(bits);
+      threshold.value = String(bits);
+    }
+    applyThreshold();
+  }
+
+  function applyThreshold() {
+    const most = Number(threshold.value);
+    const hidden = hideFarther(gallery, most);
+    const bits = count(most, "bit");
+    byId("threshold-says").textContent = `${bits}, ${hidden === 0 ? "none" : hidden} hidden`;
+    const nothing = asked.results.length > 0 && hidden === asked.results.length;
+    say(byId("nothing-left"), nothing ? `All ${hidden} are farther than ${bits}: move the slider to see them.` : "");
+  }
+
+  function explainRank(query, chosen, model) {
+    const detail = document.querySelector("input[name=rank][value=detail]");
+    detail.disabled = !model.detail_bits;
+    let hint = "";
+    if (detail.disabled) hint = "The served model gives no detail codes, which tell this very picture from others like it.";
+    else if (chosen.rank !== rankOf(query, chosen.rank)) hint = "A class has no detail: its pictures come by what they show.";
+    else if (chosen.rank === "detail") hint = "Ordered by detail codes; the distances shown are those of what the pictures show.";
+    say(byId("rank-hint"), hint);
+  }
+
+  function warnOfModel(query, model) {
+    const other = query.model !== undefined && !model.sha256.startsWith(query.model);
+    const meaning =
+      query.kind === "code"
+        ? "Codes of two models can't be compared, so these results mean nothing: search for the picture itself."
+        : "The results may be others than those the link was made for.";
+    say(
+      byId("model-warning"),
+      other
+        ? `This link was made with another model (${query.model}…) than the one that answers now (${model.name}, ${short(model.sha256)}…). ${meaning}`
+        : "",
+    );
+  }
+
+  function showKeyInUse() {
+    byId("search-key").hidden = searchKey.get() === null;
+  }
+
+  function again() {
+    if (current !== null) run(current);
+  }
+
+  topK.addEventListener("change", again);
+  for (const radio of document.querySelectorAll("input[name=rank]")) radio.addEventListener("change", again);
+  threshold.addEventListener("input", applyThreshold);
+  byId("text-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const text = byId("text").value.trim();
+    if (text !== "") run({ kind: "text", text });
+  });
+  byId("forget-search-key").addEventListener("click", () => {
+    searchKey.forget();
+    showKeyInUse();
+  });
+  byId("copy-link").addEventListener("click", async ({ target }) => {
+    const link = new URL(address, location.href).href;
+    try {
+      await navigator.clipboard.writeText(link);
+      target.textContent = "Link copied";
+      byId("search-status").textContent = "Link copied.";
+      setTimeout(() => (target.textContent = "Copy link"), 2000);
+    } catch {
+      // Only pages from https and from this machine may write to the clipboard.
+      const field = byId("link-text");
+      field.value = link;
+      field.hidden = false;
+      field.select();
+    }
+  });
+  showKeyInUse();
+
+  return {
+    hash: () => address,
+    open(hash) {
+      if (hash === address && asked !== null) return;
+      const found = parsed(hash);
+      if (found !== null) {
+        set(found.settings);
+        run(remembered.get(hash) ?? found.query, { fromAddress: true });
+        return;
+      }
+      running?.abort();
+      running = null;
+      current = null;
+      address = "";
+      stage.showNothing();
+      answerBox.setAttribute("aria-busy", "false");
+      for (const id of ["found", "search-problem", "model-warning"]) byId(id).hidden = true;
+      byId("welcome").hidden = false;
+    },
+  };
+}

@@ -1,0 +1,73 @@
+// Why a picture was found: its code below the query's, bit by bit.
+
+import { bitsOf, differing } from "./bits.js";
+import { closeOnBackdrop, shown } from "./dialogs.js";
+import { byId, element } from "./elements.js";
+import { fingerprint } from "./fingerprint.js";
+import { count } from "./words.js";
+
+const dialog = byId("why");
+closeOnBackdrop(dialog);
+
+/**
+ * Show the dialog until it is closed. `asked` is {label, picture (a Blob, or null), image (an <img>, or null), code}
+ * of the query; `source` gives the pictures of the `result`.
+ */
+export async function explain(asked, result, source) {
+  const own = asked.picture === null ? null : URL.createObjectURL(asked.picture);
+  const query = own === null ? asked.image : element("img", { src: own, alt: "" });
+  byId("why-pictures").replaceChildren(
+    pictured(query ?? fingerprint(asked.code), "Query", asked.label),
+    pictured(source.image(result.thumbnail), "Result", result.path),
+  );
+  const places = differing(asked.code, result.code);
+  const bits = bitsOf(asked.code);
+  byId("why-count").replaceChildren(
+    element("strong", {}, `${places.length} of ${bits.length} bits differ`),
+    places.length === 0 ? ": to the model the two show the same." : `: that is the distance.`,
+  );
+  byId("why-legend").textContent = "Upper row: the query. Lower row: the result. ≠ marks the bits that differ.";
+  const grid = byId("why-bits");
+  grid.setAttribute("aria-label", spoken(bits.length, places));
+  grid.replaceChildren(...rows(bits, bitsOf(result.code), new Set(places)));
+  await shown(dialog);
+  if (own !== null) URL.revokeObjectURL(own);
+}
+
+function pictured(picture, role, label) {
+  return element(
+    "figure",
+    {},
+    element("div", { class: "why-picture" }, picture),
+    element("figcaption", {}, element("strong", {}, role), " ", element("span", { class: "breaking" }, label)),
+  );
+}
+
+function spoken(width, places) {
+  if (places.length === 0) return `All of ${width} bits are equal.`;
+  return `${count(places.length, "bit")} of ${width} differ: number ${places.join(", ")}, counted from 0.`;
+}
+
+// Eight bits a group, so that the lines break between bytes however narrow the window is.
+function rows(one, other, unequal) {
+  const groups = [];
+  for (let start = 0; start < one.length; start += 8) {
+    const columns = one.slice(start, start + 8).map((bit, place) => column(bit, other[start + place], unequal.has(start + place)));
+    groups.push(element("div", { class: "byte" }, element("span", { class: "byte-start" }, String(start)), ...columns));
+  }
+  return groups;
+}
+
+function column(one, other, unequal) {
+  return element(
+    "div",
+    { class: unequal ? "bit-pair differs" : "bit-pair" },
+    cell(one),
+    cell(other),
+    element("span", { class: "bit-mark" }, unequal ? "≠" : ""),
+  );
+}
+
+function cell(bit) {
+  return element("span", { class: `bit bit-${bit}` }, String(bit));
+}

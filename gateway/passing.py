@@ -1,0 +1,86 @@
+"""``POST /predictions/image-retrieval-v1.0``: passed to TorchServe and back as it comes, so that one door suffices."""
+
+from http import HTTPStatus
+
+import httpx
+from fastapi import APIRouter, Depends, Request
+from starlette.background import BackgroundTask
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response, StreamingResponse
+
+from gateway.access import require_search
+from gateway.errors import refusals
+from gateway.torchserve import PREDICTIONS, TorchServe, unreachable
+
+#: About one connection, not about the message (RFC 9110, 7.6.1), and what belongs to the gateway's own door.
+_NOT_PASSED = {
+    "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding",
+    "upgrade", "host", "expect", "x-api-key", "authorization",
+}  # fmt: skip
+router = APIRouter(tags=["search"], dependencies=[Depends(require_search)])
+
+_FIELDS = {
+    "image": {"type": "string", "description": "an image file, in base64"},
+    "text": {"type": "string", "description": "instead of image: the name of a class that the model knows"},
+    "code": {"type": "string", "description": "instead of image: the code of an earlier query, in hex"},
+    "detail_code": {"type": "string", "description": "beside code: the detail code of that query, in hex"},
+    "top_k": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 10},
+    "max_distance": {"type": "integer", "minimum": 0, "maximum": 1024},
+    "rank": {"type": "string", "enum": ["distance", "detail"], "default": "distance"},
+    "debug": {"type": "boolean", "default": False},
+}
+_ANSWER = {
+    "type": "object",
+    "required": ["index_database_version", "relevant"],
+    "properties": {
+        "index_database_version": {"type": "string"},
+        "relevant": {"type": "array", "items": {"type": "string"}},
+        "distances": {"type": "array", "items": {"type": "integer"}, "description": "with debug: true"},
+    },
+    "example": {"index_database_version": "1.2.0", "relevant": ["data/abc.com/69_abc_com.jpg"], "distances": [2]},
+}
+
+
+@router.post(
+    PREDICTIONS,
+    summary="The images most like a picture (TorchServe's own answer)",
+    operation_id="predict",
+    responses={
+        200: {"description": "paths, best first", "content": {"application/json": {"schema": _ANSWER}}},
+        **refusals(
+            HTTPStatus.BAD_REQUEST,
+            HTTPStatus.UNAUTHORIZED,
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            HTTPStatus.TOO_MANY_REQUESTS,
+            HTTPStatus.SERVICE_UNAVAILABLE,
+        ),
+    },
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": {"type": "object", "properties": _FIELDS}},
+                "multipart/form-data": {
+                    "schema": {
+                        "type": "object",
+                        "properties": {**_FIELDS, "image": {"type": "string", "format": "binary"}},
+                    }
+                },
+            },
+        }
+    },
+)
+async def predict(request: Request) -> Response:
+    """Streamed both ways; status, body and type are TorchServe's."""
+    torchserve: TorchServe = request.app.state.torchserve
+    passed = [(name, value) for name, value in request.headers.raw if name.decode("latin-1") not in _NOT_PASSED]
+    outgoing = torchserve.client.build_request("POST", PREDICTIONS, headers=passed, content=request.stream())
+    try:
+        answer = await torchserve.client.send(outgoing, stream=True)
+    except httpx.TransportError as error:
+        raise unreachable() from error
+    except ClientDisconnect:
+        return Response(status_code=HTTPStatus.BAD_REQUEST)  # nobody reads it
+    headers = {name: value for name, value in answer.headers.items() if name not in _NOT_PASSED}
+    return StreamingResponse(answer.aiter_raw(), answer.status_code, headers, background=BackgroundTask(answer.aclose))

@@ -1,0 +1,213 @@
+"""``POST /api/search``: the answer for people and pages, with rows, pictures, codes and times.
+
+    picture, class or code ─▶ TorchServe, in debug mode ─▶ paths ─▶ rows and codes of the version that answered
+
+"More like this" sends the code that the index has for the image: no picture is read or hashed again.
+"""
+
+import contextlib
+import re
+import time
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
+
+import httpx
+from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
+from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
+
+from gateway.access import require_search
+from gateway.errors import RequestRefused, refusals
+from gateway.open_versions import OpenVersions, images_of
+from gateway.torchserve import TorchServe, TorchServeError
+from searcher.errors import SearcherError
+from searcher.version import IndexVersion
+
+CODE_HEADER, DETAIL_HEADER = "X-Hashlake-Code", "X-Hashlake-Detail-Code"
+#: A model takes over once; again in the same moment is unheard of.
+_TRIES = 3
+_STEP = re.compile(r"(\w+);dur=([0-9.]+)")
+
+router = APIRouter(prefix="/api", tags=["search"], dependencies=[Depends(require_search)])
+
+
+class SearchModel(BaseModel):
+    """The model that hashed the query and the version."""
+
+    name: str = Field(examples=["relahash-small-64bits"])
+    sha256: str = Field(description="of the model's file, hex", examples=["9f86d081884c7d65…"])
+    bits: int = Field(examples=[64])
+    detail_bits: int | None = Field(description="null where it gives no detail codes", examples=[256])
+
+
+class SearchQuery(BaseModel):
+    """What was searched for, as codes: sent back as ``code`` and ``detail_code``, they find the same images."""
+
+    code: str = Field(description="hex", examples=["9f3a00c1d2e4f507"])
+    detail_code: str | None = Field(description="hex; null where there is none")
+
+
+class Result(BaseModel):
+    """One image."""
+
+    row: int = Field(description="its number in the version", examples=[17])
+    path: str = Field(description="as the listing spells it", examples=["data/abc.com/69_abc_com.jpg"])
+    distance: int = Field(description="differing bits", examples=[2])
+    code: str = Field(description="the image's own code, hex", examples=["9f3a00c1d2e4f505"])
+    image: str = Field(description="URL of the original", examples=["/images/17?version=1.2.0"])
+    thumbnail: str = Field(description="URL of a small picture", examples=["/thumbnails/17?version=1.2.0"])
+
+
+class Milliseconds(BaseModel):
+    """Where the time went. The first three are the worker's, of the batch that the request was in."""
+
+    decode: float
+    hash: float
+    search: float
+    torchserve: float = Field(description="the whole of TorchServe's answer, with the three, queue and network")
+    total: float = Field(description="the whole of this answer")
+
+
+class SearchAnswer(BaseModel):
+    """The images found, best first."""
+
+    version: str = Field(description="the index version that answered", examples=["1.2.0"])
+    model: SearchModel
+    query: SearchQuery
+    results: list[Result]
+    milliseconds: Milliseconds
+
+
+@router.post(
+    "/search",
+    summary="Search for people and programs",
+    operation_id="search",
+    responses=refusals(
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.UNAUTHORIZED,
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.CONFLICT,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+    ),
+)
+async def search(
+    request: Request,
+    image: Annotated[UploadFile | None, File(description="a picture")] = None,
+    path: Annotated[str | None, Form(description="an indexed image, as the listing spells it: more like this")] = None,
+    text: Annotated[str | None, Form(description="the name of a class that the model knows")] = None,
+    code: Annotated[str | None, Form(description="the code of an earlier query, hex")] = None,
+    detail_code: Annotated[str | None, Form(description="beside code: its detail code, hex")] = None,
+    top_k: Annotated[int, Form(ge=1, le=1000)] = 10,
+    max_distance: Annotated[int | None, Form(ge=0, le=1024, description="leave out images farther than this")] = None,
+    rank: Annotated[Literal["distance", "detail"], Form()] = "distance",
+) -> SearchAnswer:
+    """One of `image`, `path`, `text` and `code` says what to look for."""
+    started = time.perf_counter()
+    subjects = {"image": image, "path": path, "text": text, "code": code}
+    given = [name for name, value in subjects.items() if value]
+    if len(given) != 1:
+        raise RequestRefused(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            f"give one of image, path, text and code; given: {' and '.join(given) or 'none'}",
+        )
+    versions: OpenVersions = request.app.state.versions
+    torchserve: TorchServe = request.app.state.torchserve
+    fields = {"top_k": str(top_k), "rank": rank, "debug": "true"}
+    if max_distance is not None:
+        fields["max_distance"] = str(max_distance)
+    if text:
+        fields["text"] = text
+    if code:
+        fields |= {"code": code} | ({"detail_code": detail_code} if detail_code else {})
+    picture = await image.read() if image else None
+    asked = time.perf_counter()
+    answer = await (_more_like(path, fields, versions, torchserve) if path else torchserve.predict(fields, picture))
+    torchserve_ms = 1000 * (time.perf_counter() - asked)
+    try:
+        body: dict[str, Any] = answer.json()
+    except ValueError:
+        body = {}
+    if answer.status_code != HTTPStatus.OK:
+        raise RequestRefused(HTTPStatus(answer.status_code), str(body.get("message", "the search server failed")))
+    steps = {step: float(ms) for step, ms in _STEP.findall(answer.headers.get("Server-Timing", ""))}
+    version = await run_in_threadpool(versions.get, body["index_database_version"])
+    results = await run_in_threadpool(_results, version, body["relevant"], body["distances"])
+    made_with = version.manifest.model
+    return SearchAnswer(
+        version=version.name,
+        model=SearchModel(
+            name=made_with.name, sha256=made_with.sha256, bits=made_with.bits, detail_bits=made_with.detail_bits
+        ),
+        query=SearchQuery(code=answer.headers[CODE_HEADER], detail_code=answer.headers.get(DETAIL_HEADER)),
+        results=results,
+        milliseconds=Milliseconds(
+            **{step: steps.get(step, 0.0) for step in ("decode", "hash", "search")},
+            torchserve=round(torchserve_ms, 2),
+            total=round(1000 * (time.perf_counter() - started), 2),
+        ),
+    )
+
+
+async def _more_like(
+    path: str, fields: dict[str, str], versions: OpenVersions, torchserve: TorchServe
+) -> httpx.Response:
+    """Ask with the codes of the image at ``path``: those of the version that answers. While another model takes over,
+    that need not be the current one, and another model's codes mean something else. RequestRefused (404)."""
+    version = await run_in_threadpool(versions.get)
+    for _ in range(_TRIES):
+        answer = await torchserve.predict(fields | await run_in_threadpool(_codes_of, version, path))
+        answering = await run_in_threadpool(versions.get, await _answering(answer, torchserve))
+        if answering.manifest.model.sha256 == version.manifest.model.sha256:
+            break
+        version = answering
+    return answer
+
+
+async def _answering(answer: httpx.Response, torchserve: TorchServe) -> str | None:
+    """The version that ``answer`` came from, or, where it is a refusal, would have; None if that cannot be known."""
+    if answer.status_code == HTTPStatus.OK:
+        name: str = answer.json()["index_database_version"]
+        return name
+    with contextlib.suppress(TorchServeError):
+        served = (await torchserve.served_model())["version"]
+        return served["version"] if served else None
+    return None
+
+
+def _codes_of(version: IndexVersion, path: str) -> dict[str, str]:
+    """Fields that ask for the codes of the image at ``path`` of ``version``. RequestRefused (404)."""
+    with images_of(version) as images:
+        found = images.find(path)
+    if found is None:
+        raise RequestRefused(HTTPStatus.NOT_FOUND, f"version {version.name} has no image {path[:200]}")
+    fields = {"code": version.codes.code(found[0]).tobytes().hex()}
+    if version.details is not None:
+        fields["detail_code"] = version.details.code(found[0]).tobytes().hex()
+    return fields
+
+
+def _results(version: IndexVersion, paths: list[str], distances: list[int]) -> list[Result]:
+    results = []
+    query = urlencode({"version": version.name})
+    with images_of(version) as images:
+        for path, distance in zip(paths, distances, strict=True):
+            found = images.find(path)
+            if found is None:
+                raise SearcherError(f"version {version.name} has no image {path}")
+            row = found[0]
+            results.append(
+                Result(
+                    row=row,
+                    path=path,
+                    distance=distance,
+                    code=version.codes.code(row).tobytes().hex(),
+                    image=f"/images/{row}?{query}",
+                    thumbnail=f"/thumbnails/{row}?{query}",
+                )
+            )
+    return results
