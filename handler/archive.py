@@ -1,12 +1,18 @@
 """The model archive (.mar) that TorchServe loads: entry file, model, its card, and how requests are batched.
 
 The rooms themselves are not in it: they are installed beside TorchServe, because the archiver flattens folders.
+
+The same inputs give the same bytes, so that an archive can be checked by building it again: torch-model-archiver dates
+files, their order is the folder's and their permissions are the umask's, so its parts are written anew without these.
 """
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 
 from handler.errors import HandlerError
@@ -18,6 +24,8 @@ MODEL_NAME = "image-retrieval-v1.0"
 ARCHIVE_FILE = f"{MODEL_NAME}.mar"
 
 _HERE = Path(__file__).parent
+_MANIFEST = "MAR-INF/MANIFEST.json"
+_DATED = "01/01/1980 00:00:00"  # in the manifest's manner: the earliest date that a zip can tell
 
 
 def build_archive(
@@ -52,5 +60,23 @@ def build_archive(
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
             raise HandlerError(f"torch-model-archiver failed: {last}")
-        os.replace(Path(scratch) / ARCHIVE_FILE, model_store / ARCHIVE_FILE)
+        undated = Path(scratch) / "undated.mar"
+        _rewrite_undated(Path(scratch) / ARCHIVE_FILE, undated)
+        os.replace(undated, model_store / ARCHIVE_FILE)
     return model_store / ARCHIVE_FILE
+
+
+def _rewrite_undated(packed: Path, undated: Path) -> None:
+    """Write the parts of ``packed`` to ``undated`` by name, stored, with one date and one set of permissions."""
+    with zipfile.ZipFile(packed) as source, zipfile.ZipFile(undated, "w") as target:
+        for name in sorted(source.namelist()):
+            part = zipfile.ZipInfo(name)  # stored, of 1980-01-01
+            part.create_system = 3  # Unix, whose permissions these are
+            part.external_attr = 0o644 << 16
+            if name == _MANIFEST:
+                manifest = json.loads(source.read(name)) | {"createdOn": _DATED}
+                target.writestr(part, json.dumps(manifest, indent=2))
+            else:
+                part.file_size = source.getinfo(name).file_size  # beyond 2 GiB the header is another
+                with source.open(name) as content, target.open(part, "w") as copy:
+                    shutil.copyfileobj(content, copy)

@@ -1,6 +1,8 @@
 """The archive holds what TorchServe needs, whole or not at all."""
 
 import json
+import os
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -45,3 +47,34 @@ def test_a_model_that_could_not_serve_leaves_the_old_archive_alone(grid_path: Pa
     with pytest.raises(ModelError, match=r"broken\.pt is not a TorchScript model"):
         build_archive(broken, tmp_path)
     assert (tmp_path / "image-retrieval-v1.0.mar").read_bytes() == before
+
+
+def test_the_same_inputs_give_the_same_bytes(grid_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another day (zones 25 hours apart: the archiver dates by local time), another folder, other permissions."""
+    built = []
+    for zone, umask, permissions in (("WEST+11", 0o077, 0o600), ("EAST-14", 0o002, 0o777)):
+        folder = tmp_path / zone
+        model = folder / "models" / grid_path.name
+        model.parent.mkdir(parents=True)
+        shutil.copy(grid_path, model)
+        model.chmod(permissions)
+        monkeypatch.setenv("TZ", zone)
+        before = os.umask(umask)
+        try:
+            built.append(build_archive(model, folder / "model_store").read_bytes())
+        finally:
+            os.umask(before)
+    assert built[0] == built[1]
+
+
+def test_parts_are_stored_undated_by_name(grid_path: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(build_archive(grid_path, tmp_path)) as archive:
+        parts = archive.infolist()
+        assert [part.filename for part in parts] == [
+            "MAR-INF/MANIFEST.json", "card.json", "grid.pt", "image_retrieval_handler.py", "model-config.yaml",
+        ]  # fmt: skip
+        for part in parts:
+            assert part.date_time == (1980, 1, 1, 0, 0, 0)
+            assert part.compress_type == zipfile.ZIP_STORED
+            assert part.external_attr >> 16 == 0o644
+        assert json.loads(archive.read("MAR-INF/MANIFEST.json"))["createdOn"] == "01/01/1980 00:00:00"
