@@ -49,23 +49,32 @@ def measure(queries: Signatures, query_labels: Counts, database: Signatures, dat
     levels = database.levels
     figures = np.empty((len(queries), len(FIGURES)))
     same, other = np.zeros(levels, np.int64), np.zeros(levels, np.int64)
-    for block in blocks(len(queries), max(len(database), levels * classes)):
+    for block in blocks(len(queries), max(len(database), levels)):
         labels = query_labels[block]
-        rows = np.arange(len(labels))
-        keys = queries[block].distances(database) + (rows * levels)[:, None]
-        keys = keys * classes + database_labels
-        by_class = np.bincount(keys.ravel(), minlength=len(rows) * levels * classes).reshape(-1, levels, classes)
-        everything, hits = by_class.sum(axis=2), by_class[rows, :, labels]
+        distances = queries[block].distances(database)
+        keys = distances + (np.arange(len(labels)) * levels)[:, None]
+        everything, hits = (
+            np.bincount(chosen.ravel(), minlength=len(labels) * levels).reshape(-1, levels)
+            for chosen in (keys, keys[database_labels == labels[:, None]])
+        )
         figures[block, 0] = average_precision(everything, hits, len(database))
         figures[block, 1] = average_precision(everything, hits, 100)
         figures[block, 2] = precision(everything, hits, 10)
+        last = (everything.cumsum(axis=1) < 10).sum(axis=1)  # level of the tenth place
         figures[block, 3] = [
-            chance_of_majority(groups[groups.any(axis=1)], int(label), 10)
-            for groups, label in zip(by_class, labels, strict=True)
+            chance_of_majority(_groups(away[away <= end], database_labels[away <= end], classes), int(label), 10)
+            for away, end, label in zip(distances, last, labels, strict=True)
         ]
         same += hits.sum(axis=0)
         other += (everything - hits).sum(axis=0)
     return Ranking(figures, same, other)
+
+
+def _groups(distances: NDArray[np.uint32], labels: Counts, classes: int) -> Counts:
+    """Pictures of each class at each distance that occurs, nearest first, int64 (distances, classes)."""
+    nearest, group = np.unique(distances, return_inverse=True)
+    counts: Counts = np.bincount(group * classes + labels, minlength=len(nearest) * classes).reshape(-1, classes)
+    return counts
 
 
 def mean_average_precision(
@@ -93,20 +102,25 @@ def average_precision(everything: Counts, hits: Counts, within: int) -> Floats:
     precision there is (H + 1 + (i − 1)(h − 1)/(n − 1)) / (N + i) on average. Of the group that place ``within`` falls
     into, the number of hits inside is hypergeometric, and the mean over hits is taken for each number.
     """
-    ends, found = everything.cumsum(axis=1), hits.cumsum(axis=1) - hits
-    starts = ends - everything
+    ends, found = everything.cumsum(axis=1), hits.cumsum(axis=1)
     size = int(ends[:, -1].max())
     harmonic = np.concatenate([[0.0], (1.0 / np.arange(1, size + 1)).cumsum()])
-    whole = ends <= within
-    reciprocals = harmonic[ends] - harmonic[starts]  # Σ 1 / (N + i)
-    gains = _gain(hits, everything, starts, found, reciprocals)
-    total, inside = np.where(whole, gains, 0.0).sum(axis=1), np.where(whole, hits, 0).sum(axis=1)
+
+    # Most distances have no hit, and add nothing; with two codes there are thousands of them.
+    query, level = np.nonzero(hits)
+    n, h, end, before = (values[query, level] for values in (everything, hits, ends, found))
+    start, before = end - n, before - h
+    whole = end <= within
+    reciprocals = harmonic[end] - harmonic[start]  # Σ 1 / (N + i)
+    gains = np.zeros(hits.shape)
+    gains[query, level] = np.where(whole, _gain(h, n, start, before, reciprocals), 0.0)
+    total, inside = gains.sum(axis=1), np.bincount(query, weights=whole * h, minlength=len(hits))
     answer: Floats = np.divide(total, inside, out=np.zeros(len(total)), where=inside > 0)
 
-    split = (starts < within) & (ends > within)  # at most one group a query
-    query, level = np.nonzero(split)
+    split = (start < within) & (end > within)  # at most one group a query
+    query = query[split]
     if len(query):
-        n, h, start, before = (values[query, level, None] for values in (everything, hits, starts, found))
+        n, h, start, before = (values[split, None] for values in (n, h, start, before))
         seats = within - start
         drawn = np.arange(within + 1)
         chance = _hypergeometric(drawn, seats, h, n)
@@ -137,9 +151,12 @@ def _hypergeometric(drawn: Counts, seats: Counts, hits: Counts, pictures: Counts
 
 def precision(everything: Counts, hits: Counts, places: int) -> Floats:
     """Expected share of hits among the first ``places`` (or all, if the database is smaller), float64 (queries,)."""
-    starts = everything.cumsum(axis=1) - everything
-    inside = np.clip(places - starts, 0, everything)
-    share: Floats = (hits * inside / np.maximum(everything, 1)).sum(axis=1) / inside.sum(axis=1)
+    ends = everything.cumsum(axis=1)
+    query, level = np.nonzero(hits)
+    n, h, end = (values[query, level] for values in (everything, hits, ends))
+    shares = np.zeros(hits.shape)
+    shares[query, level] = h * np.clip(places - (end - n), 0, n) / n
+    share: Floats = shares.sum(axis=1) / np.minimum(places, ends[:, -1])
     return share
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tests.training import orders
+from tests.training import dense, orders
 from training import quality
 from training.errors import TrainingError
 from training.quality import FIGURES, Ranking, bootstrap, mean_average_precision, measure, recall
@@ -191,6 +191,24 @@ def test_blocks_of_queries_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(whole.figures, parts.figures)
     np.testing.assert_array_equal(whole.same, parts.same)
     np.testing.assert_array_equal(whole.other, parts.other)
+
+
+@pytest.mark.parametrize("classes", [2, 100])
+@pytest.mark.parametrize("count", [3, 40, 900])
+def test_nothing_is_lost_by_leaving_out_distances_without_a_hit(count: int, classes: int) -> None:
+    """Two codes have 25 × 25 distances, most of which don't occur: the figures are, to the last bit, those of a table
+    of all distances and all classes."""
+    random = np.random.default_rng(count)
+    values = random.integers(0, 256, (count + 30, 6), np.uint8)
+    values[:, 1:3] = 0  # many ties
+    signatures = Signatures(values, "hamming, ties by detail", 3)
+    names = random.integers(0, classes, count + 30)
+    names[:30] = random.choice(names[30:], 30)
+    ranking = measure(signatures[:30], names[:30], signatures[30:], names[30:])
+    figures, same, other = dense.measure(signatures[:30], names[:30], signatures[30:], names[30:], classes)
+    np.testing.assert_array_equal(ranking.figures, figures)
+    np.testing.assert_array_equal(ranking.same, same)
+    np.testing.assert_array_equal(ranking.other, other)
 
 
 # --- Bootstrap
