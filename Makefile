@@ -1,4 +1,5 @@
 # make serve    from nothing to a server that answers; DATALAKE=/my/photos for your own pictures
+# make release  checks that this commit can be released, and writes dist/
 # make test     lint, types, the rooms' walls, and every test
 PYTHON ?= python3.11
 MODEL ?= torchscripts_models/relahash-small-64bits.pt
@@ -10,7 +11,7 @@ ARCHIVED := model_store/.$(subst /,-,$(MODEL))
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: serve test lock clean
+.PHONY: serve test release lock clean
 .DELETE_ON_ERROR:
 
 serve: .venv/installed $(ARCHIVE) $(filter sample_datalake,$(DATALAKE))
@@ -25,6 +26,9 @@ test: .venv/installed-dev
 	lint-imports
 	pytest
 
+release: .venv/installed-release
+	@python -m release
+
 .venv/installed: requirements.lock pyproject.toml
 	@test -d .venv || $(PYTHON) -m venv .venv
 	pip install --quiet -r requirements.lock
@@ -33,6 +37,10 @@ test: .venv/installed-dev
 
 .venv/installed-dev: requirements-dev.lock .venv/installed
 	pip install --quiet -r requirements-dev.lock
+	@touch $@
+
+.venv/installed-release: requirements-release.lock .venv/installed-dev
+	pip install --quiet -r requirements-release.lock
 	@touch $@
 
 sample_datalake: .venv/installed
@@ -52,6 +60,7 @@ LOCK := pip-compile --quiet --strip-extras --allow-unsafe --no-emit-index-url --
 lock: .venv/installed-dev
 	$(LOCK) --output-file requirements.lock
 	$(LOCK) --extra dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(LOCK) --extra release --constraint requirements-dev.lock --output-file requirements-release.lock
 	$(LOCK) --extra bench --constraint requirements.lock --output-file requirements-bench.lock
 	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements*.lock
 

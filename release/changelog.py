@@ -1,0 +1,37 @@
+"""The changelog's newest section is the release's: it is named ``## 1.2.0 - 2026-11-21`` and says what changed."""
+
+import re
+from datetime import date
+
+_HEADING = re.compile(r"^## +(.*?) *$", re.MULTILINE)
+
+
+def sections(changelog: str) -> list[tuple[str, str]]:
+    """Heading and text of each section of the second level, newest first."""
+    _, *parts = _HEADING.split(changelog)
+    return [(heading, text.strip()) for heading, text in zip(parts[::2], parts[1::2], strict=True)]
+
+
+def changelog_problems(changelog: str, version: str, today: date) -> list[str]:
+    """What keeps the newest section from being ``version``'s, a line each."""
+    found = sections(changelog)
+    if not found:
+        return ["CHANGELOG.md: has no section"]
+    heading, text = found[0]
+    problems = []
+    dated = re.fullmatch(re.escape(version) + r" - (\d{4}-\d{2}-\d{2})", heading)
+    if not dated:
+        problems.append(f"CHANGELOG.md: the newest section is {heading!r}, and should be '{version} - {today}'")
+    else:
+        try:
+            day = date.fromisoformat(dated[1])
+        except ValueError:
+            problems.append(f"CHANGELOG.md: {dated[1]} is no date")
+        else:
+            if day > today:
+                problems.append(f"CHANGELOG.md: {day} is still to come")
+    if not re.search(r"^- \S", text, re.MULTILINE):
+        problems.append(f"CHANGELOG.md: the section {heading!r} has no entry")
+    if any(re.match(re.escape(version) + r"\b(?!\.)", older) for older, _ in found[1:]):
+        problems.append(f"CHANGELOG.md: has an older section of {version} too")
+    return problems

@@ -1,0 +1,45 @@
+"""docs/openapi.json in step with the gateway."""
+
+from pathlib import Path
+
+import pytest
+
+from release.openapi import openapi_problems
+
+OUT_OF_STEP = ["docs/openapi.json: is out of step: python -m gateway.openapi > docs/openapi.json"]
+
+
+@pytest.fixture
+def documented(project: Path) -> Path:
+    """A gateway whose document is ``{}``."""
+    for folder in ("gateway", "docs"):
+        (project / folder).mkdir()
+    (project / "gateway" / "__init__.py").touch()
+    (project / "gateway" / "openapi.py").write_text("print({})\n")
+    (project / "docs" / "openapi.json").write_text("{}\n")
+    return project
+
+
+def test_a_document_in_step(documented: Path) -> None:
+    assert openapi_problems(documented) == []
+
+
+def test_a_document_out_of_step(documented: Path) -> None:
+    (documented / "docs" / "openapi.json").write_text('{"openapi": "3.1.0"}\n')
+    assert openapi_problems(documented) == OUT_OF_STEP
+
+
+def test_no_document(documented: Path) -> None:
+    (documented / "docs" / "openapi.json").unlink()
+    assert openapi_problems(documented) == OUT_OF_STEP
+
+
+def test_a_gateway_that_cannot_tell(documented: Path) -> None:
+    (documented / "gateway" / "openapi.py").write_text("raise ValueError('no such route')\n")
+    assert openapi_problems(documented) == ["gateway.openapi failed: ValueError: no such route"]
+
+
+def test_no_code_that_could_tell(project: Path) -> None:
+    assert openapi_problems(project) == [
+        "gateway/openapi.py: is missing, so nothing can tell whether docs/openapi.json is in step"
+    ]

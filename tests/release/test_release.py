@@ -1,0 +1,88 @@
+"""From a commit to ``dist/``, or to a reason why not."""
+
+import json
+import subprocess
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from release.__main__ import main
+from release.errors import ReleaseError
+from tests.release.test_audit import answering
+from tests.release.test_bill import CLICK, CUDA, FAISS, listing
+
+TODAY = date(2026, 11, 21)
+
+
+@pytest.fixture
+def ready(project: Path, tools: Path) -> Path:
+    """A commit that can be released, with vulnerabilities in one package. Its tests leave a file beside the project."""
+    for folder in ("gateway", "docs"):
+        (project / folder).mkdir()
+    (project / "gateway" / "__init__.py").touch()
+    (project / "gateway" / "openapi.py").write_text("print({})\n")
+    (project / "docs" / "openapi.json").write_text("{}\n")
+    (project / "Makefile").write_text("test:\n\t@touch ../tested\n")
+    commit(project)
+    listing(tools, CLICK, FAISS, *CUDA)
+    audited(tools, CLICK | {"vulns": [{"id": "PYSEC-1", "fix_versions": ["8.5.2"]}]}, FAISS, *CUDA)
+    return project
+
+
+def audited(tools: Path, *packages: Mapping[str, object]) -> None:
+    answering(tools, f"echo '{json.dumps({'dependencies': [{'vulns': [], **package} for package in packages]})}'")
+
+
+def commit(project: Path) -> None:
+    subprocess.run(["git", "add", "."], cwd=project, check=True)
+    subprocess.run(["git", "commit", "--quiet", "--message", "More"], cwd=project, check=True)
+
+
+def test_a_release_is_written_and_told(ready: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(ready, "0.2.0", TODAY)
+    assert capsys.readouterr().out.splitlines() == [
+        "click 8.5.1: PYSEC-1, fixed in 8.5.2",
+        "dist/SHA256SUMS",
+        "dist/hashlake-0.2.0-cuda.cdx.json",
+        "dist/hashlake-0.2.0-py3-none-any.whl",
+        "dist/hashlake-0.2.0.cdx.json",
+        "dist/hashlake-0.2.0.md",
+    ]
+    assert "| click 8.5.1 | PYSEC-1 | 8.5.2 |" in (ready / "dist" / "hashlake-0.2.0.md").read_text()
+    assert (ready.parent / "tested").exists()
+
+
+def test_everything_that_is_wrong_is_told_at_once(ready: Path) -> None:
+    subprocess.run(["git", "switch", "--quiet", "--create", "side"], cwd=ready, check=True)
+    (ready / "requirements.lock").write_text("click==8.5.1\n")
+    (ready / "docs" / "openapi.json").unlink()
+    with pytest.raises(ReleaseError) as refused:
+        main(ready, "0.3.0", TODAY)
+    assert str(refused.value).splitlines() == [
+        "this commit cannot be released:",
+        "README.md: says 0.2.0, hashlake/version.py says 0.3.0",
+        "CHANGELOG.md: the newest section is '0.2.0 - 2026-11-20', and should be '0.3.0 - 2026-11-21'",
+        "requirements.lock: lacks faiss-cpu, which pyproject.toml asks for",
+        "docs/openapi.json: is out of step: python -m gateway.openapi > docs/openapi.json",
+        "docs/openapi.json: is not committed",
+        "requirements.lock: is not committed",
+        "git: the branch is side, and should be main",
+    ]
+    assert not (ready.parent / "tested").exists()
+
+
+def test_nothing_is_released_that_was_not_audited(ready: Path, tools: Path) -> None:
+    audited(tools, CLICK, FAISS, CUDA[0])
+    with pytest.raises(ReleaseError, match=r"nothing could be learnt of 1 of 4 packages: nvidia-cublas 13\.1\.1\.3$"):
+        main(ready, "0.2.0", TODAY)
+    assert not (ready / "dist").exists()
+
+
+def test_nothing_is_released_whose_tests_fail(ready: Path) -> None:
+    (ready / "Makefile").write_text("test:\n\t@false\n")
+    commit(ready)
+    with pytest.raises(ReleaseError, match="the tests fail"):
+        main(ready, "0.2.0", TODAY)
+    assert not (ready / "dist").exists()
