@@ -82,8 +82,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(SearcherError, _searcher_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_middleware(Measure, metrics=metrics)
+    app.add_exception_handler(Exception, _unforeseen)
     app.add_middleware(BodyLimit)
+    app.add_middleware(Measure, metrics=metrics)
     return app
 
 
@@ -115,6 +116,11 @@ async def _invalid(_request: Request, error: Exception) -> Response:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
     return _error(HTTPStatus.UNPROCESSABLE_ENTITY, f"{where}: {first['msg']}")
+
+
+async def _unforeseen(_request: Request, _unknown: Exception) -> Response:
+    """The log has what it was."""
+    return _error(HTTPStatus.INTERNAL_SERVER_ERROR, "the gateway failed to answer; its log says why")
 
 
 async def _http_error(_request: Request, error: Exception) -> Response:

@@ -1,6 +1,7 @@
 """No request body is longer than what TorchServe takes; FastAPI would read a body of any length before it looks at
 the key."""
 
+import asyncio
 import contextlib
 from http import HTTPStatus
 
@@ -12,6 +13,7 @@ from gateway.errors import error_body
 
 #: As in config.properties: a picture of 32 MiB as base64, and some.
 MAX_BODY_BYTES = 64 * 1024 * 1024
+_LINGER_SECONDS = 30.0
 
 
 class _TooLong(Exception):
@@ -55,6 +57,25 @@ class BodyLimit:
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer, and only then stop reading: a client that is still sending when the connection closes is reset by it, and
+    never sees why."""
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     body = error_body(status, f"the request is longer than {MAX_BODY_BYTES:,} bytes")
-    await JSONResponse(body.model_dump(), status, {"Connection": "close"})(scope, receive, send)
+
+    async def unfinished(message: Message) -> None:
+        await send({**message, "more_body": message["type"] == "http.response.body"})
+
+    await JSONResponse(body.model_dump(), status, {"Connection": "close"})(scope, receive, unfinished)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_LINGER_SECONDS):
+            await _discard(receive)
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _discard(receive: Receive) -> None:
+    """As much again as a body may have, or to its end."""
+    discarded, more = 0, True
+    while more and discarded < MAX_BODY_BYTES:
+        message = await receive()
+        discarded += len(message.get("body", b""))
+        more = message.get("more_body", False)

@@ -61,7 +61,11 @@ def admin() -> None:
 
 
 def _listening(host: str, port: int) -> socket.socket:
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        listening.bind((host, port))
     except OSError as error:
+        listening.close()
         raise GatewayError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    return listening

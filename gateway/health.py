@@ -17,6 +17,8 @@ from searcher.errors import SearcherError
 
 #: Workers answer a query within milliseconds, and follow a new version with it.
 _READY_SECONDS = 3.0
+#: If it says nothing at all, not even which workers there are.
+_HANGING_SECONDS = 6.0
 #: An answer is kept so long, however many ask.
 _KEPT_SECONDS = 1.0
 
@@ -24,7 +26,9 @@ router = APIRouter(tags=["health"])
 
 
 class Up(BaseModel):
-    status: str = "up"
+    """The process answers."""
+
+    status: str = Field(default="up", description="always this", examples=["up"])
 
 
 class ReadyWorker(BaseModel):
@@ -37,10 +41,10 @@ class ReadyWorker(BaseModel):
 class Ready(BaseModel):
     """Whether every worker answers a real query from the current version."""
 
-    ready: bool
-    version: str | None = Field(description="the current one", examples=["1.2.0"])
-    workers: list[ReadyWorker]
-    message: str = Field(default="", description="why not")
+    ready: bool = Field(description="whether it is so", examples=[True])
+    version: str | None = Field(description="the current one; null while there is none", examples=["1.2.0"])
+    workers: list[ReadyWorker] = Field(description="by their process numbers")
+    message: str = Field(default="", description="why not", examples=[""])
 
 
 class Readiness:
@@ -64,7 +68,10 @@ class Readiness:
             current = await asyncio.to_thread(self._versions.current)
             if current is None:
                 return Ready(ready=False, version=None, workers=[], message="no index version is published yet")
-            heard = await self._torchserve.ask_workers(current, _READY_SECONDS)
+            async with asyncio.timeout(_HANGING_SECONDS):
+                heard = await self._torchserve.ask_workers(current, _READY_SECONDS)
+        except TimeoutError:
+            return Ready(ready=False, version=current, workers=[], message="the search server doesn't answer")
         except (TorchServeError, SearcherError) as error:
             return Ready(ready=False, version=None, workers=[], message=str(error))
         workers = [ReadyWorker(pid=pid, version=answered.version) for pid, answered in sorted(heard.items())]

@@ -31,6 +31,14 @@ router = APIRouter(prefix="/api", dependencies=[Depends(require_admin)], respons
 
 _NOT_FOUND = refusals(HTTPStatus.NOT_FOUND)
 _CONFLICT = refusals(HTTPStatus.CONFLICT)
+#: For a route whose answers are no JSON: FastAPI would say the same of its errors.
+_JSON_REFUSALS: dict[int | str, dict[str, object]] = {
+    status: {
+        "description": refusal["description"],
+        "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{ErrorBody.__name__}"}}},
+    }
+    for status, refusal in (_ALWAYS | _NOT_FOUND).items()
+}
 
 
 class JobList(BaseModel):
@@ -47,7 +55,9 @@ def _reindexing(request: Request) -> Reindexing:
 Jobs = Annotated[Reindexing, Depends(_reindexing)]
 
 
-async def _known(reindexing: Jobs, job_id: Annotated[str, Path(alias="id", examples=["3f9c01ab"])]) -> Job:
+async def _known(
+    reindexing: Jobs, job_id: Annotated[str, Path(alias="id", description="the job's", examples=["3f9c01ab"])]
+) -> Job:
     job = await asyncio.to_thread(reindexing.jobs.get, job_id)
     if job is None:
         raise RequestRefused(HTTPStatus.NOT_FOUND, f"there is no job {job_id}")
@@ -71,6 +81,7 @@ Known = Annotated[Job, Depends(_known)]
         },
         500: {"model": ErrorBody, "description": "the job failed; the message says at which step"},
         **_CONFLICT,
+        **refusals(HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     },
 )
 async def reindex(
@@ -113,7 +124,7 @@ async def get_job(job: Known) -> Job:
     summary="Watch a job: server-sent events",
     operation_id="watchJob",
     response_class=EventSourceResponse,
-    responses=_NOT_FOUND,
+    responses=_JSON_REFUSALS,
 )
 async def watch_job(job: Known, reindexing: Jobs) -> AsyncIterator[ServerSentEvent]:
     """An event `job` with the job as JSON, now and whenever it has changed, until it has ended."""

@@ -23,7 +23,7 @@ State = Literal["running", "succeeded", "failed", "cancelled", "interrupted"]
 Phase = Literal["listing", "indexing", "packing", "registering", "switching", "publishing", "waiting", "done"]
 
 JOBS_FILE = "jobs.db"
-#: A process notes itself at once; a job that has none after so long has lost it.
+#: A job that has no process after so long will get none: the gateway was killed in between.
 _START_SECONDS = 60.0
 
 _SCHEMA = """
@@ -41,7 +41,7 @@ class ReindexRequest(BaseModel):
         description="name of the version to publish: up to 64 letters, digits, dots, dashes and underscores",
         examples=["1.2.0"],
     )
-    mode: Mode = Field(default="default", description="how the version will be searched")
+    mode: Mode = Field(default="default", description="how the version will be searched", examples=["default"])
     model_path: str | None = Field(
         default=None,
         description="a .pt file, or a folder holding one, below the models folder; the served model unless given",
@@ -52,9 +52,11 @@ class ReindexRequest(BaseModel):
 class Switched(BaseModel):
     """The answer once every worker serves another version."""
 
-    result: Literal["success"] = "success"
-    previous_index_database_version: str | None = Field(examples=["1.1.0"])
-    index_database_version: str = Field(examples=["1.2.0"])
+    result: Literal["success"] = Field(default="success", description="always this", examples=["success"])
+    previous_index_database_version: str | None = Field(
+        description="what was served before; null if nothing was", examples=["1.1.0"]
+    )
+    index_database_version: str = Field(description="what is served now", examples=["1.2.0"])
     timestamp: str = Field(description="UTC", examples=["2020-05-02 12:00:00"])
 
     @classmethod
@@ -70,18 +72,20 @@ class Job(BaseModel):
     """One reindexing: what was asked, how far it is, how it ended."""
 
     id: str = Field(examples=["3f9c01ab"])
-    state: State = "running"
-    phase: Phase = "listing"
-    done: int = Field(default=0, description="images hashed, or found unreadable, so far")
-    total: int = Field(default=0, description="images listed; 0 while that isn't known")
-    rate: float = Field(default=0.0, description="images a second")
-    skipped: int = Field(default=0, description="images that could not be read")
-    eta_seconds: float | None = Field(default=None, description="until all images are hashed")
-    message: str = Field(default="", description="why it failed")
-    request: ReindexRequest
-    created: AwareDatetime
-    finished: AwareDatetime | None = None
-    result: Switched | None = None
+    state: State = Field(default="running", description="whether it runs, or how it ended", examples=["succeeded"])
+    phase: Phase = Field(default="listing", description="the step it is at, or ended at", examples=["done"])
+    done: int = Field(default=0, description="images hashed, or found unreadable, so far", examples=[4332])
+    total: int = Field(default=0, description="images listed; 0 while that isn't known", examples=[4332])
+    rate: float = Field(default=0.0, description="images a second", examples=[650.2])
+    skipped: int = Field(default=0, description="images that could not be read", examples=[3])
+    eta_seconds: float | None = Field(default=None, description="until all images are hashed", examples=[None])
+    message: str = Field(default="", description="why it failed", examples=[""])
+    request: ReindexRequest = Field(description="as posted")
+    created: AwareDatetime = Field(description="UTC", examples=["2020-05-02T11:59:00Z"])
+    finished: AwareDatetime | None = Field(
+        default=None, description="UTC; null while it runs", examples=["2020-05-02T12:00:00Z"]
+    )
+    result: Switched | None = Field(default=None, description="once it has succeeded")
 
 
 class JobStore:

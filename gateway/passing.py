@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 
 from gateway.access import require_search
-from gateway.errors import refusals
+from gateway.errors import RequestRefused, refusals
 from gateway.torchserve import PREDICTIONS, TorchServe, unreachable
 
 #: About one connection, not about the message (RFC 9110, 7.6.1), and what belongs to the gateway's own door.
@@ -17,6 +17,9 @@ _NOT_PASSED = {
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding",
     "upgrade", "host", "expect", "x-api-key", "authorization",
 }  # fmt: skip
+#: What TorchServe itself answers, with 500, to a form that is none, or has a part without a name.
+_FORM_ERROR = b"ErrorDataDecoderException"
+
 router = APIRouter(tags=["search"], dependencies=[Depends(require_search)])
 
 _FIELDS = {
@@ -72,15 +75,21 @@ _ANSWER = {
     },
 )
 async def predict(request: Request) -> Response:
-    """Streamed both ways; status, body and type are TorchServe's."""
+    """Streamed both ways; status, body and type are TorchServe's, but for a form that it cannot read: 400."""
     torchserve: TorchServe = request.app.state.torchserve
     passed = [(name, value) for name, value in request.headers.raw if name.decode("latin-1") not in _NOT_PASSED]
     outgoing = torchserve.client.build_request("POST", PREDICTIONS, headers=passed, content=request.stream())
     try:
         answer = await torchserve.client.send(outgoing, stream=True)
+        if answer.is_server_error:
+            await answer.aread()
     except httpx.TransportError as error:
         raise unreachable() from error
     except ClientDisconnect:
         return Response(status_code=HTTPStatus.BAD_REQUEST)  # nobody reads it
     headers = {name: value for name, value in answer.headers.items() if name not in _NOT_PASSED}
+    if answer.is_server_error:
+        if _FORM_ERROR in answer.content:
+            raise RequestRefused(HTTPStatus.BAD_REQUEST, "the form cannot be read: it is malformed")
+        return Response(answer.content, answer.status_code, headers)
     return StreamingResponse(answer.aiter_raw(), answer.status_code, headers, background=BackgroundTask(answer.aclose))

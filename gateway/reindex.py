@@ -169,7 +169,9 @@ class Reindex:
         finally:
             staged.unlink(missing_ok=True)
         await asyncio.sleep(DRAIN_SECONDS)
-        await torchserve.unregister(old.model_version)
+        # Nothing depends on it any more: what TorchServe cannot end now, the next switch ends.
+        with contextlib.suppress(TorchServeError):
+            await torchserve.unregister(old.model_version)
 
     async def _unregister_others(self) -> None:
         """End the workers that a job left behind which was killed while it switched the model."""
@@ -289,7 +291,7 @@ def _end_with_parent() -> None:
 
 
 async def main(job_id: str) -> None:
-    settings = Settings.read()
+    settings = Settings()  # the gateway has checked it; what has gone since fails the step that needs it
     jobs = JobStore(settings.state / JOBS_FILE)
     job = jobs.get(job_id)
     if job is None:

@@ -118,12 +118,12 @@ class Reindexing:
         self._children = [child for child in self._children if child.poll() is None]
         with (self._settings.state / _LOG_FILE).open("ab") as log:
             # A session of its own: it goes on when this process is killed.
-            self._children.append(
-                subprocess.Popen(
-                    [sys.executable, "-m", "gateway.reindex", job.id],
-                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                )
+            child = subprocess.Popen(
+                [sys.executable, "-m", "gateway.reindex", job.id],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
+        self._children.append(child)
+        self.jobs.started(job.id, child.pid)  # it does so itself, unless it ends before
 
     def _stop(self, job_id: str, state: Literal["cancelled", "interrupted"]) -> None:
         self.jobs.ask_to_stop(job_id, state)

@@ -45,7 +45,7 @@ class SearchQuery(BaseModel):
     """What was searched for, as codes: sent back as ``code`` and ``detail_code``, they find the same images."""
 
     code: str = Field(description="hex", examples=["9f3a00c1d2e4f507"])
-    detail_code: str | None = Field(description="hex; null where there is none")
+    detail_code: str | None = Field(description="hex; null where there is none", examples=[None])
 
 
 class Result(BaseModel):
@@ -62,11 +62,13 @@ class Result(BaseModel):
 class Milliseconds(BaseModel):
     """Where the time went. The first three are the worker's, of the batch that the request was in."""
 
-    decode: float
-    hash: float
-    search: float
-    torchserve: float = Field(description="the whole of TorchServe's answer, with the three, queue and network")
-    total: float = Field(description="the whole of this answer")
+    decode: float = Field(description="reading the picture", examples=[1.1])
+    hash: float = Field(description="the model", examples=[1.9])
+    search: float = Field(description="comparing codes", examples=[0.1])
+    torchserve: float = Field(
+        description="the whole of TorchServe's answer, with the three, queue and network", examples=[5.2]
+    )
+    total: float = Field(description="the whole of this answer", examples=[6.0])
 
 
 class SearchAnswer(BaseModel):
@@ -75,7 +77,7 @@ class SearchAnswer(BaseModel):
     version: str = Field(description="the index version that answered", examples=["1.2.0"])
     model: SearchModel
     query: SearchQuery
-    results: list[Result]
+    results: list[Result] = Field(description="best first")
     milliseconds: Milliseconds
 
 
@@ -102,9 +104,9 @@ async def search(
     text: Annotated[str | None, Form(description="the name of a class that the model knows")] = None,
     code: Annotated[str | None, Form(description="the code of an earlier query, hex")] = None,
     detail_code: Annotated[str | None, Form(description="beside code: its detail code, hex")] = None,
-    top_k: Annotated[int, Form(ge=1, le=1000)] = 10,
+    top_k: Annotated[int, Form(ge=1, le=1000, description="most images wanted")] = 10,
     max_distance: Annotated[int | None, Form(ge=0, le=1024, description="leave out images farther than this")] = None,
-    rank: Annotated[Literal["distance", "detail"], Form()] = "distance",
+    rank: Annotated[Literal["distance", "detail"], Form(description="what puts images in order")] = "distance",
 ) -> SearchAnswer:
     """One of `image`, `path`, `text` and `code` says what to look for."""
     started = time.perf_counter()

@@ -69,7 +69,14 @@ def archive(model_path: Path, model_version: str, model_store: Path, image_size:
     show_default=True,
     envvar="HASHLAKE_METRICS_PORT",
     type=_PORT,
-    help="Prometheus metrics port, on loopback.",
+    help="Prometheus metrics port.",
+)
+@click.option(
+    "--metrics_host",
+    default="127.0.0.1",
+    show_default=True,
+    envvar="HASHLAKE_METRICS_HOST",
+    help="Address that the metrics listen on; 0.0.0.0 for all.",
 )
 @click.option(
     "--workers", type=click.IntRange(1), envvar="HASHLAKE_WORKERS", help="Worker processes.  [default: one a core]"
@@ -89,6 +96,7 @@ def serve(
     port: int,
     management_port: int,
     metrics_port: int,
+    metrics_host: str,
     workers: int | None,
     config: Path,
     admin: bool,
@@ -98,7 +106,15 @@ def serve(
     """Start TorchServe in the foreground with the archive in the model store. It answers from the current version of
     the index store, follows it when a new one is published, and answers 503 until there is one."""
     settings = Settings(
-        host, port, management_port, metrics_port, workers or usable_cores(), model_store, index_store, config
+        host,
+        port,
+        management_port,
+        metrics_port,
+        workers or usable_cores(),
+        model_store,
+        index_store,
+        config,
+        metrics_host,
     )
 
     def say() -> None:

@@ -38,7 +38,7 @@ _STOP_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Settings:
-    """Where a TorchServe listens and what it serves. Management and metrics stay on loopback."""
+    """Where a TorchServe listens and what it serves. Management stays on loopback."""
 
     host: str
     inference_port: int
@@ -48,6 +48,7 @@ class Settings:
     model_store: Path
     index_store: Path
     config: Path
+    metrics_host: str = "127.0.0.1"
 
 
 class TorchServe:
@@ -67,8 +68,9 @@ class TorchServe:
             )
         if not settings.config.is_file():
             raise HandlerError(f"{settings.config} does not exist; give TorchServe's configuration with --config")
-        for port in (settings.inference_port, settings.management_port, settings.metrics_port):
-            _require_free(settings.host if port == settings.inference_port else "127.0.0.1", port)
+        _require_free(settings.host, settings.inference_port)
+        _require_free("127.0.0.1", settings.management_port)
+        _require_free(settings.metrics_host, settings.metrics_port)
         package = importlib.util.find_spec("ts")
         if package is None or package.origin is None:
             raise HandlerError("torchserve is not installed beside hashlake")
@@ -142,7 +144,7 @@ class TorchServe:
             THREADS_VARIABLE: str(max(1, usable_cores() // settings.workers)),
             "TS_INFERENCE_ADDRESS": f"http://{settings.host}:{settings.inference_port}",
             "TS_MANAGEMENT_ADDRESS": f"http://127.0.0.1:{settings.management_port}",
-            "TS_METRICS_ADDRESS": f"http://127.0.0.1:{settings.metrics_port}",
+            "TS_METRICS_ADDRESS": f"http://{settings.metrics_host}:{settings.metrics_port}",
             "TS_GRPC_INFERENCE_PORT": str(grpc[0]),
             "TS_GRPC_MANAGEMENT_PORT": str(grpc[1]),
             "TS_DEFAULT_WORKERS_PER_MODEL": str(settings.workers),

@@ -33,14 +33,14 @@ export async function ask(address, { key = null, headers = {}, ...options } = {}
   return response;
 }
 
-/** The answer's JSON; `json` is sent as the body. */
+/** The answer's JSON, null for an empty answer (204); `json` is sent as the body. */
 export async function askJson(address, { json, headers = {}, ...options } = {}) {
   if (json !== undefined) {
     options.body = JSON.stringify(json);
     headers = { ...headers, "Content-Type": "application/json" };
   }
   const response = await ask(address, { cache: "no-store", headers, ...options });
-  return interrupted(response.json(), options.signal);
+  return response.status === 204 ? null : interrupted(response.json(), options.signal);
 }
 
 /** The answer's bytes, as a Blob. */
@@ -55,7 +55,7 @@ async function interrupted(body, signal) {
     return await body;
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw new Unreachable();
+    throw error instanceof SyntaxError ? new Error("the server's answer can't be understood") : new Unreachable();
   }
 }
 

@@ -33,8 +33,6 @@ export function cropBox(frame, mark, { onChange, onDone }) {
 
   frame.addEventListener("pointerdown", (event) => {
     if (event.button !== 0 || !event.isPrimary) return;
-    event.preventDefault();
-    frame.focus({ preventScroll: true });
     frame.setPointerCapture(event.pointerId);
     const start = pointOf(event);
     const corner = event.target.dataset.corner;

@@ -30,8 +30,11 @@ export async function cutOut(file, box) {
   }
 }
 
-/** Whole pixels, at least one, inside the picture: pixels({x: .25, y: 0, width: .5, height: 1}, 640, 480) → 160, 0, 320, 480. */
-export function pixels(box, pictureWidth, pictureHeight) {
+/**
+ * Whole pixels, at least one, inside the picture:
+ * pixels({x: 0.25, y: 0, width: 0.5, height: 1}, 640, 480) → {x: 160, y: 0, width: 320, height: 480}.
+ */
+function pixels(box, pictureWidth, pictureHeight) {
   const x = Math.min(Math.round(box.x * pictureWidth), pictureWidth - 1);
   const y = Math.min(Math.round(box.y * pictureHeight), pictureHeight - 1);
   return {

@@ -35,8 +35,8 @@ export async function confirmed(title, text, action) {
 export function closeOnBackdrop(dialog) {
   dialog.addEventListener("click", (event) => {
     const box = dialog.getBoundingClientRect();
-    const inside =
-      event.clientX >= box.left && event.clientX <= box.right && event.clientY >= box.top && event.clientY <= box.bottom;
-    if (event.target === dialog && !inside) dialog.close();
+    const beside = event.clientX < box.left || event.clientX > box.right;
+    const aboveOrBelow = event.clientY < box.top || event.clientY > box.bottom;
+    if (event.target === dialog && (beside || aboveOrBelow)) dialog.close();
   });
 }

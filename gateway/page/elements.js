@@ -6,8 +6,8 @@ export function byId(id) {
 }
 
 /**
- * A new element: `onclick` and the like are listened to, `dataset` is an object, everything else is an attribute (`true`
- * an empty one; null, undefined and false none at all). Children are elements or strings; null is left out.
+ * A new element: `onclick` and the like are listened to, `dataset` is an object, everything else is an attribute
+ * (`true` an empty one; null, undefined and false none at all). Children are elements or strings; null is left out.
  */
 export function element(tag, properties = {}, ...children) {
   const made = document.createElement(tag);

@@ -15,8 +15,8 @@ const PHASES = {
   done: "Done",
 };
 
-/** `onEnd(job)` is called when a followed job has ended. */
-export function jobProgress(admin, { onEnd }) {
+/** `onEnd()` is called when a followed job has ended, `onTrouble()` when it can't be followed any longer. */
+export function jobProgress(admin, { onEnd, onTrouble }) {
   const panel = byId("job-now");
   const bar = element("progress", { "aria-label": "Pictures hashed" });
   const title = element("h3", { tabindex: -1 });
@@ -24,7 +24,7 @@ export function jobProgress(admin, { onEnd }) {
   const figures = element("p", { class: "job-figures" });
   const lost = element("p", { class: "warning", role: "status", hidden: true });
   const trouble = element("p", { class: "problem", role: "alert", hidden: true });
-  const cancel = element("button", { type: "button", onclick: cancelJob }, "Cancel");
+  const cancel = element("button", { type: "button", onclick: cancelJob });
   panel.replaceChildren(element("div", { class: "job-head" }, title, cancel), phase, bar, figures, lost, trouble);
   let following = null;
   let id = null;
@@ -35,14 +35,13 @@ export function jobProgress(admin, { onEnd }) {
     const running = job.state === "running";
     panel.dataset.state = job.state;
     title.textContent = running ? `Version ${name} is being made` : outcome(job);
-    phase.textContent = running ? PHASES[job.phase] ?? sentence(job.phase) : job.state === "succeeded" ? "" : reason(job);
-    phase.hidden = phase.textContent === "";
+    say(phase, running ? phaseOf(job) : reason(job));
     showBar(job, running);
     figures.textContent = figuresOf(job, running).join(" · ");
     cancel.hidden = !running;
     lost.hidden = true;
     // To a screen reader, the changes of phase; not every hundred pictures.
-    const news = running ? `${PHASES[job.phase] ?? job.phase}.` : outcome(job);
+    const news = running ? `${phaseOf(job)}.` : outcome(job);
     if (news !== said) byId("job-status").textContent = news;
     said = news;
   }
@@ -63,18 +62,19 @@ export function jobProgress(admin, { onEnd }) {
     const mine = new AbortController();
     following = mine;
     id = job.id;
-    cancel.disabled = false;
+    offerCancel(true);
     say(trouble, "");
     show(job);
     panel.hidden = false;
     try {
-      const last = await finished(job.id, admin, mine.signal, { onJob: show, onLost });
+      await finished(job.id, admin, mine.signal, { onJob: show, onLost });
       following = null;
-      onEnd(last);
+      onEnd();
     } catch (error) {
       if (mine.signal.aborted) return;
       following = null;
       say(trouble, problem(error));
+      onTrouble();
     }
   }
 
@@ -83,14 +83,20 @@ export function jobProgress(admin, { onEnd }) {
   }
 
   async function cancelJob() {
-    cancel.disabled = true;
+    offerCancel(false);
     say(trouble, "");
     try {
       await admin.json(`/api/jobs/${encodeURIComponent(id)}`, { method: "DELETE" });
     } catch (error) {
-      cancel.disabled = false;
+      offerCancel(true);
       say(trouble, problem(error));
     }
+  }
+
+  // The job ends at its next step, which may take a while.
+  function offerCancel(possible) {
+    cancel.disabled = !possible;
+    cancel.textContent = possible ? "Cancel" : "Cancelling…";
   }
 
   function stop() {
@@ -107,6 +113,10 @@ export function jobProgress(admin, { onEnd }) {
     isFollowing: (job) => following !== null && job.id === id,
     focus: () => title.focus(),
   };
+}
+
+function phaseOf(job) {
+  return PHASES[job.phase] ?? job.phase;
 }
 
 /** How a job ended, in a sentence. */

@@ -24,7 +24,8 @@ export function jobList(admin, { onRunning }) {
 
   function item(job) {
     const trouble = element("p", { class: "problem", role: "alert", hidden: true });
-    const took = job.finished === null ? "" : `, took ${duration((new Date(job.finished) - new Date(job.created)) / 1000)}`;
+    const seconds = (new Date(job.finished) - new Date(job.created)) / 1000;
+    const took = job.finished === null ? "" : `, took ${duration(seconds)}`;
     const resume = element(
       "button",
       { type: "button", "aria-label": `Resume ${job.request.new_index_database_version}` },

@@ -30,8 +30,13 @@ function item({ model_path, bytes: size, sha256, card, current }) {
       current ? " " : null,
       current ? element("span", { class: "badge" }, "current") : null,
     ),
-    element("p", { class: "soft" }, element("span", { class: "breaking" }, model_path), ` · ${bytes(size)} · `,
-      element("span", { class: "mono", title: sha256 }, short(sha256))),
+    element(
+      "p",
+      { class: "soft" },
+      element("span", { class: "breaking" }, model_path),
+      ` · ${bytes(size)} · `,
+      element("span", { class: "mono", title: sha256 }, short(sha256)),
+    ),
     card === null ? element("p", {}, "It comes without a card.") : facts(card),
     card === null ? null : element("details", {}, element("summary", {}, "The whole card"), tree(card)),
   );
@@ -40,9 +45,10 @@ function item({ model_path, bytes: size, sha256, card, current }) {
 function facts(card) {
   const list = [["Codes", `${card.bits} bits`]];
   if (card.detail_bits) list.push(["Detail codes", `${card.detail_bits} bits`]);
-  if (card.preprocessing?.image_size) list.push(["Input", `${card.preprocessing.image_size} × ${card.preprocessing.image_size} pixels`]);
+  const side = card.preprocessing?.image_size;
+  if (side) list.push(["Input", `${side} × ${side} pixels`]);
   if (card.classes?.length) list.push(["Classes", card.classes.join(", ")]);
-  return definitions(list.map(([name, text]) => [name, text]));
+  return definitions(list);
 }
 
 /** Any JSON as nested definition lists. */
@@ -55,5 +61,9 @@ function tree(value) {
 }
 
 function definitions(pairs) {
-  return element("dl", {}, ...pairs.flatMap(([name, content]) => [element("dt", {}, name), element("dd", { class: "breaking" }, content)]));
+  const lines = pairs.flatMap(([name, content]) => [
+    element("dt", {}, name),
+    element("dd", { class: "breaking" }, content),
+  ]);
+  return element("dl", {}, ...lines);
 }

@@ -12,17 +12,17 @@ import { problem } from "./words.js";
 
 /** Start the page; `open()` when it comes into view. */
 export function operatorPage() {
-  let versions = [];
-
   // Requests with the admin key. Where it isn't accepted any longer, it is asked for anew.
   const admin = { json: withKey(askJson), response: withKey(ask) };
 
   function withKey(send) {
     return async (address, options = {}) => {
+      const key = adminKey.get();
       try {
-        return await send(address, { ...options, key: adminKey.get() });
+        return await send(address, { ...options, key });
       } catch (error) {
-        if (error instanceof Refusal && (error.status === 401 || error.status === 403)) signOut(refused(error));
+        const unwelcome = error instanceof Refusal && (error.status === 401 || error.status === 403);
+        if (unwelcome && key === adminKey.get()) signOut(refused(error));
         throw error;
       }
     };
@@ -31,10 +31,9 @@ export function operatorPage() {
   const progress = jobProgress(admin, {
     onEnd() {
       form.show(true);
-      jobs.load();
-      table.load();
-      models.load();
+      loadAll();
     },
+    onTrouble: () => form.show(true),
   });
   const form = reindexForm(admin, {
     onStarted(job) {
@@ -46,12 +45,7 @@ export function operatorPage() {
   });
   const jobs = jobList(admin, { onRunning: follow });
   const models = modelList(admin, { onLoad: form.offer });
-  const table = versionTable(admin, {
-    onLoad(names) {
-      versions = names;
-      form.suggest(versions);
-    },
-  });
+  const table = versionTable(admin, { onLoad: form.suggest });
 
   function follow(job) {
     if (progress.isFollowing(job)) return;
@@ -108,5 +102,6 @@ export function operatorPage() {
 }
 
 function refused(error) {
-  return error instanceof Refusal && error.status === 403 ? `This key may search only. ${problem(error)}` : problem(error);
+  const searchOnly = error instanceof Refusal && error.status === 403;
+  return searchOnly ? `This key may search only. ${problem(error)}` : problem(error);
 }

@@ -34,44 +34,50 @@ export function queryPicture({ onFile, onBox, load }) {
     stage.dataset.shows = what;
     tools.hidden = what === "nothing";
     byId("crop-help").hidden = what !== "picture";
+    whole.hidden = what !== "picture";
     box.set(null);
   }
 
-  async function showPicture(file, name) {
+  // What is seen of a query: of a part, the picture that it is a part of.
+  function seenOf(query) {
+    return query?.kind === "part" ? query.whole : query;
+  }
+
+  async function showPicture(seen, file, name) {
     URL.revokeObjectURL(address);
     address = URL.createObjectURL(file);
     const mine = address;
     image.src = address;
     image.alt = `The query: ${name}`;
-    try {
-      await image.decode();
-    } catch {
-      if (mine === address) showWords(name, "The browser can't show this format. It is searched for as it is.");
+    const drawn = await image.decode().then(
+      () => true,
+      () => false,
+    );
+    if (mine !== address || seenOf(shownQuery) !== seen) return; // something else is to be shown by now
+    if (!drawn) {
+      showWords(name, "The browser can't show this format. It is searched for as it is.");
       return;
     }
-    if (mine !== address) return; // another picture has been chosen meanwhile
     frame.style.setProperty("--ratio", String(image.naturalWidth / image.naturalHeight));
     stageShows("picture");
     if (shownQuery.kind === "part") box.set(shownQuery.box);
   }
 
   function showWords(title, text, drawing = null) {
-    byId("stage-words").replaceChildren(
-      ...[drawing, element("strong", { class: "breaking" }, title), text ? element("span", {}, text) : null].filter(Boolean),
-    );
+    const words = [element("strong", { class: "breaking" }, title), element("span", {}, text)];
+    byId("stage-words").replaceChildren(...(drawing === null ? words : [drawing, ...words]));
     stageShows("words");
   }
 
   /** Show `query`; `code` is the query's own, where the answer is known. */
   async function show(query, code = null) {
-    const before = shownQuery;
+    const seenBefore = seenOf(shownQuery);
+    const seen = seenOf(query);
     shownQuery = query;
-    const seen = query.kind === "part" ? query.whole : query;
-    const seenBefore = before?.kind === "part" ? before.whole : before;
     if (seen === seenBefore && stage.dataset.shows === "picture") {
       box.set(query.kind === "part" ? query.box : null);
     } else if (seen.kind === "picture") {
-      await showPicture(seen.file, seen.file.name || "pasted picture");
+      await showPicture(seen, seen.file, seen.file.name || "pasted picture");
     } else if (seen.kind === "path") {
       showWords(seen.path, "");
       if (seen.thumbnail !== null) await showIndexed(seen);
@@ -84,9 +90,9 @@ export function queryPicture({ onFile, onBox, load }) {
   async function showIndexed(query) {
     try {
       const file = await load(query.thumbnail);
-      if (shownQuery === query || shownQuery.whole === query) await showPicture(file, query.path);
+      if (seenOf(shownQuery) === query) await showPicture(query, file, query.path);
     } catch (error) {
-      if (shownQuery === query) showWords(query.path, `Its picture can't be shown: ${problem(error)}`);
+      if (seenOf(shownQuery) === query) showWords(query.path, `Its picture can't be shown: ${problem(error)}`);
     }
   }
 

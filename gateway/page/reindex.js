@@ -35,11 +35,17 @@ export function reindexForm(admin, { onStarted, onRefused }) {
       suggested = suggestion(taken, new Date());
       name.value = suggested;
     },
+    /** Offer `models`; the current one is chosen until somebody chooses another. */
     offer(models) {
+      const chosen = model.value;
       model.replaceChildren(
-        ...models.map(({ model_path, current }) => new Option(current ? `${model_path} (current)` : model_path, model_path, current, current)),
+        ...models.map(({ model_path: path, current }) => {
+          const selected = chosen === "" ? current : path === chosen;
+          return new Option(current ? `${path} (current)` : path, path, current, selected);
+        }),
       );
     },
+    /** While a job runs, none can be asked for. */
     show(visible) {
       form.hidden = !visible;
       byId("reindex-hint").hidden = !visible;

@@ -1,17 +1,20 @@
 // The search page: a query is shown, sent, and answered.
 
 import { Refusal, askBlob, askJson } from "./api.js";
-import { byId, element, say } from "./elements.js";
-import { hideFarther, showGallery } from "./gallery.js";
+import { copyLink } from "./copy_link.js";
+import { byId, element } from "./elements.js";
+import { showGallery } from "./gallery.js";
 import { withSearchKey } from "./key_prompt.js";
 import { searchKey } from "./keys.js";
 import { OPERATORS, hashOf, parsed } from "./permalink.js";
-import { described, form, rankOf } from "./query.js";
+import { described, form } from "./query.js";
 import { queryPicture } from "./query_picture.js";
+import { remarkOnModel, remarkOnRank } from "./remarks.js";
+import { thresholdOver } from "./threshold.js";
 import { pictures } from "./thumbnails.js";
 import { showTiming } from "./timing.js";
 import { explain } from "./why.js";
-import { count, problem, short } from "./words.js";
+import { count, problem } from "./words.js";
 
 /** How many pictures brought by the user the Back button finds again. */
 const REMEMBERED = 20;
@@ -21,12 +24,13 @@ const load = (address) => askBlob(address, { key: searchKey.get() });
 /** Start the page. `open(hash)` shows what an address names; `hash()` is the address of what is shown. */
 export function searchPage() {
   const topK = byId("top-k");
-  const threshold = byId("threshold");
   const gallery = byId("gallery");
+  const threshold = thresholdOver(gallery);
+  const resetLink = copyLink(() => address);
   const answerBox = byId("answer");
   const remembered = new Map(); // hash → query
   let current = null; // the query last asked, answered or not
-  let asked = null; // the one that is answered: {query, picture, code, source, results}
+  let asked = null; // the one that is answered: {query, picture, code, source}
   let running = null;
   let address = "";
 
@@ -83,23 +87,22 @@ export function searchPage() {
   function show(query, chosen, picture, answer, elapsed, fromAddress) {
     const { results, model } = answer;
     asked?.source.discard();
-    asked = { query, picture, code: answer.query.code, source: pictures(searchKey.get()), results };
+    asked = { query, picture, code: answer.query.code, source: pictures(searchKey.get()) };
     showOnStage(query, answer);
     byId("welcome").hidden = true;
     byId("search-problem").hidden = true;
     byId("found").hidden = false;
     byId("found-count").textContent = results.length === 0 ? "No pictures" : count(results.length, "picture");
     const codes = `${model.bits} bits${model.detail_bits ? ` and ${model.detail_bits} of detail` : ""}`;
-    byId("found-from").textContent =
-      `like ${described(query)} · version ${answer.version} · ${model.name}, ${codes}`;
+    byId("found-from").textContent = `like ${described(query)} · version ${answer.version} · ${model.name}, ${codes}`;
     byId("search-status").textContent =
       results.length === 0 ? "No picture was found." : `${count(results.length, "picture")} found.`;
     showGallery(gallery, results, asked.source, { onMore: more, onWhy: why });
     showTiming(byId("timing-bar"), byId("timing-steps"), answer.milliseconds, elapsed);
-    offerThreshold(model.bits);
-    explainRank(query, chosen, model);
-    warnOfModel(query, model);
-    byId("link-text").hidden = true;
+    threshold.offer(model.bits);
+    remarkOnRank(query, chosen.rank, model);
+    remarkOnModel(query, model);
+    resetLink();
     const hash = hashOf(query, chosen, answer);
     remember(hash, query);
     if (location.hash !== OPERATORS && location.hash !== hash) {
@@ -110,9 +113,10 @@ export function searchPage() {
 
   // A link names an indexed picture by its path alone; where the picture is found, it is now known.
   function showOnStage(query, answer) {
-    const itself = query.kind === "path" && query.image === null && answer.results.find(({ path }) => path === query.path);
-    if (itself) Object.assign(query, { image: itself.image, thumbnail: itself.thumbnail });
-    if (itself || query.kind === "text" || query.kind === "code") stage.show(query, answer.query.code);
+    const unknown = query.kind === "path" && query.image === null;
+    const itself = unknown ? answer.results.find(({ path }) => path === query.path) : undefined;
+    if (itself !== undefined) Object.assign(query, { image: itself.image, thumbnail: itself.thumbnail });
+    if (itself !== undefined || query.kind === "text" || query.kind === "code") stage.show(query, answer.query.code);
   }
 
   function failed(error) {
@@ -120,10 +124,11 @@ export function searchPage() {
     byId("found").hidden = true;
     byId("model-warning").hidden = true;
     byId("search-status").textContent = "";
-    const lasting = error instanceof Refusal && error.status !== 401 && error.status !== 429 && error.status < 500;
+    const status = error instanceof Refusal ? error.status : null;
     const again = element("button", { type: "button", onclick: () => run(current) }, "Try again");
-    const words = error instanceof Refusal && error.status === 401 ? "This server answers only with a key." : problem(error);
-    byId("search-problem").replaceChildren(element("span", {}, words), ...(lasting ? [] : [again]));
+    again.hidden = status !== null && status !== 401 && status !== 429 && status < 500; // the same again
+    const words = status === 401 ? "This server answers only with a key." : problem(error);
+    byId("search-problem").replaceChildren(element("span", {}, words), again);
     byId("search-problem").hidden = false;
   }
 
@@ -142,49 +147,7 @@ export function searchPage() {
   function why(result) {
     const { query, picture, code, source } = asked;
     const image = query.kind === "path" && query.thumbnail !== null ? source.image(query.thumbnail) : null;
-    const label = described(query);
-    explain({ label: label.charAt(0).toUpperCase() + label.slice(1), picture, image, code }, result, source);
-  }
-
-  function offerThreshold(bits) {
-    if (Number(threshold.max) !== bits) {
-      threshold.max = String(bits);
-      threshold.value = String(bits);
-    }
-    applyThreshold();
-  }
-
-  function applyThreshold() {
-    const most = Number(threshold.value);
-    const hidden = hideFarther(gallery, most);
-    const bits = count(most, "bit");
-    byId("threshold-says").textContent = `${bits}, ${hidden === 0 ? "none" : hidden} hidden`;
-    const nothing = asked.results.length > 0 && hidden === asked.results.length;
-    say(byId("nothing-left"), nothing ? `All ${hidden} are farther than ${bits}: move the slider to see them.` : "");
-  }
-
-  function explainRank(query, chosen, model) {
-    const detail = document.querySelector("input[name=rank][value=detail]");
-    detail.disabled = !model.detail_bits;
-    let hint = "";
-    if (detail.disabled) hint = "The served model gives no detail codes, which tell this very picture from others like it.";
-    else if (chosen.rank !== rankOf(query, chosen.rank)) hint = "A class has no detail: its pictures come by what they show.";
-    else if (chosen.rank === "detail") hint = "Ordered by detail codes; the distances shown are those of what the pictures show.";
-    say(byId("rank-hint"), hint);
-  }
-
-  function warnOfModel(query, model) {
-    const other = query.model !== undefined && !model.sha256.startsWith(query.model);
-    const meaning =
-      query.kind === "code"
-        ? "Codes of two models can't be compared, so these results mean nothing: search for the picture itself."
-        : "The results may be others than those the link was made for.";
-    say(
-      byId("model-warning"),
-      other
-        ? `This link was made with another model (${query.model}…) than the one that answers now (${model.name}, ${short(model.sha256)}…). ${meaning}`
-        : "",
-    );
+    explain({ label: described(query), picture, image, code }, result, source);
   }
 
   function showKeyInUse() {
@@ -197,7 +160,6 @@ export function searchPage() {
 
   topK.addEventListener("change", again);
   for (const radio of document.querySelectorAll("input[name=rank]")) radio.addEventListener("change", again);
-  threshold.addEventListener("input", applyThreshold);
   byId("text-form").addEventListener("submit", (event) => {
     event.preventDefault();
     const text = byId("text").value.trim();
@@ -206,21 +168,6 @@ export function searchPage() {
   byId("forget-search-key").addEventListener("click", () => {
     searchKey.forget();
     showKeyInUse();
-  });
-  byId("copy-link").addEventListener("click", async ({ target }) => {
-    const link = new URL(address, location.href).href;
-    try {
-      await navigator.clipboard.writeText(link);
-      target.textContent = "Link copied";
-      byId("search-status").textContent = "Link copied.";
-      setTimeout(() => (target.textContent = "Copy link"), 2000);
-    } catch {
-      // Only pages from https and from this machine may write to the clipboard.
-      const field = byId("link-text");
-      field.value = link;
-      field.hidden = false;
-      field.select();
-    }
   });
   showKeyInUse();
 

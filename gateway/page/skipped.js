@@ -30,9 +30,10 @@ export function skippedFiles(admin) {
   function show(total, files) {
     say(byId("skipped-problem"), "");
     byId("skipped-rows").replaceChildren(
-      ...files.map(({ path, reason }) =>
-        element("tr", {}, element("td", { class: "mono breaking" }, path), element("td", { class: "breaking" }, sentence(reason))),
-      ),
+      ...files.map(({ path, reason }) => {
+        const why = element("td", { class: "breaking" }, sentence(reason));
+        return element("tr", {}, element("td", { class: "mono breaking" }, path), why);
+      }),
     );
     byId("skipped-range").textContent =
       total === 0 ? "None" : `${number(offset + 1)}–${number(offset + files.length)} of ${number(total)}`;

@@ -6,12 +6,12 @@ import { milliseconds } from "./words.js";
 const STEPS = { decode: "decode", hash: "hash", search: "search" };
 
 /**
- * [name, label, milliseconds] of each step that the server measured, and what is left of `elapsed`, the time from
- * sending to having the answer.
+ * [name, label, milliseconds] of each step that the server took (a code needs no decoding), and what is left of
+ * `elapsed`, the time from sending to having the answer.
  */
 export function steps(measured, elapsed) {
   const known = Object.keys(STEPS)
-    .filter((name) => typeof measured[name] === "number")
+    .filter((name) => measured[name] > 0)
     .map((name) => [name, STEPS[name], measured[name]]);
   const left = elapsed - known.reduce((sum, [, , time]) => sum + time, 0);
   return [...known, ["rest", "network & queue", Math.max(0, left)]];

@@ -34,6 +34,8 @@ export function versionTable(admin, { onLoad }) {
   function row(entry) {
     const { version, current, model } = entry;
     const files = number(entry.skipped);
+    const seeSkipped = () => skipped.open(version);
+    const sha256 = element("span", { class: "soft mono" }, ` ${short(model.sha256)}`);
     return element(
       "tr",
       { dataset: { version }, class: current ? "current" : null },
@@ -42,13 +44,10 @@ export function versionTable(admin, { onLoad }) {
       cell("Images", number(entry.count), "number"),
       cell(
         "Skipped",
-        entry.skipped === 0 ? files : action(files, `Files skipped by ${version}: ${files}`, () => skipped.open(version), "plain"),
+        entry.skipped === 0 ? files : action(files, `Files skipped by ${version}: ${files}`, seeSkipped, "plain"),
         "number",
       ),
-      cell(
-        "Model",
-        element("span", { class: "breaking" }, model.name, element("span", { class: "soft mono" }, ` ${short(model.sha256)}`)),
-      ),
+      cell("Model", element("span", { class: "breaking" }, model.name, sha256)),
       cell("Mode", entry.mode),
       cell("Size", bytes(entry.bytes), "number"),
       element(
@@ -101,8 +100,8 @@ export function versionTable(admin, { onLoad }) {
   }
 
   async function remove(version) {
-    const sure = await confirmed(`Delete version ${version}?`, "Its files are removed from the disk. This can't be undone.", "Delete");
-    if (!sure) return;
+    const warning = "Its files are removed from the disk. This can't be undone.";
+    if (!(await confirmed(`Delete version ${version}?`, warning, "Delete"))) return;
     await act(version, "Deleting…", async () => {
       await admin.json(`/api/versions/${encodeURIComponent(version)}`, { method: "DELETE" });
       await load();
@@ -141,7 +140,8 @@ export function versionTable(admin, { onLoad }) {
   function refocus(version, label) {
     if (document.activeElement !== document.body) return;
     const buttons = [...(rowOf(version)?.querySelectorAll("button") ?? [])];
-    (buttons.find((button) => button.getAttribute("aria-label") === label) ?? buttons[0] ?? byId("versions-title")).focus();
+    const same = buttons.find((button) => button.getAttribute("aria-label") === label);
+    (same ?? buttons[0] ?? byId("versions-title")).focus();
   }
 
   return { load };

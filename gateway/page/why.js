@@ -52,7 +52,10 @@ function spoken(width, places) {
 function rows(one, other, unequal) {
   const groups = [];
   for (let start = 0; start < one.length; start += 8) {
-    const columns = one.slice(start, start + 8).map((bit, place) => column(bit, other[start + place], unequal.has(start + place)));
+    const columns = [];
+    for (let place = start; place < start + 8; place += 1) {
+      columns.push(column(one[place], other[place], unequal.has(place)));
+    }
     groups.push(element("div", { class: "byte" }, element("span", { class: "byte-start" }, String(start)), ...columns));
   }
   return groups;

@@ -43,9 +43,9 @@ export function date(iso) {
   return DATE.format(new Date(iso));
 }
 
-/** sentence("the index has no row 17") → "The index has no row 17." */
+/** sentence("the index has no row 17") → "The index has no row 17."; a name such as images.db stays as it is. */
 export function sentence(text) {
-  const begun = text.charAt(0).toUpperCase() + text.slice(1);
+  const begun = /^[a-z]+[ ,]/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text;
   return /[.!?…]$/.test(begun) ? begun : `${begun}.`;
 }
 

@@ -29,7 +29,9 @@ from torch import Tensor, nn
 from gateway.jobs import JOBS_FILE, JobStore
 from handler.archive import build_archive
 from hashing.card import ModelCard
-from hashing.model import save_model
+from hashing.model import HashModel, save_model
+from indexer.builder import Request, build
+from indexer.listing import Listing
 from searcher.store import IndexStore
 from tests.fakes import BITS, PREPROCESSING, Grid, write_colour_model, write_datalake, write_grid_model
 from tests.handler.server import Server, free_ports
@@ -144,15 +146,17 @@ class Gateway:
 
 
 class Stack:
-    """TorchServe with two workers and the model grid.pt, no index version yet, and the gateway."""
+    """TorchServe with two workers and ``model``, no index version yet, and the gateway, its settings overridden."""
 
-    def __init__(self, folder: Path, lake: Mapping[str, int | tuple[int, int]], **settings: object) -> None:
+    def __init__(
+        self, folder: Path, lake: Mapping[str, int | tuple[int, int]], model: str = "grid.pt", **settings: object
+    ) -> None:
         self.folder = folder
         self.lake = folder / "lake"
         write_datalake(self.lake, lake)
         self.models = write_models(folder / "models")
         self.store = IndexStore(folder / "index_store")
-        self.model_store = build_archive(self.models / "grid.pt", folder / "model_store").parent
+        self.model_store = build_archive(self.models / model, folder / "model_store").parent
         self.state = folder / "state"
         self.admin_key, self.search_key = (self.create_key(role) for role in ("admin", "search"))
         self.torchserve = Server(self.store.folder, self.model_store, folder / "torchserve.log")
@@ -195,6 +199,14 @@ class Stack:
         assert made.status == 0, made.err
         return made.out.strip()
 
+    def publish(self, version: str, model: str = "grid.pt") -> None:
+        """Publish ``version`` of what is in the lake, made by ``model``, without the gateway and without serving it."""
+        listing = self.folder / "listing.txt"
+        lines = sorted(str(path.relative_to(self.lake)) for path in (self.lake / "data").rglob("*.png"))
+        listing.write_text("".join(f"{line}\n" for line in lines))
+        request = Request(self.store, version, Listing(listing), self.lake, keep_current=True)
+        build(request, HashModel.load(self.models / model), tell=lambda _line: None)
+
     # --- Asking
 
     def call(self, method: str, path: str, *, key: str | None = "", **options: Any) -> httpx.Response:
@@ -232,9 +244,10 @@ class Stack:
         """What each of TorchServe's workers answers from: asked until every one of them has said so."""
         workers = {worker["pid"] for worker in self.torchserve.workers()}
         heard: dict[int, set[str]] = {}
+        code = "0" * (self.torchserve.description()["model"]["bits"] // 4)
 
         def ask(_: int) -> None:
-            answer = self.torchserve.client.post(self.torchserve.url, json={"code": "00" * self.bits()})
+            answer = self.torchserve.client.post(self.torchserve.url, json={"code": code})
             assert answer.status_code == 200, answer.text
             heard.setdefault(int(answer.headers["X-Hashlake-Worker"]), set()).add(
                 answer.json()["index_database_version"]
@@ -247,11 +260,6 @@ class Stack:
 
         wait_until(all_heard, "every worker")
         return heard
-
-    def bits(self) -> int:
-        """Bytes of a code of the served model."""
-        bits: int = self.torchserve.description()["model"]["bits"]
-        return bits // 8
 
     def registered(self) -> list[str]:
         """The versions of the model that TorchServe has, in its own count."""

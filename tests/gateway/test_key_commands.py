@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway.errors import GatewayError
-from gateway.key_commands import keys
 from gateway.keys import KeyStore
+from hashlake.main import cli
 
 Run = Callable[..., Result]
 
@@ -22,7 +22,7 @@ def store(tmp_path: Path) -> KeyStore:
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     def with_state(*arguments: str) -> Result:
-        return CliRunner().invoke(keys, [*arguments, "--state", str(tmp_path)])
+        return CliRunner().invoke(cli, ["keys", *arguments, "--state", str(tmp_path)])
 
     return with_state
 
@@ -63,13 +63,15 @@ class TestCreate:
 
     def test_the_state_s_folder_is_made(self, tmp_path: Path) -> None:
         folder = tmp_path / "new" / "state"
-        result = CliRunner().invoke(keys, ["create", "a", "--role", "admin"], env={"HASHLAKE_STATE": str(folder)})
+        result = CliRunner().invoke(
+            cli, ["keys", "create", "a", "--role", "admin"], env={"HASHLAKE_STATE": str(folder)}
+        )
         assert KeyStore(folder / "keys.db").find(result.stdout.strip()) is not None
 
     def test_the_folder_unless_told(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
         monkeypatch.delenv("HASHLAKE_STATE", raising=False)
-        result = CliRunner().invoke(keys, ["create", "a", "--role", "admin"])
+        result = CliRunner().invoke(cli, ["keys", "create", "a", "--role", "admin"])
         assert KeyStore(tmp_path / "gateway_state" / "keys.db").find(result.stdout.strip()) is not None
 
 

@@ -1,0 +1,21 @@
+"""The OpenAPI document, for clients that are generated from it: ``python -m gateway.openapi > docs/openapi.json``."""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from gateway.app import create_app
+from gateway.settings import Settings
+
+
+def document() -> str:
+    """The document as JSON, keys sorted. It depends on nothing but the code."""
+    with tempfile.TemporaryDirectory() as empty:
+        folder = Path(empty)
+        app = create_app(Settings(state=folder, models=folder, index_store=folder, model_store=folder))
+        return json.dumps(app.openapi(), ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(document())

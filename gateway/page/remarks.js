@@ -1,0 +1,37 @@
+// What there is to say about an answer beside its results.
+
+import { byId, say } from "./elements.js";
+import { rankOf } from "./query.js";
+import { short } from "./words.js";
+
+/** By which code the results are ordered, where that isn't plain; and whether there is a choice at all. */
+export function remarkOnRank(query, chosen, model) {
+  const detail = document.querySelector("input[name=rank][value=detail]");
+  detail.disabled = !model.detail_bits;
+  let hint = "";
+  if (detail.disabled) {
+    hint = "The served model gives no detail codes, which would tell this very picture from others like it.";
+  } else if (chosen !== rankOf(query, chosen)) {
+    hint = "A class has no detail: its pictures come by what they show.";
+  } else if (chosen === "detail") {
+    hint = "Ordered by detail codes; the distances are still those of what the pictures show.";
+  }
+  say(byId("rank-hint"), hint);
+}
+
+/** A link that was made with another model finds something else, or nothing that means anything. */
+export function remarkOnModel(query, model) {
+  if (query.model === undefined || model.sha256.startsWith(query.model)) {
+    say(byId("model-warning"), "");
+    return;
+  }
+  const meaning =
+    query.kind === "code"
+      ? "Codes of two models can't be compared, so these results mean nothing: search for the picture itself."
+      : "The results may be others than those the link was made for.";
+  const now = `${model.name}, ${short(model.sha256)}…`;
+  say(
+    byId("model-warning"),
+    `This link was made with another model (${query.model}…) than the one that answers now (${now}). ${meaning}`,
+  );
+}
