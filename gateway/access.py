@@ -18,6 +18,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Annotated
 
+from anyio import to_thread
 from fastapi import Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
@@ -107,7 +108,7 @@ def client_address(request: Request) -> str:
     return str(ipaddress.IPv6Network((int(address), 64), strict=False))
 
 
-# The two below are no coroutines: FastAPI runs them in its thread pool, where SQLite may block.
+# A key is looked up in the thread pool, where SQLite may block.
 
 
 def require_admin(request: Request, _header: _Header, _bearer: _Bearer) -> ApiKey:
@@ -118,12 +119,14 @@ def require_admin(request: Request, _header: _Header, _bearer: _Bearer) -> ApiKe
     return key
 
 
-def require_search(request: Request, _header: _Header, _bearer: _Bearer) -> ApiKey | None:
+async def require_search(request: Request, _header: _Header, _bearer: _Bearer) -> ApiKey | None:
     """The key, of either role, that the request brings. RequestRefused without one.
 
     None where searching needs no key (HASHLAKE_SEARCH_NEEDS_KEY); a key is then not even looked at.
     """
-    return _valid_key(request) if request.app.state.settings.search_needs_key else None
+    if not request.app.state.settings.search_needs_key:
+        return None  # and no thread is taken for it
+    return await to_thread.run_sync(_valid_key, request)
 
 
 def _valid_key(request: Request) -> ApiKey:

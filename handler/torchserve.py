@@ -7,6 +7,7 @@ child like any other: signals end it, and its end is noticed.
 
 import contextlib
 import ctypes
+import http.client
 import importlib.util
 import json
 import os
@@ -24,15 +25,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from handler.archive import ARCHIVE_FILE, MODEL_NAME
 from handler.errors import HandlerError
-from handler.image_retrieval_handler import STORE_VARIABLE, THREADS_VARIABLE
+from handler.image_retrieval_handler import STORE_VARIABLE, THREADS_VARIABLE, WORKER_HEADER
 from hashing.cores import usable_cores
 
 _HERE = Path(__file__).parent
 _OLDEST_JAVA = 11
 _START_SECONDS = 180.0
+_DRAIN_SECONDS = 20.0
 _STOP_SECONDS = 20.0
 
 
@@ -100,14 +103,12 @@ class TorchServe:
 
     def wait_ready(self) -> None:
         """Return once every worker is ready. Raises HandlerError if that doesn't happen in three minutes."""
-        address = f"http://127.0.0.1:{self.settings.management_port}/models/{MODEL_NAME}"
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
             if self._process is None or self._process.poll() is not None:
                 raise HandlerError("TorchServe ended while starting; its messages are above")
             try:
-                with urllib.request.urlopen(address, timeout=5) as answer:
-                    workers = json.load(answer)[0]["workers"]
+                workers = self._workers()
                 if len(workers) >= self.settings.workers and all(worker["status"] == "READY" for worker in workers):
                     return
             except (OSError, ValueError, urllib.error.URLError):
@@ -125,6 +126,21 @@ class TorchServe:
         """Wait for the frontend to end; its exit status."""
         return self._process.wait() if self._process else 0
 
+    def drain(self) -> None:
+        """Wait, up to 20 s, until what was asked before is answered: TorchServe drops it when it ends.
+
+        Its queue is first in, first out. A worker that answers what is asked now has answered all that it was given
+        before; once every worker has, nothing of before is left. Requests that come meanwhile are answered too.
+        """
+        heard: set[int] = set()
+        deadline = time.monotonic() + _DRAIN_SECONDS
+        while time.monotonic() < deadline and self.poll() is None:
+            with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
+                if {worker["pid"] for worker in self._workers() if worker["status"] == "READY"} <= heard:
+                    return
+                heard.add(self._who_answers())
+            time.sleep(0.01)
+
     def stop(self) -> None:
         """End frontend and workers and remove their temporary files."""
         if self._process:
@@ -135,6 +151,24 @@ class TorchServe:
                 os.killpg(self._process.pid, signal.SIGKILL)  # whatever outlived the frontend
             self._process.wait()
         self._folder.cleanup()
+
+    def _workers(self) -> list[dict[str, Any]]:
+        """The model's workers as the management API describes them."""
+        address = f"http://127.0.0.1:{self.settings.management_port}/models/{MODEL_NAME}"
+        with urllib.request.urlopen(address, timeout=5) as answer:
+            workers: list[dict[str, Any]] = json.load(answer)[0]["workers"]
+        return workers
+
+    def _who_answers(self) -> int:
+        """The process number of the worker that answers a request now; 0 if none does."""
+        host = "127.0.0.1" if self.settings.host == "0.0.0.0" else self.settings.host  # noqa: S104 (a comparison)
+        address = f"http://{host}:{self.settings.inference_port}/predictions/{MODEL_NAME}"
+        try:
+            with urllib.request.urlopen(address, b"{}", timeout=_DRAIN_SECONDS) as answer:
+                headers = answer.headers
+        except urllib.error.HTTPError as refused:  # no picture: 400, which costs a worker nothing
+            headers = refused.headers
+        return int(headers.get(WORKER_HEADER, "0"))
 
     def _environment(self) -> dict[str, str]:
         settings = self.settings
@@ -168,9 +202,11 @@ def run(settings: Settings, when_ready: Callable[[], None], companion: Sequence[
 
     signals = (signal.SIGTERM, signal.SIGINT)
     previous = [signal.signal(each, stop) for each in signals]
+    ready = False
     try:
         server.start()
         server.wait_ready()
+        ready = True
         when_ready()
         if companion is None:
             return server.wait()
@@ -187,6 +223,8 @@ def run(settings: Settings, when_ready: Callable[[], None], companion: Sequence[
                 beside.wait(_STOP_SECONDS)
             beside.kill()
             beside.wait()
+        if ready:
+            server.drain()
         server.stop()
         for each, handler in zip(signals, previous, strict=True):
             signal.signal(each, handler)
