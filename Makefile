@@ -1,5 +1,6 @@
 # make serve    from nothing to a server that answers; DATALAKE=/my/photos for your own pictures
 # make release  checks that this commit can be released, and writes dist/
+# make test-images   builds the CPU image with buildah and proves it (root, Debian)
 # make test     lint, types, the rooms' walls, and every test
 PYTHON ?= python3.11
 MODEL ?= torchscripts_models/relahash-small-64bits.pt
@@ -11,7 +12,7 @@ ARCHIVED := model_store/.$(subst /,-,$(MODEL))
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: serve test release lock clean
+.PHONY: serve test test-images release lock clean
 .DELETE_ON_ERROR:
 
 serve: .venv/installed $(ARCHIVE) $(filter sample_datalake,$(DATALAKE))
@@ -25,6 +26,9 @@ test: .venv/installed-dev
 	mypy
 	lint-imports
 	pytest
+
+test-images: .venv/installed-dev
+	@bash searcher/test_images.sh
 
 release: .venv/installed-release
 	@python -m release
@@ -63,6 +67,9 @@ lock: .venv/installed-dev
 	$(LOCK) --extra release --constraint requirements-dev.lock --output-file requirements-release.lock
 	$(LOCK) --extra bench --constraint requirements.lock --output-file requirements-bench.lock
 	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements*.lock
+	sed 's/^faiss-cpu==.*/faiss-gpu/' requirements.lock | env -u PIP_FIND_LINKS PIP_CONFIG_FILE=/dev/null pip-compile --quiet \
+		--strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-header --no-annotate --upgrade \
+		--output-file requirements-cuda.lock -
 
 clean:
 	rm -rf .venv index_store model_store/*.mar sample_datalake database_info.txt gateway_state screenshots
