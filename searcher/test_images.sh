@@ -11,7 +11,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 WORK=${WORK:-/var/tmp/hashlake-images}
 export STORAGE_DRIVER=${STORAGE_DRIVER:-vfs}
-BASE=docker.io/library/python:3.11-slim
+BASE=localhost/python:3.11-slim # what FROM python:3.11-slim finds first
 LAYERS=()
 [ "$STORAGE_DRIVER" != overlay ] || LAYERS=(--layers) # elsewhere each would be a copy of all before it
 STORE=(--root "$WORK/storage" --runroot "$WORK/run")
