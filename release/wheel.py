@@ -1,10 +1,8 @@
 """The wheel of a commit, not of a folder: what git ignores, and what an earlier build left, cannot slip into it."""
 
-import io
 import os
 import subprocess
 import sys
-import tarfile
 import tempfile
 from pathlib import Path
 
@@ -18,8 +16,7 @@ def build_wheel(root: Path, into: Path, moment: int) -> Path:
     """
     commit = subprocess.run(["git", "archive", "HEAD"], cwd=root, check=True, capture_output=True).stdout
     with tempfile.TemporaryDirectory(prefix="hashlake-wheel-") as scratch:
-        with tarfile.open(fileobj=io.BytesIO(commit)) as archive:
-            archive.extractall(scratch, filter="data")
+        subprocess.run(["tar", "-x", "-C", scratch], input=commit, check=True)
         command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index"]
         done = subprocess.run(
             [*command, "--wheel-dir", str(into), scratch],
