@@ -101,7 +101,8 @@ class Reindex:
             if self._store.current() != name:
                 self._begin("publishing")
                 await asyncio.to_thread(self._store.promote, name)
-            await self._unregister_others()
+            with contextlib.suppress(TorchServeError):  # the version is served whether they are ended or not
+                await self._unregister_others()
         self._note(phase="waiting", eta_seconds=None)
         require_all(await self._torchserve.ask_workers(name, WAIT_SECONDS), name)
 

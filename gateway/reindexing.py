@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
-import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Literal
+
+import psutil
 
 from gateway.errors import RequestRefused
 from gateway.jobs import JOBS_FILE, Job, JobStore, ReindexRequest
@@ -129,8 +130,8 @@ class Reindexing:
         self.jobs.ask_to_stop(job_id, state)
         process = self.jobs.process(job_id)
         if process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process.pid, 15)
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.terminate()
 
 
 _PAST = {
