@@ -33,7 +33,7 @@ test-images: .venv/installed-dev
 release: .venv/installed-release
 	@python -m release
 
-.venv/installed: requirements.lock pyproject.toml
+.venv/installed: requirements.lock pyproject.toml hashlake/version.py
 	@test -d .venv || $(PYTHON) -m venv .venv
 	pip install --quiet -r requirements.lock
 	pip install --quiet --no-deps --no-build-isolation -e .

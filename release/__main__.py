@@ -28,7 +28,7 @@ def main(root: Path, version: str, today: date) -> None:
         *version_problems(root, version),
         *changelog_problems((root / "CHANGELOG.md").read_text(), version, today),
         *lock_problems(root),
-        *openapi_problems(root),
+        *openapi_problems(root, version),
         *tree_problems(root),
     ]
     if problems:

@@ -1,8 +1,8 @@
 """Known vulnerabilities of what the lock files install, as pip-audit finds them.
 
-pip-audit asks the package index. Where that has no word on a package, pip-audit skips it, and says "No known
-vulnerabilities found" although it knows nothing; so a skipped package counts as an audit that was not made, and stops
-the release. A vulnerability doesn't: not each has a remedy, so it is told in the release notes.
+pip-audit asks the package index. Where that has no word on a package, and a mirror has none on any, pip-audit skips it,
+and says "No known vulnerabilities found" although it knows nothing; so a skipped package counts as an audit that was
+not made, and stops the release. A vulnerability doesn't: not each has a remedy, so it is told in the release notes.
 """
 
 import json
@@ -14,6 +14,11 @@ from typing import Any
 from packaging.utils import canonicalize_name
 
 from release.errors import ReleaseError
+
+_REMEDY = (
+    "Nothing was written. Release where the package index can be reached itself, not a mirror of it, "
+    "or let pip-audit ask another service: PIP_AUDIT_VULNERABILITY_SERVICE=osv make release"
+)
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ def audit(locked: dict[str, str]) -> list[Vulnerability]:
         report = json.loads(done.stdout)
     except ValueError:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise ReleaseError(f"pip-audit failed: {last}") from None
+        raise ReleaseError(f"pip-audit failed: {last}\n{_REMEDY}") from None
     return vulnerabilities(report, locked)
 
 
@@ -54,7 +59,9 @@ def vulnerabilities(report: dict[str, Any], locked: dict[str, str]) -> list[Vuln
     ]
     if unknown:
         few = ", ".join(unknown[:5]) + (", …" if len(unknown) > 5 else "")
-        raise ReleaseError(f"pip-audit: nothing could be learnt of {len(unknown)} of {len(locked)} packages: {few}")
+        raise ReleaseError(
+            f"pip-audit: nothing could be learnt of {len(unknown)} of {len(locked)} packages: {few}\n{_REMEDY}"
+        )
     return [
         Vulnerability(name, locked[name], found["id"], tuple(found["fix_versions"]))
         for name, each in sorted(audited.items())

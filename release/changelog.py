@@ -18,6 +18,13 @@ def changelog_problems(changelog: str, version: str, today: date) -> list[str]:
     if not found:
         return ["CHANGELOG.md: has no section"]
     heading, text = found[0]
+    released = [older for older, _ in found[1:] if re.match(re.escape(version) + r"\b(?!\.)", older)]
+    if heading.lower() == "unreleased" and released:
+        return [
+            f"CHANGELOG.md: {heading!r} stands above '{released[0]}'. If {version} is out, raise the version in "
+            f"hashlake/version.py and name the section '<that version> - {today}'; otherwise move its entries to "
+            f"'{released[0]}' and remove the heading"
+        ]
     problems = []
     dated = re.fullmatch(re.escape(version) + r" - (\d{4}-\d{2}-\d{2})", heading)
     if not dated:
@@ -32,6 +39,6 @@ def changelog_problems(changelog: str, version: str, today: date) -> list[str]:
                 problems.append(f"CHANGELOG.md: {day} is still to come")
     if not re.search(r"^- \S", text, re.MULTILINE):
         problems.append(f"CHANGELOG.md: the section {heading!r} has no entry")
-    if any(re.match(re.escape(version) + r"\b(?!\.)", older) for older, _ in found[1:]):
+    if released:
         problems.append(f"CHANGELOG.md: has an older section of {version} too")
     return problems

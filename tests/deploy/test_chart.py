@@ -17,11 +17,14 @@ import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
 
+from gateway import commands, reindexing
 from gateway.health import Ready, ReadyWorker
+from handler import torchserve
 from handler.archive import ARCHIVE_FILE, build_archive
 from hashing.model import HashModel
 from hashlake.version import __version__
 from searcher.store import IndexStore
+from tests.deploy.chart import Document, Values, environment, only, render, server
 from tests.deploy.project import (
     CHART,
     DEPLOY,
@@ -35,9 +38,6 @@ from tests.deploy.project import (
     read_yaml,
 )
 from tests.fakes import write_datalake
-
-Values = dict[str, Any]
-Document = dict[str, Any]
 
 DATALAKE: Values = {"datalake": {"nfs": {"server": "files.example", "path": "/photos"}}}
 #: What is worth rendering: each switch both ways.
@@ -61,19 +61,6 @@ KUBERNETES = ("1.25", "1.37")
 PODS = ("Deployment", "CronJob")
 
 
-def render(values: Values) -> list[Document]:
-    """What `helm template demo deploy/helm/hashlake --namespace prod` gives."""
-    with helm_python.Chart.load(CHART) as chart:
-        rendered = chart.render(values, name="demo", namespace="prod")
-    return [
-        document
-        for name, text in rendered.items()
-        if not name.endswith("NOTES.txt")
-        for document in yaml.safe_load_all(text)
-        if document
-    ]
-
-
 @pytest.fixture(scope="module")
 def charts() -> dict[str, list[Document]]:
     return {name: render(values) for name, values in VARIANTS.items()}
@@ -82,11 +69,6 @@ def charts() -> dict[str, list[Document]]:
 @pytest.fixture(params=VARIANTS)
 def documents(request: pytest.FixtureRequest, charts: dict[str, list[Document]]) -> list[Document]:
     return charts[request.param]
-
-
-def only(documents: list[Document], kind: str, name: str = "demo-hashlake") -> Document:
-    (found,) = [each for each in documents if each["kind"] == kind and each["metadata"]["name"] == name]
-    return found
 
 
 def pod_templates(documents: list[Document]) -> Iterator[Document]:
@@ -99,15 +81,6 @@ def pod_templates(documents: list[Document]) -> Iterator[Document]:
 
 def containers(template: Document) -> list[Document]:
     return [*template["spec"].get("initContainers", []), *template["spec"]["containers"]]
-
-
-def environment(container: Document) -> dict[str, str]:
-    return {each["name"]: each["value"] for each in container.get("env", [])}
-
-
-def server(documents: list[Document]) -> dict[str, Document]:
-    """The Deployment's containers by name."""
-    return {each["name"]: each for each in only(documents, "Deployment")["spec"]["template"]["spec"]["containers"]}
 
 
 class TestRendering:
@@ -233,7 +206,7 @@ class TestPods:
 
     def test_the_image_is_the_readmes(self, documents: list[Document]) -> None:
         images = {each["image"] for template in pod_templates(documents) for each in containers(template)}
-        assert images == {"efiss-ai:1.0.0-cpu"}
+        assert images == {f"efiss-ai:{__version__}-cpu"}
 
 
 class TestServing:
@@ -302,8 +275,10 @@ class TestServing:
     def test_no_pod_goes_before_another_is_ready_and_none_is_cut_off(self, documents: list[Document]) -> None:
         spec = only(documents, "Deployment")["spec"]
         assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+        serve = torchserve._DRAIN_SECONDS + torchserve._STOP_SECONDS
+        admin = commands._STOP_SECONDS + reindexing._STOP_SECONDS
         waits = [int(each["lifecycle"]["preStop"]["exec"]["command"][1]) for each in server(documents).values()]
-        assert spec["template"]["spec"]["terminationGracePeriodSeconds"] > max(waits) + 20
+        assert spec["template"]["spec"]["terminationGracePeriodSeconds"] > max(waits) + max(serve, admin)
 
     def test_selectors_find_the_server_and_not_the_indexer(self, documents: list[Document]) -> None:
         deployment = only(documents, "Deployment")

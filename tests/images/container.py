@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -31,10 +31,19 @@ class Engine:
         assert status in (None, done.returncode), f"podman {words[0]}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout + done.stderr
 
+    def succeeds(self, *words: str, seconds: float) -> bool:
+        """Whether ``podman WORDS…`` ends well, and within ``seconds``."""
+        try:
+            done = subprocess.run([*self._podman, *words], capture_output=True, timeout=seconds, check=False)
+        except subprocess.TimeoutExpired:
+            return False
+        return done.returncode == 0
+
 
 class Container:
     """A container of ``image`` with the command ``words``: made when this is, ``start``ed by the caller, removed at the
-    end. ``mounts``: folder outside → folder inside, with ``:ro`` where it is only read."""
+    end. ``mounts``: folder outside → folder inside, with ``:ro`` where it is only read. ``entrypoint``: if another
+    than the image's. ``network``: a network namespace's path, if it isn't this machine's."""
 
     def __init__(
         self,
@@ -43,9 +52,15 @@ class Container:
         *words: str,
         mounts: Mapping[Path, str] | None = None,
         environment: Mapping[str, str] | None = None,
+        entrypoint: Sequence[str] = (),
+        network: Path | None = None,
     ) -> None:
         self._engine = engine
-        options = ["--network", "host", "--read-only", "--read-only-tmpfs=false", "--tmpfs", "/tmp:mode=1777"]
+        options = ["--network", f"ns:{network}" if network else "host", "--read-only", "--read-only-tmpfs=false"]
+        if "/tmp" not in (mounts or {}).values():
+            options += ["--tmpfs", "/tmp:mode=1777"]
+        if entrypoint:
+            options += ["--entrypoint", json.dumps(entrypoint)]
         options += ["--cap-drop", "all", "--security-opt", "no-new-privileges", "--log-driver", "k8s-file"]
         # Without CAP_SYS_RESOURCE, root itself may not set higher limits than it has.
         options += ["--ulimit", "nofile=8192:8192", "--ulimit", "nproc=8192:8192"]
@@ -78,6 +93,15 @@ class Container:
     def healthcheck(self) -> bool:
         """The image's HEALTHCHECK, run now."""
         return "unhealthy" not in self._engine("healthcheck", "run", self.name, status=None)
+
+    def succeeds(self, command: Sequence[str], seconds: float) -> bool:
+        """Whether ``command``, run beside the container's, ends well, and within ``seconds``."""
+        return self._engine.succeeds("exec", self.name, *command, seconds=seconds)
+
+    def stop(self, seconds: int) -> int:
+        """SIGTERM, and after ``seconds`` SIGKILL; its exit status."""
+        self._engine("stop", "--time", str(seconds), self.name)
+        return self.wait()
 
     def signal(self, name: str) -> None:
         self._engine("kill", "--signal", name, self.name)

@@ -44,6 +44,15 @@ def test_a_changelog_that_can_be_released(project: Path) -> None:
         ("## 0.2.0 - 2026-11-20\n\n## 0.1.0\n\n- One.\n", "the section '0.2.0 - 2026-11-20' has no entry"),
         ("## 0.2.0 - 2026-11-20\n\nSoon.\n\n- \n", "the section '0.2.0 - 2026-11-20' has no entry"),
         ("## 0.2.0 - 2026-11-20\n\n- One.\n\n## 0.2.0\n\n- Two.\n", "has an older section of 0.2.0 too"),
+        *[
+            (
+                f"## {heading}\n\n{entries}## 0.2.0 - 2026-11-20\n\n- One.\n",
+                f"'{heading}' stands above '0.2.0 - 2026-11-20'. If 0.2.0 is out, raise the version in "
+                "hashlake/version.py and name the section '<that version> - 2026-11-21'; otherwise move its entries to "
+                "'0.2.0 - 2026-11-20' and remove the heading",
+            )
+            for heading, entries in (("Unreleased", "- Two.\n\n"), ("unreleased", ""))
+        ],
     ],
 )
 def test_a_changelog_that_cannot(text: str, problem: str) -> None:

@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from hashlake.version import __version__
 from release.versions import version_problems
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_this_projects_files_agree() -> None:
+    assert version_problems(ROOT, __version__) == []
 
 
 def test_files_that_agree(project: Path) -> None:
