@@ -52,7 +52,7 @@ def main(count: int) -> None:
                 wanted = expected(codes, queries, k)
                 for mode in MODES:
                     for threads in (1, 2):
-                        index = CodeIndex(folder, count=count, bits=BITS, mode=mode, threads=threads)
+                        index = CodeIndex.open(folder, count=count, bits=BITS, mode=mode, threads=threads)
                         alone = [index.search(query[None], k)[0] for query in queries]
                         if not same(alone, wanted) or not same(index.search(queries, k), wanted):
                             raise SystemExit(f"{make.__name__}, k = {k}, {mode}, {threads} threads: another answer")

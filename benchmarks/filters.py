@@ -33,7 +33,7 @@ def main(count: int) -> None:
         codes, queries = make(count, BITS, 0)
         with TemporaryDirectory(dir=Path.cwd()) as folder:
             write_codes(codes, Path(folder) / "index.faiss")
-            index = CodeIndex(Path(folder), count=count, bits=BITS)
+            index = CodeIndex.open(Path(folder), count=count, bits=BITS)
             for batch in (1, 64):
                 index.search(queries[:batch], 10)
                 times: dict[float | None, list[float]] = {share: [] for share in masks}

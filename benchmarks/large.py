@@ -21,6 +21,7 @@ from benchmarks.codes import clustered
 from handler.follower import VersionFollower
 from handler.metrics import Metrics
 from handler.retrieval import Retrieval
+from handler.served import Served
 from hashing.model import HashModel
 from searcher.codes import DETAILS_FILE, INDEX_FILE, write_codes
 from searcher.images import IMAGES_FILE, ImageTable
@@ -143,7 +144,7 @@ def show_workers(store: IndexStore, mode: Mode) -> None:
 def show_handler(store: IndexStore, model: HashModel, identity: ModelIdentity, photo: Path, mode: Mode) -> None:
     (store.folder / CURRENT_FILE).write_text(_name(mode) + "\n")
     metrics = Sums()
-    retrieval = Retrieval(model, VersionFollower(store, identity), metrics)
+    retrieval = Retrieval(model, Served(VersionFollower(store, identity)), metrics)
     totals = []
     request = {"image": photo.read_bytes(), "top_k": b"10", "debug": b"true"}
     for _ in range(ASKED + 1):

@@ -53,8 +53,8 @@ def main(counts: tuple[int, ...], top_k: int) -> None:
                 write_tables(build_tables(codes), folder)
                 for mode in get_args(Mode):
                     ranking = Ranking(
-                        CodeIndex(folder, count=count, bits=BITS, mode=mode),
-                        CodeIndex(folder, count=count, bits=DETAIL_BITS, file=DETAILS_FILE),
+                        CodeIndex.open(folder, count=count, bits=BITS, mode=mode),
+                        CodeIndex.open(folder, count=count, bits=DETAIL_BITS, file=DETAILS_FILE),
                     )
                     plain, distance, detail = milliseconds(ranking, queries, detail_queries, top_k)
                     click.echo(

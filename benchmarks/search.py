@@ -51,7 +51,7 @@ class Hashlake(Peer):
         write_codes(codes, folder / "index.faiss")
         if self.mode == "unnecessary fast":
             write_tables(build_tables(codes), folder)
-        self.index = CodeIndex(folder, count=len(codes), bits=8 * codes.shape[1], mode=self.mode)
+        self.index = CodeIndex.open(folder, count=len(codes), bits=8 * codes.shape[1], mode=self.mode)
         self.index.warm_up()
 
     def search(self, query: NDArray[np.uint8], k: int) -> Answer:

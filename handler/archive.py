@@ -18,10 +18,14 @@ from pathlib import Path
 from handler.errors import HandlerError
 from hashing.card import CARD_FILE
 from hashing.model import HashModel
+from searcher.manifest import ModelIdentity
 
 #: The model's name in URLs: /predictions/image-retrieval-v1.0
 MODEL_NAME = "image-retrieval-v1.0"
 ARCHIVE_FILE = f"{MODEL_NAME}.mar"
+
+#: Archives of models that serve collections beside it: ModelIdentity.served_name.
+BESIDE_FILES = "*-" + 12 * "[0-9a-f]" + ".mar"
 
 _HERE = Path(__file__).parent
 _MANIFEST = "MAR-INF/MANIFEST.json"
@@ -29,22 +33,29 @@ _DATED = "01/01/1980 00:00:00"  # in the manifest's manner: the earliest date th
 
 
 def build_archive(
-    model_path: Path, model_store: Path, image_size: int | None = None, model_version: str = "1.0"
+    model_path: Path,
+    model_store: Path,
+    image_size: int | None = None,
+    model_version: str = "1.0",
+    *,
+    beside: bool = False,
 ) -> Path:
     """Pack the model at ``model_path`` into ``model_store`` and answer the archive's path.
 
     The archive appears whole or not at all. ``image_size`` is for models without a card. A running TorchServe can load
-    it beside the one it has if ``model_version`` is another. Raises ModelError for a model that could not serve,
+    it beside the one it has if ``model_version`` is another. ``beside``: the model doesn't serve the datalake, but
+    collections of its own, and is called by its own name. Raises ModelError for a model that could not serve,
     HandlerError if the archiver fails.
     """
     model = HashModel.load(model_path, image_size=image_size)
+    name = ModelIdentity.model_validate(model.identity()).served_name if beside else MODEL_NAME
     model_store.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=model_store, prefix=".archive-") as scratch:
         card = Path(scratch) / CARD_FILE
         card.write_text(model.card.model_dump_json(indent=1), encoding="utf-8")
         command = [
             sys.executable, "-m", "model_archiver.model_packaging",
-            "--model-name", MODEL_NAME,
+            "--model-name", name,
             "--version", model_version,
             "--serialized-file", str(model_path),
             "--handler", str(_HERE / "image_retrieval_handler.py"),
@@ -61,9 +72,10 @@ def build_archive(
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
             raise HandlerError(f"torch-model-archiver failed: {last}")
         undated = Path(scratch) / "undated.mar"
-        _rewrite_undated(Path(scratch) / ARCHIVE_FILE, undated)
-        os.replace(undated, model_store / ARCHIVE_FILE)
-    return model_store / ARCHIVE_FILE
+        archive = model_store / f"{name}.mar"
+        _rewrite_undated(Path(scratch) / archive.name, undated)
+        os.replace(undated, archive)
+    return archive
 
 
 def _rewrite_undated(packed: Path, undated: Path) -> None:

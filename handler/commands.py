@@ -12,9 +12,12 @@ from handler.torchserve import Settings, run
 from hashing.cores import usable_cores
 from hashing.model import HashModel
 from hashing.picture import decode
+from searcher.collections_store import COLLECTIONS, DEFAULT, Collections
 from searcher.manifest import ModelIdentity
+from searcher.overlay import View
 from searcher.search import Query, Rank
 from searcher.store import IndexStore
+from searcher.version import IndexVersion
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _CONFIG = Path(__file__).resolve().parents[1] / "config.properties"
@@ -37,11 +40,14 @@ _image_size = click.option("--image_size", type=int, help="Input size of a model
 @click.option(
     "--model_version", default="1.0", show_default=True, help="TorchServe's own count: a number not registered yet."
 )
+@click.option(
+    "--beside", is_flag=True, help="The model serves collections of its own, beside the datalake's, by its own name."
+)
 @_model_store
 @_image_size
-def archive(model_path: Path, model_version: str, model_store: Path, image_size: int | None) -> None:
+def archive(model_path: Path, model_version: str, beside: bool, model_store: Path, image_size: int | None) -> None:
     """Pack a model, its card and the request handler into image-retrieval-v1.0.mar."""
-    click.echo(build_archive(model_path, model_store, image_size, model_version))
+    click.echo(build_archive(model_path, model_store, image_size, model_version, beside=beside))
 
 
 @click.command(short_help="Serve image retrieval over HTTP.")
@@ -133,7 +139,13 @@ def serve(
 @click.option("--text", metavar="NAME", help="Instead of PHOTO: the class whose images are wanted.")
 @click.option("--model_path", required=True, type=_FILE, help="The model that the version was made with (.pt).")
 @_index_store
-@click.option("--index_database_version", "name", metavar="NAME", help="Version to search.  [default: the current one]")
+@click.option("--collection", default=DEFAULT, show_default=True, help="Collection to search.")
+@click.option(
+    "--index_database_version",
+    "name",
+    metavar="NAME",
+    help="Version to search, as it was built.  [default: the current one, with all changes since]",
+)
 @click.option(
     "--top_k", default=DEFAULT_TOP_K, show_default=True, type=click.IntRange(1, MAX_TOP_K), help="Answers wanted."
 )
@@ -152,6 +164,7 @@ def search(
     text: str | None,
     model_path: Path,
     index_store: Path,
+    collection: str,
     name: str | None,
     top_k: int,
     max_distance: int | None,
@@ -165,7 +178,13 @@ def search(
         raise click.UsageError("give either PHOTO or --text NAME")
     if text is not None and rank == "detail":
         raise click.UsageError("--rank detail needs PHOTO: a class has no detail code")
-    version = IndexStore(index_store).open(name, threads=usable_cores())
+    view: IndexVersion | View
+    if name is None:
+        view = Collections(index_store, threads=usable_cores()).open(collection).view()
+        version = view.version
+    else:
+        folder = index_store if collection == DEFAULT else index_store / COLLECTIONS / collection
+        view = version = IndexStore(folder).open(name, threads=usable_cores())
     model = HashModel.load(model_path, image_size=image_size)
     version.manifest.require_model(ModelIdentity.model_validate(model.identity()))
     if rank == "detail" and not version.has_details:
@@ -176,7 +195,7 @@ def search(
     elif photo is not None:
         hashed = model.hash(decode(photo.read_bytes(), model.card.preprocessing)[None])
         code, detail = hashed.codes[0], None if hashed.details is None else hashed.details[0]
-    (matches,) = version.search([Query(code, detail, top_k, max_distance, rank)])
+    (matches,) = view.search([Query(code, detail, top_k, max_distance, rank)])
     if as_json:
         answer = {"index_database_version": version.name, "relevant": matches.paths, "distances": matches.distances}
         click.echo(json.dumps(answer, ensure_ascii=False))

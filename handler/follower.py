@@ -9,6 +9,7 @@ the other, and a worker that dies meanwhile comes back.
 
 import logging
 import time
+from collections.abc import Callable
 
 from searcher.errors import SearcherError
 from searcher.manifest import ModelIdentity
@@ -21,15 +22,23 @@ logger = logging.getLogger(__name__)
 
 
 class VersionFollower:
-    """Follows ``store`` for the model ``identity``; a search may use up to ``threads``.
+    """Follows ``store`` for the model ``identity``; a search may use up to ``threads``. ``accelerate`` is told each
+    version that is served.
 
     ``refused`` counts the versions that could not be served.
     """
 
-    def __init__(self, store: IndexStore, identity: ModelIdentity, threads: int = 1) -> None:
-        self._store = store
-        self._identity = identity
+    def __init__(
+        self,
+        store: IndexStore,
+        identity: ModelIdentity,
+        threads: int = 1,
+        accelerate: Callable[[IndexVersion], None] | None = None,
+    ) -> None:
+        self.store = store
+        self.identity = identity
         self._threads = threads
+        self._accelerate = accelerate
         self._version: IndexVersion | None = None
         self._seen: tuple[int, int] | None = None
         self._retry_at = 0.0
@@ -38,10 +47,14 @@ class VersionFollower:
 
     def version(self) -> IndexVersion | None:
         """The version to answer from now, or None while there is none (``reason`` says why)."""
-        signature = self._store.signature()
+        signature = self.store.signature()
         if signature != self._seen or time.monotonic() > self._retry_at > 0:
             self._swap(signature)
         return self._version
+
+    def look_again(self) -> None:
+        """Open the current version anew with the next call of ``version``."""
+        self._seen = None
 
     def _swap(self, signature: tuple[int, int] | None) -> None:
         new = signature != self._seen
@@ -65,16 +78,25 @@ class VersionFollower:
             version = other
         self._version = version
         logger.warning("serving index version %s, %d images", version.name, version.manifest.count)
+        precision = version.manifest.model.precision
+        if precision != self.identity.precision:
+            logger.warning(
+                "its images were hashed in %s, and queries are hashed in %s: now and then a bit differs",
+                precision,
+                self.identity.precision,
+            )
+        if self._accelerate:
+            self._accelerate(version)
 
     def _open(self, name: str | None) -> IndexVersion:
-        version = self._store.open(name, threads=self._threads)
-        version.manifest.require_model(self._identity)
+        version = self.store.open(name, threads=self._threads)
+        version.manifest.require_model(self.identity)
         version.warm_up()
         return version
 
     def _newest(self) -> IndexVersion | None:
         """The newest version of this model that is whole, or None."""
-        for manifest in reversed(self._store.manifests()):
+        for manifest in reversed(self.store.manifests()):
             try:
                 return self._open(manifest.version)
             except (SearcherError, OSError):

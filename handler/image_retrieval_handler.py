@@ -9,10 +9,14 @@ import os
 from pathlib import Path
 from typing import Any
 
+from handler.archive import MODEL_NAME
 from handler.follower import VersionFollower
+from handler.gpu import search_on
 from handler.metrics import Metrics
 from handler.retrieval import Retrieval
+from handler.served import Served
 from hashing.card import CARD_FILE, ModelCard, parse_card
+from hashing.device import worker_device
 from hashing.model import HashModel
 from searcher.manifest import ModelIdentity
 from searcher.search import compile_kernels
@@ -35,24 +39,27 @@ class ImageRetrievalHandler:
             raise RuntimeError(f"{STORE_VARIABLE} is not set: it names the folder of the index versions")
         properties = context.system_properties
         folder = Path(properties["model_dir"])
-        gpu = properties.get("gpu_id")
         card: ModelCard | None = None
         if (folder / CARD_FILE).is_file():  # the model file itself has none
             card = parse_card((folder / CARD_FILE).read_text(encoding="utf-8"), CARD_FILE)
         self.model = HashModel.load(
-            folder / context.manifest["model"]["serializedFile"], "cpu" if gpu is None else f"cuda:{gpu}", card=card
+            folder / context.manifest["model"]["serializedFile"], worker_device(properties.get("gpu_id")), card=card
         )
         self.model.warm_up(int(properties["batch_size"]))
         self.metrics = Metrics()
         compile_kernels(self.model.card.bits, self.model.card.detail_bits)
+        threads = int(os.environ.get(THREADS_VARIABLE, "1"))
         self.follower = VersionFollower(
             IndexStore(Path(store)),
             ModelIdentity.model_validate(self.model.identity()),
-            threads=int(os.environ.get(THREADS_VARIABLE, "1")),
+            threads=threads,
+            accelerate=None if self.model.device.type == "cpu" else search_on(self.model.device),
         )
         self.refused_counted = 0
-        self.retrieval = Retrieval(self.model, self.follower, self.metrics)
-        if self.follower.version() is None:
+        # A model of another name is there for other collections than the datalake's.
+        self.follows = context.manifest["model"]["modelName"] == MODEL_NAME
+        self.retrieval = Retrieval(self.model, Served(self.follower, threads, datalake=self.follows), self.metrics)
+        if self.follows and self.follower.version() is None:
             logging.getLogger(__name__).warning("answering 503 for now: %s", self.follower.reason)
 
     def handle(self, data: list[dict[str, Any]], context: Any) -> list[bytes]:
@@ -71,16 +78,17 @@ class ImageRetrievalHandler:
                 context.set_response_header(index, name, value)
         self.metrics.add("refused_versions", self.follower.refused - self.refused_counted)
         self.refused_counted = self.follower.refused
-        self.metrics.hand_over(context.metrics, self.follower.version())
+        self.metrics.hand_over(context.metrics, self.follower.version() if self.follows else None)
         return [answer.body for answer in answers]
 
     def _description(self) -> dict[str, Any]:
         """What the management API shows: the model's card and the version that this worker serves."""
-        version = self.follower.version()
+        version = self.follower.version() if self.follows else None
         return {
             "model": self.model.card.model_dump(mode="json"),
+            "identity": json.dumps(self.model.identity()),  # as text: TorchServe leaves out what is null in objects
             "sha256": self.model.sha256,
             "precision": self.model.precision,
             "version": version.manifest.model_dump(mode="json") if version else None,
-            "reason": None if version else self.follower.reason,
+            "reason": None if version or not self.follows else self.follower.reason,
         }

@@ -4,6 +4,7 @@
 {"data": object or bytes}                        multipart, one part holding the JSON object
 {"image": bytes, "top_k": bytes, …}              multipart, the image file itself and plain parts
 {"text": bytes, "top_k": bytes, …}               multipart, plain parts alone; likewise {"code": bytes, …}
+{"hash0": bytes, "hash1": bytes, …}              multipart, image files of which only the codes are wanted
 """
 
 import contextlib
@@ -17,6 +18,9 @@ from typing import Any, get_args
 import pybase64
 
 from handler.errors import RequestError
+from searcher.collections_store import DEFAULT
+from searcher.errors import FilterError
+from searcher.filters import Condition, parse_filter
 from searcher.search import Rank
 
 DEFAULT_TOP_K = 10
@@ -31,8 +35,12 @@ _HEX = re.compile(r"([0-9A-Fa-f]{2}){1,128}")
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _WHITE_SPACE = b" \t\r\n\f\v"
 
+#: Pictures of one request for codes.
+MAX_HASHED = 32
+
 #: What a request may ask about.
 _SUBJECTS = ("image", "text", "code")
+_FLAGS = ("debug", "metadata")
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,8 @@ class GivenCode:
 class Request:
     """What a client asks: the images most like ``subject``, an image file's bytes, the name of a class or a code.
 
-    At most ``top_k``, none farther than ``max_distance`` bits, in the order of ``rank``; with distances if ``debug``.
+    At most ``top_k`` of ``collection`` whose metadata meet ``condition``, none farther than ``max_distance`` bits, in
+    the order of ``rank``; with distances if ``debug``, and with their ``metadata``.
     """
 
     subject: bytes | str | GivenCode
@@ -55,15 +64,27 @@ class Request:
     debug: bool = False
     max_distance: int | None = None
     rank: Rank = DEFAULT_RANK
+    collection: str = DEFAULT
+    condition: Condition | None = None
+    metadata: bool = False
 
 
-def parse(item: Mapping[str, Any]) -> Request:
+@dataclass(frozen=True)
+class HashRequest:
+    """A request for the codes of ``images``, image files, each or what is wrong with it."""
+
+    images: list[bytes | RequestError]
+
+
+def parse(item: Mapping[str, Any]) -> Request | HashRequest:
     """The request in ``item``, one element of the list that TorchServe hands over. Raises RequestError (400)."""
     for part in ("body", "data"):
         if part in item:
             return _from_object(_object(item[part]))
     if any(name in item for name in _SUBJECTS):
         return _from_parts(item)
+    if "hash0" in item:
+        return _hash_request(item)
     if any(name.lstrip().startswith("{") for name in item):
         raise _bad("the JSON was sent as a web form, which garbles base64: send Content-Type: application/json")
     raise _bad(
@@ -87,10 +108,16 @@ def _object(payload: Any) -> Mapping[str, Any]:
 
 def _from_object(fields: Mapping[str, Any]) -> Request:
     subject = _subject(fields)
-    debug = fields.get("debug")
-    if debug is not None and not isinstance(debug, bool):
-        raise _bad(f"debug must be true or false, and is {_json_type(debug)}")
-    return _request(subject, fields, bool(debug))
+    flags = {}
+    for name in _FLAGS:
+        value = fields.get(name)
+        if value is not None and not isinstance(value, bool):
+            raise _bad(f"{name} must be true or false, and is {_json_type(value)}")
+        flags[name] = bool(value)
+    collection = fields.get("collection")
+    if collection is not None and not isinstance(collection, str):
+        raise _bad(f"collection must be a collection's name, and is {_json_type(collection)}")
+    return _request(subject, fields, flags, fields.get("filter"))
 
 
 def _subject(fields: Mapping[str, Any]) -> bytes | str | GivenCode:
@@ -140,25 +167,59 @@ def _from_parts(parts: Mapping[str, Any]) -> Request:
         subject = _class_name(text)
     else:
         subject = _given_code(code, _text(parts.get("detail_code", ""), "detail_code"))
-    debug = _text(parts.get("debug", "false"), "debug").strip().lower()
-    if debug not in ("true", "false", "1", "0", ""):
-        raise _bad(f"debug must be true or false, and is {debug[:20]!r}")
+    flags = {}
+    for name in _FLAGS:
+        flag = _text(parts.get(name, "false"), name).strip().lower()
+        if flag not in ("true", "false", "1", "0", ""):
+            raise _bad(f"{name} must be true or false, and is {flag[:20]!r}")
+        flags[name] = flag in ("true", "1")
     fields = {
         name: value.encode() if isinstance(value, str) else value
         for name, value in parts.items()
         if value not in ("", b"")
     }
-    fields["rank"] = _text(parts.get("rank", ""), "rank").strip() or None
-    return _request(subject, fields, debug in ("true", "1"))
+    for name in ("rank", "collection"):
+        fields[name] = _text(parts.get(name, ""), name).strip() or None
+    given_filter = parts.get("filter") or None  # TorchServe reads parts of type application/json
+    if isinstance(given_filter, (str, bytes, bytearray)):
+        try:
+            given_filter = json.loads(given_filter)
+        except (ValueError, RecursionError) as error:
+            raise _bad(f"filter is not JSON ({str(error)[:100]})") from error
+    return _request(subject, fields, flags, given_filter)
 
 
-def _request(subject: bytes | str | GivenCode, fields: Mapping[str, Any], debug: bool) -> Request:
+def _request(
+    subject: bytes | str | GivenCode, fields: Mapping[str, Any], flags: Mapping[str, bool], given_filter: Any
+) -> Request:
     rank = _rank(fields)
     if rank == "detail" and isinstance(subject, str):
         raise _bad('rank "detail" needs an image: text names a class, which has no detail code')
     if rank == "detail" and isinstance(subject, GivenCode) and subject.detail is None:
         raise _bad('rank "detail" needs detail_code beside code')
-    return Request(subject, _top_k(fields), debug, _max_distance(fields), rank)
+    condition = None
+    if given_filter is not None:
+        try:
+            condition = parse_filter(given_filter)
+        except FilterError as error:
+            raise _bad(f"filter: {error}") from error
+    return Request(
+        subject, _top_k(fields), flags["debug"], _max_distance(fields), rank, fields.get("collection") or DEFAULT,
+        condition, flags["metadata"],
+    )  # fmt: skip
+
+
+def _hash_request(parts: Mapping[str, Any]) -> HashRequest:
+    names = [f"hash{number}" for number in range(len(parts))]
+    if len(parts) > MAX_HASHED or any(name not in parts for name in names):
+        raise _bad(f"a request for codes has the parts hash0, hash1 and so on, up to {MAX_HASHED}, and nothing else")
+    images: list[bytes | RequestError] = []
+    for name in names:
+        try:
+            images.append(_image_file(parts[name]))
+        except RequestError as error:
+            images.append(error)
+    return HashRequest(images)
 
 
 def _class_name(text: str) -> str:

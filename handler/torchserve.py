@@ -27,7 +27,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from handler.archive import ARCHIVE_FILE, MODEL_NAME
+from handler.archive import ARCHIVE_FILE, BESIDE_FILES, MODEL_NAME
 from handler.errors import HandlerError
 from handler.image_retrieval_handler import STORE_VARIABLE, THREADS_VARIABLE, WORKER_HEADER
 from hashing.cores import usable_cores
@@ -94,7 +94,7 @@ class TorchServe:
             "-f", str(settings.config.absolute()),
             "-s", str(settings.model_store.absolute()),
             "-ncs",  # before -m, which takes all that follows
-            "-m", f"{MODEL_NAME}={ARCHIVE_FILE}",
+            "-m", *(f"{name}={name}.mar" for name in self._models()),
         ]  # fmt: skip
         # A session of its own: Ctrl-C in a terminal reaches this process alone, which then stops the child in order.
         self._process = subprocess.Popen(
@@ -102,14 +102,14 @@ class TorchServe:
         )
 
     def wait_ready(self) -> None:
-        """Return once every worker is ready. Raises HandlerError if that doesn't happen in three minutes."""
+        """Return once every worker of every model is ready. Raises HandlerError if that doesn't happen in three
+        minutes."""
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
             if self._process is None or self._process.poll() is not None:
                 raise HandlerError("TorchServe ended while starting; its messages are above")
             try:
-                workers = self._workers()
-                if len(workers) >= self.settings.workers and all(worker["status"] == "READY" for worker in workers):
+                if all(self._is_ready(self._workers(name)) for name in self._models()):
                     return
             except (OSError, ValueError, urllib.error.URLError):
                 pass  # not listening yet
@@ -134,12 +134,13 @@ class TorchServe:
         """
         heard: set[int] = set()
         deadline = time.monotonic() + _DRAIN_SECONDS
-        while time.monotonic() < deadline and self.poll() is None:
-            with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
-                if {worker["pid"] for worker in self._workers() if worker["status"] == "READY"} <= heard:
-                    return
-                heard.add(self._who_answers())
-            time.sleep(0.01)
+        for name in self._served():
+            while time.monotonic() < deadline and self.poll() is None:
+                with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
+                    if {worker["pid"] for worker in self._workers(name) if worker["status"] == "READY"} <= heard:
+                        break
+                    heard.add(self._who_answers(name))
+                time.sleep(0.01)
 
     def stop(self) -> None:
         """End frontend and workers and remove their temporary files."""
@@ -152,17 +153,34 @@ class TorchServe:
             self._process.wait()
         self._folder.cleanup()
 
-    def _workers(self) -> list[dict[str, Any]]:
-        """The model's workers as the management API describes them."""
-        address = f"http://127.0.0.1:{self.settings.management_port}/models/{MODEL_NAME}"
-        with urllib.request.urlopen(address, timeout=5) as answer:
-            workers: list[dict[str, Any]] = json.load(answer)[0]["workers"]
+    def _models(self) -> list[str]:
+        """The models in the model store: the datalake's, and those that serve collections beside it."""
+        return [MODEL_NAME, *sorted(archive.stem for archive in self.settings.model_store.glob(BESIDE_FILES))]
+
+    def _served(self) -> list[str]:
+        """The models that TorchServe has now; the gateway may have added some."""
+        try:
+            return [model["modelName"] for model in self._manage("models?limit=1000")["models"]]
+        except (OSError, ValueError, http.client.HTTPException):
+            return [MODEL_NAME]
+
+    def _workers(self, name: str) -> list[dict[str, Any]]:
+        """The workers of the model ``name`` as the management API describes them."""
+        workers: list[dict[str, Any]] = self._manage(f"models/{name}")[0]["workers"]
         return workers
 
-    def _who_answers(self) -> int:
-        """The process number of the worker that answers a request now; 0 if none does."""
+    def _is_ready(self, workers: list[dict[str, Any]]) -> bool:
+        return len(workers) >= self.settings.workers and all(worker["status"] == "READY" for worker in workers)
+
+    def _manage(self, path: str) -> Any:
+        """What the management API says."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.settings.management_port}/{path}", timeout=5) as answer:
+            return json.load(answer)
+
+    def _who_answers(self, name: str) -> int:
+        """The process number of the worker of the model ``name`` that answers a request now; 0 if none does."""
         host = "127.0.0.1" if self.settings.host == "0.0.0.0" else self.settings.host  # noqa: S104 (a comparison)
-        address = f"http://{host}:{self.settings.inference_port}/predictions/{MODEL_NAME}"
+        address = f"http://{host}:{self.settings.inference_port}/predictions/{name}"
         try:
             with urllib.request.urlopen(address, b"{}", timeout=_DRAIN_SECONDS) as answer:
                 headers = answer.headers

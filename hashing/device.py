@@ -1,20 +1,46 @@
 """What PyTorch computes on."""
 
+import logging
+import re
+
 import torch
 
 from hashing.errors import ModelError
 
+logger = logging.getLogger(__name__)
+
 
 def find_device(name: str) -> torch.device:
-    """The device called ``name`` ("cpu", "cuda", "cuda:0", …). Raises ModelError if it isn't there."""
+    """The device called ``name`` ("cpu", "cuda", "cuda:0", …). Where PyTorch sees no GPU at all, or this one computes
+    nothing, a warning is logged and the CPU is answered.
+
+    Raises ModelError for another kind of device, and for a GPU beyond those that there are.
+    """
+    if not re.fullmatch(r"cpu(:0)?|cuda(:[0-9]{1,4})?", name):
+        raise ModelError(f"{name!r} is no device; use cpu, cuda or cuda:0")
+    kind, _, number = name.partition(":")
+    if kind == "cpu":
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        logger.warning("device %s was asked for, and PyTorch sees no GPU here: computing on the CPU", name)
+        return torch.device("cpu")
+    # Not left to PyTorch: it keeps the number in eight bits, and takes cuda:256 for cuda:0.
+    count = torch.cuda.device_count()
+    if int(number or 0) >= count:
+        raise ModelError(f"device {name} was asked for, and there are only {count} GPUs, from cuda:0 on")
+    device = torch.device("cuda", int(number or 0))
     try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ModelError(f"{name!r} is no device; use cpu, cuda or cuda:0") from error
-    if device.type not in ("cpu", "cuda"):
-        raise ModelError(f"{name!r} is no supported device; use cpu, cuda or cuda:0")
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ModelError(f"device {name} was asked for, and PyTorch sees no GPU here; use --device cpu")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ModelError(f"device {name} was asked for, and there are only {torch.cuda.device_count()} GPUs")
+        torch.ones(1, device=device).add(1).item()
+    except RuntimeError as error:  # too old or too new for this PyTorch, out of memory, somebody else's alone
+        logger.warning("device %s cannot be used (%s): computing on the CPU", name, str(error).splitlines()[0])
+        return torch.device("cpu")
     return device
+
+
+def worker_device(gpu: int | None) -> str:
+    """The name of the device for a worker that TorchServe gave GPU number ``gpu``, or none.
+
+    TorchServe counts GPUs with nvidia-smi, which also lists those that CUDA_VISIBLE_DEVICES hides from PyTorch; so the
+    workers take turns on those that are visible.
+    """
+    return "cpu" if gpu is None else f"cuda:{gpu % max(1, torch.cuda.device_count())}"

@@ -8,7 +8,8 @@
 
 A picture's code is the same whatever batch it came in. Floating-point sums are not: convolution kernels differ by
 batch size, and an output within rounding noise of zero could take either sign. Outputs that close to zero are
-therefore decided again in a batch of one, which is the definition of the code.
+therefore decided again in a batch of one, which is the definition of the code. A GPU, whose half precision is much
+coarser than that noise, is given batches of one size only, filled up with black pictures.
 """
 
 import hashlib
@@ -34,8 +35,8 @@ _TIE_BAND = 1e-4
 #: What TorchScript raises when a model meets an input that it cannot take, or has no forward at all.
 _MODEL_FAILURES = (RuntimeError, AttributeError, torch.jit.Error)
 
-#: Pictures a forward pass on a CPU core: more no longer fit its cache, fewer repeat its overhead.
-_CPU_BATCH = 16
+#: Pictures a forward pass: on a CPU core more no longer fit its cache, fewer repeat its overhead.
+_BATCH = 16
 
 # TorchScript is deprecated upstream and remains the format that users' models come in.
 warnings.filterwarnings("ignore", message=r".*torch\.jit\.\w+. is deprecated.*")
@@ -57,14 +58,29 @@ class HashModel:
 
     On a CPU one forward pass runs on one core: callers use several threads or processes, one a core, which is
     faster than splitting single layers and keeps the answer independent of the machine's core count. It is in float32:
-    bfloat16 would give other codes on every generation of processors (benchmarks/RESULTS.md).
+    bfloat16 would give other codes on every generation of processors (benchmarks/RESULTS.md). On a GPU it is in what
+    the card says, or in ``precision`` ("float32", "float16"); ``batch`` is the number of pictures of a forward pass.
     """
 
-    def __init__(self, module: torch.jit.ScriptModule, card: ModelCard, sha256: str, device: torch.device) -> None:
+    def __init__(
+        self,
+        module: torch.jit.ScriptModule,
+        card: ModelCard,
+        sha256: str,
+        device: torch.device,
+        precision: str | None = None,
+    ) -> None:
         self.card = card
         self.sha256 = sha256
         self.device = device
-        self.precision = card.cuda_precision if device.type == "cuda" else "float32"
+        self.precision = precision or _precision(module, card, device)
+        self.batch = _BATCH
+        self._full_batches = device.type != "cpu"
+        if device.type != "cpu":
+            # PyTorch's own default rounds what convolutions read to ten bits (TF32), and calls that float32.
+            torch.backends.cudnn.allow_tf32 = False
+            torch.backends.cuda.matmul.allow_tf32 = False
+            torch.backends.cudnn.deterministic = True
         self._dtype = getattr(torch, self.precision)
         self._class_codes = _class_codes(module, card)
         if card.detail_bits and not callable(getattr(module, "outputs", None)):
@@ -82,7 +98,13 @@ class HashModel:
 
     @classmethod
     def load(
-        cls, path: Path, device: str = "cpu", *, image_size: int | None = None, card: ModelCard | None = None
+        cls,
+        path: Path,
+        device: str = "cpu",
+        *,
+        image_size: int | None = None,
+        card: ModelCard | None = None,
+        precision: str | None = None,
     ) -> "HashModel":
         """Read a TorchScript file from ``path`` and make it ready on ``device`` ("cpu", "cuda:0", …).
 
@@ -104,6 +126,8 @@ class HashModel:
             module = torch.jit.load(  # type: ignore[no-untyped-call]
                 str(path), map_location=where, _extra_files=extra
             )
+        except torch.OutOfMemoryError as error:
+            raise ModelError(f"{path.name} finds no room in the memory of {where}") from error
         except (RuntimeError, ValueError) as error:
             raise ModelError(f"{path.name} is not a TorchScript model") from error
         module.eval()
@@ -122,7 +146,7 @@ class HashModel:
             preprocessing = preprocessing_for(path, image_size)
             bits = _probe_bits(module, preprocessing, where, path.name)
             found = ModelCard(name=path.stem, bits=bits, preprocessing=preprocessing)
-        model = cls(module, found, digest, where)
+        model = cls(module, found, digest, where, precision)
         model._check(path.name)
         return model
 
@@ -174,12 +198,11 @@ class HashModel:
 
     def _outputs(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Real-valued outputs, float32 (n, bits), or (n, bits + detail_bits)."""
-        if self.device.type != "cpu":
-            return self._forward(pictures)
         parts, start = [], 0
         while start < len(pictures):
+            left = len(pictures) - start
             # 16, 8, 4, 2, 1: TorchScript compiles for each batch size that it meets, so it meets only five.
-            count = min(_CPU_BATCH, 1 << ((len(pictures) - start).bit_length() - 1))
+            count = min(self.batch, left if self._full_batches else 1 << (left.bit_length() - 1))
             parts.append(self._forward(pictures[start : start + count]))
             start += count
         return np.concatenate(parts)
@@ -187,14 +210,17 @@ class HashModel:
     def _forward(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.inference_mode(), torch.jit.optimized_execution(self._compiled):  # type: ignore[attr-defined]
             # A permuted NHWC array is exactly what PyTorch calls channels_last: no conversion.
-            batch = torch.from_numpy(np.array(pictures, order="C")).to(self.device).permute(0, 3, 1, 2)
+            batch = torch.from_numpy(np.array(pictures, order="C")).to(self.device)
+            if self._full_batches:
+                batch = torch.nn.functional.pad(batch, (0, 0, 0, 0, 0, 0, 0, self.batch - len(pictures)))
+            batch = batch.permute(0, 3, 1, 2)
             batch = (batch.float() * self._scale + self._shift).to(self._dtype)
             if self.card.detail_bits:
                 outputs = _side_by_side(self._module.outputs(batch), self.card.bits, self.card.detail_bits)
             else:
                 outputs = self._module(batch)
             result: NDArray[np.float32] = outputs.float().cpu().numpy()
-            return result
+            return result[: len(pictures)] if self._full_batches and result.ndim else result
 
     def _check(self, name: str) -> None:
         """Find out here, rather than in a request, if the model doesn't fit its card: ModelError.
@@ -226,12 +252,24 @@ def save_model(module: torch.jit.ScriptModule, card: ModelCard, path: Path) -> N
     torch.jit.save(module, str(path), _extra_files={CARD_FILE: card.model_dump_json(indent=1)})
 
 
+def _precision(module: torch.jit.ScriptModule, card: ModelCard, device: torch.device) -> str:
+    """What ``module`` computes in on ``device``."""
+    if device.type == "cpu" or not _can_freeze(module):  # the weights of a frozen one cannot be converted
+        return "float32"
+    return card.cuda_precision
+
+
+def _can_freeze(module: torch.jit.ScriptModule) -> bool:
+    """Whether ``module`` wasn't saved frozen: such a one has lost this attribute and cannot be frozen again."""
+    return hasattr(module, "training")
+
+
 def _frozen(
     module: torch.jit.ScriptModule, device: torch.device, dtype: torch.dtype, methods: list[str]
 ) -> torch.jit.ScriptModule:
     """``module`` with its weights as constants; beside ``forward`` it keeps ``methods``."""
     module.to(device=device, dtype=dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if hasattr(module, "training"):  # a module that was saved frozen has lost this attribute and cannot be frozen again
+    if _can_freeze(module):
         module = torch.jit.freeze(module, methods)
     return module
 

@@ -4,6 +4,8 @@ import sys
 
 import click
 
+from client.commands import collections, duplicates
+from client.errors import ClientError
 from gateway.commands import admin
 from gateway.errors import GatewayError
 from gateway.key_commands import keys
@@ -19,6 +21,9 @@ from searcher.errors import SearcherError
 from training.commands import train
 from training.errors import TrainingError
 from training.evaluate import evaluate
+
+#: What a room raises on purpose: its message is one line.
+_ERRORS = (HashingError, SearcherError, IndexingError, HandlerError, GatewayError, ClientError, TrainingError)
 
 
 @click.group(
@@ -37,14 +42,14 @@ def cli() -> None:
     """
 
 
-for command in (index, versions, search, archive, serve, admin, keys, sample, train, evaluate):
+for command in (index, versions, search, archive, serve, admin, keys, collections, duplicates, sample, train, evaluate):
     cli.add_command(command)
 
 
 def main() -> None:
     try:
         cli()
-    except (HashingError, SearcherError, IndexingError, HandlerError, GatewayError, TrainingError) as error:
+    except _ERRORS as error:
         sys.exit(f"Error: {error}")
     except OSError as error:  # a file or folder that a command could not read or write
         sys.exit(f"Error: {error.filename or 'input/output'}: {error.strerror or error}")

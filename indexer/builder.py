@@ -1,6 +1,7 @@
 """Listing → published version, resumable at any moment.
 
-    claim the store → resume or start → hash chunk by chunk → write index.faiss and details.faiss → publish
+    claim the store → resume or start → hash chunk by chunk → take over what the collection was given
+    → write index.faiss and details.faiss → publish
 
 Every second or so is a checkpoint: codes and detail codes are appended and synced first, then one SQLite transaction
 commits their rows and the position in the listing. Killed between any two of these, what is beyond the last row is cut
@@ -15,6 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from hashing.model import HashModel
 from indexer import raw_codes
 from indexer.errors import IndexingError
@@ -22,8 +25,9 @@ from indexer.hasher import FileHasher, Skipped
 from indexer.listing import Listing
 from indexer.progress import Progress
 from indexer.raw_codes import RawCodes
+from searcher.carry import Carried
 from searcher.codes import DETAILS_FILE, INDEX_FILE, MAX_CODES, write_codes
-from searcher.images import IMAGES_FILE, ImageTable
+from searcher.images import IMAGES_FILE, REMOVED, ImageTable
 from searcher.manifest import Manifest, Mode, ModelIdentity
 from searcher.store import BUILDING, IndexStore, check_name
 from searcher.tables import TABLE_FILES, require_suitable, write_tables
@@ -117,16 +121,19 @@ class _Build:
         self._done = 0  # lines of the listing
         self._rows = 0
         self._reused = 0
+        self._folded = 0
 
     def run(self) -> Report:
         request, started = self._request, time.monotonic()
         base = request.store.open(request.base) if request.base else None
         if base:
             base.manifest.require_model(self._identity)
-        table = self._open_table()
+        carried = Carried(request.store, self._identity)
+        table = self._open_table(carried)
         with table, self._codes.open(self._rows):
             hasher = FileHasher(self._model, request.root, base, checksum=request.checksum)
-            self._hash(hasher, table)
+            self._hash(hasher, table, carried)
+            self._take_over(table, carried)
             skipped = table.skipped_count()
             if not self._rows:
                 reasons = Counter(reason for _, reason in table.skipped(1000))
@@ -154,11 +161,12 @@ class _Build:
             files=files,
             mode=request.mode,
             keep_current=request.keep_current,
+            folded=self._folded,
         )
         raw_codes.remove(self._folder)
         return _report(manifest, request.store, time.monotonic() - started, self._reused)
 
-    def _hash(self, hasher: FileHasher, table: ImageTable) -> None:
+    def _hash(self, hasher: FileHasher, table: ImageTable, carried: Carried) -> None:
         request = self._request
         checkpoint = time.monotonic()
         table.begin()
@@ -169,9 +177,10 @@ class _Build:
                     if isinstance(outcome, Skipped):
                         table.skip(outcome.path, outcome.reason)
                         skipped += 1
-                    elif self._rows >= MAX_CODES:
-                        raise IndexingError(f"one index version holds at most {MAX_CODES:,} images")
-                    elif table.add(self._rows, outcome.file):
+                    elif carried.is_removed(outcome.file.path):
+                        table.skip(outcome.file.path, REMOVED)
+                        skipped += 1
+                    elif table.add(self._next_row(), outcome.file):
                         self._codes.append(outcome.code, outcome.detail)
                         self._rows += 1
                         self._reused += outcome.reused
@@ -186,12 +195,30 @@ class _Build:
                     checkpoint = time.monotonic()
             self._checkpoint(table)
 
+    def _take_over(self, table: ImageTable, carried: Carried) -> None:
+        """What the collection was given: metadata of listed images, and images that are in no listing."""
+        table.begin()
+        for given in carried.given():
+            image = given.image
+            if table.give(image.path, image.metadata, image.fetched) or given.listed:
+                continue
+            table.add_given(self._next_row(), image.path, image.digest or b"", image.metadata, image.fetched)
+            detail = None if image.detail is None else np.frombuffer(image.detail, np.uint8)
+            self._codes.append(np.frombuffer(image.code, np.uint8), detail)
+            self._rows += 1
+        self._checkpoint(table)
+
+    def _next_row(self) -> int:
+        if self._rows >= MAX_CODES:
+            raise IndexingError(f"one index version holds at most {MAX_CODES:,} images")
+        return self._rows
+
     def _checkpoint(self, table: ImageTable) -> None:
         self._codes.sync()
         table.note([("lines_done", self._done)])
         table.commit()
 
-    def _open_table(self) -> ImageTable:
+    def _open_table(self, carried: Carried) -> ImageTable:
         """The table of an unfinished build of just this request, or a new one."""
         request = self._request
         facts: dict[str, str | int] = {
@@ -210,6 +237,9 @@ class _Build:
                 differing = [key for key, value in facts.items() if found.get(key) != value]
                 if self._codes.rows() < self._rows:
                     differing.append("number of codes on disk")  # the file system lost what it had synced
+                self._folded = int(found.get("folded", 0))
+                if not carried.keeps(self._folded):
+                    differing.append("state of the collection")
                 if not differing:
                     self._done, self._reused = int(found["lines_done"]), self._rows
                     self._tell(f"going on after {self._done:,} of {request.listing.count:,} images")
@@ -226,19 +256,32 @@ class _Build:
         self._codes.create()
         table = ImageTable(path, writable=True)
         table.begin()
-        table.note([*facts.items(), ("lines_done", 0)])
+        self._folded = carried.folded
+        table.note([*facts.items(), ("lines_done", 0), ("folded", self._folded)])
         table.commit()
         return table
 
     def _identity_with(self, base: IndexVersion | None) -> ModelIdentity:
-        """The model's identity, with the decoders of the ``base`` version too, if codes came from there."""
-        earlier = (base.manifest.model.decoder or "").split("; ") if base and self._reused else []
-        decoders = dict.fromkeys(name for name in (*earlier, self._identity.decoder) if name)
-        return self._identity.model_copy(update={"decoder": "; ".join(decoders) or None})
+        """The model's identity, with the decoders and precisions of the ``base`` version too, if codes came from
+        there."""
+        if base is None or not self._reused:
+            return self._identity
+        ours, earlier = self._identity, base.manifest.model
+        return ours.model_copy(
+            update={
+                "decoder": _both(earlier.decoder, ours.decoder) or None,
+                "precision": _both(earlier.precision, ours.precision),
+            }
+        )
 
     def _discard(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
         raw_codes.remove(self._folder)
+
+
+def _both(earlier: str | None, ours: str | None) -> str:
+    """The names in a version's ``earlier`` list of them, and ``ours``, each once."""
+    return "; ".join(dict.fromkeys(name for name in (*(earlier or "").split("; "), ours) if name))
 
 
 def _report(manifest: Manifest, store: IndexStore, seconds: float, reused: int) -> Report:

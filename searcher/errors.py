@@ -8,7 +8,14 @@ SearcherError
 ├── VersionDamaged     a file is missing, cut short or changed
 ├── ModelMismatch      codes of another model, or of another preparation of pictures
 ├── ModeRefused        the mode doesn't suit these codes, or this machine
-└── StoreBusy          another process is indexing, or cleaning up
+├── StoreBusy          another process is indexing, or cleaning up
+├── JournalDamaged     the changes of a collection cannot be read or written
+├── ChangesFolded      changes have become part of a version meanwhile: look again
+├── BadCollectionName  not a name a collection may have
+├── CollectionMissing  no such collection
+├── CollectionExists   a collection of that name is there already
+├── CollectionInUse    the collection `default` is never deleted
+└── FilterError        a filter of metadata that isn't one
 """
 
 
@@ -46,3 +53,31 @@ class ModeRefused(SearcherError):
 
 class StoreBusy(SearcherError):
     """Another process holds the store."""
+
+
+class JournalDamaged(SearcherError):
+    """The journal of a collection cannot be read, or not be written."""
+
+
+class ChangesFolded(SearcherError):
+    """What was looked at is older than the changes that are still kept."""
+
+
+class BadCollectionName(SearcherError):
+    """The name cannot be a collection's."""
+
+
+class CollectionMissing(SearcherError):
+    """The index store has no such collection."""
+
+
+class CollectionExists(SearcherError):
+    """A collection is never overwritten."""
+
+
+class CollectionInUse(SearcherError):
+    """The collection is the datalake's own."""
+
+
+class FilterError(SearcherError):
+    """What is given as a filter cannot be understood, or is too large."""

@@ -1,6 +1,7 @@
 """Row ↔ path: the image table of an index version, one SQLite file (``images.db``).
 
-    images(row INTEGER PRIMARY KEY, path TEXT UNIQUE, size, mtime_ns, digest)   row i ↔ code i of index.faiss
+    images(row INTEGER PRIMARY KEY, path TEXT UNIQUE, size, mtime_ns, digest,   row i ↔ code i of index.faiss
+           metadata, added, fetched)                                            of images that a collection was given
     skipped(path, reason)                                                       what has no row, and why
     build(key TEXT PRIMARY KEY, value)                                          the run that made the table
 
@@ -17,10 +18,14 @@ from urllib.parse import quote
 
 IMAGES_FILE = "images.db"
 
+#: The reason of listed images that were removed from the collection: the next index leaves them out as well.
+REMOVED = "removed from the collection"
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS images(
     row INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE,
-    size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, digest BLOB NOT NULL);
+    size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, digest BLOB NOT NULL,
+    metadata TEXT, added INTEGER NOT NULL DEFAULT 0, fetched TEXT);
 CREATE TABLE IF NOT EXISTS skipped(path TEXT NOT NULL, reason TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS build(key TEXT PRIMARY KEY, value NOT NULL);
 """
@@ -108,10 +113,23 @@ class ImageTable:
     def add(self, row: int, file: ImageFile) -> bool:
         """Give ``file`` the row; False, and nothing done, when its path has a row already."""
         cursor = self._connection.execute(
-            "INSERT OR IGNORE INTO images VALUES (?, ?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO images(row, path, size, mtime_ns, digest) VALUES (?, ?, ?, ?, ?)",
             (row, file.path, file.size, file.mtime_ns, file.digest),
         )
         return cursor.rowcount == 1
+
+    def give(self, path: str, metadata: str | None, fetched: str | None) -> bool:
+        """Note what a collection was given of the image called ``path``; False where there is none."""
+        cursor = self._connection.execute(
+            "UPDATE images SET metadata = ?, fetched = ? WHERE path = ?", (metadata, fetched, path)
+        )
+        return cursor.rowcount == 1
+
+    def add_given(self, row: int, path: str, digest: bytes, metadata: str | None, fetched: str | None) -> None:
+        """Give an image that is in no listing the row."""
+        self._connection.execute(
+            "INSERT INTO images VALUES (?, ?, 0, 0, ?, ?, 1, ?)", (row, path, digest, metadata, fetched)
+        )
 
     def skip(self, path: str, reason: str) -> None:
         self._connection.execute("INSERT INTO skipped VALUES (?, ?)", (path, reason))

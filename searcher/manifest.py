@@ -1,6 +1,7 @@
 """What an index version says of itself: ``manifest.json``, the last file written before a version is published."""
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -42,9 +43,15 @@ class ModelIdentity(BaseModel):
     preprocessing: dict[str, JsonValue]
     decoder: str | None = None
 
+    @property
+    def served_name(self) -> str:
+        """What the model is called where it serves collections beside the datalake's model: relahash-small-64bits-…"""
+        return f"{re.sub('[^0-9A-Za-z._-]', '-', self.name)[:64]}-{self.sha256[:12]}"
+
 
 class Manifest(BaseModel):
-    """The whole of ``manifest.json``. ``created`` is UTC; ``skipped`` counts the images that have no row."""
+    """The whole of ``manifest.json``. ``created`` is UTC; ``skipped`` counts the images that have no row; ``folded`` is
+    the last change of the collection's journal that the rows contain."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -55,6 +62,7 @@ class Manifest(BaseModel):
     count: int = Field(ge=0)
     skipped: int = Field(ge=0)
     mode: Mode = "default"
+    folded: int = Field(default=0, ge=0)
     files: dict[str, FileEntry]
 
     def require_model(self, model: ModelIdentity) -> None:

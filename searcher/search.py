@@ -7,23 +7,24 @@ Without numba, which compiles both, the same answers come from NumPy (plain.py).
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import index
 from pathlib import Path
 from threading import Thread
-from typing import Any, Literal, SupportsIndex
+from typing import Any, Literal, Self, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
 
 from searcher.codes import INDEX_FILE, map_codes
 from searcher.engine import Engine, Question, Ties
+from searcher.gpu import Near, faster
 from searcher.manifest import Mode
 from searcher.mapping import populate
 from searcher.plain import PlainScan
-from searcher.tables import MAX_BITS, map_tables
+from searcher.tables import MAX_BITS, Tables, map_tables
 
 logger = logging.getLogger(__name__)
 
@@ -58,14 +59,21 @@ class Hits:
 
 
 class CodeIndex:
-    """One file of codes of the version in ``folder``: ``count`` of them, ``bits`` wide, with the tables that ``mode``
-    needs.
+    """``codes``, uint8 (count, bits / 8), to be searched, by ``tables`` of them where there are any.
 
-    One search may run on up to ``threads`` threads. Raises VersionDamaged when a file isn't what it should be.
+    One search may run on up to ``threads`` threads.
     """
 
-    def __init__(
-        self,
+    def __init__(self, codes: NDArray[np.uint8], tables: Tables | None = None, threads: int = 1) -> None:
+        self.codes = codes
+        self._tables = tables
+        self._threads = threads
+        self.count = len(codes)
+        self.bits = 8 * codes.shape[1]
+
+    @classmethod
+    def open(
+        cls,
         folder: Path,
         *,
         count: int,
@@ -73,12 +81,12 @@ class CodeIndex:
         mode: Mode = "default",
         threads: int = 1,
         file: str = INDEX_FILE,
-    ) -> None:
-        self.codes = map_codes(folder / file, count=count, bits=bits)
-        self._tables = map_tables(folder, count=count, bits=bits) if mode == "unnecessary fast" else None
-        self._threads = threads
-        self.count = count
-        self.bits = bits
+    ) -> Self:
+        """One file of codes of the version in ``folder``: ``count`` of them, ``bits`` wide, with the tables that
+        ``mode`` needs. Raises VersionDamaged when a file isn't what it should be."""
+        codes = map_codes(folder / file, count=count, bits=bits)
+        tables = map_tables(folder, count=count, bits=bits) if mode == "unnecessary fast" else None
+        return cls(codes, tables, threads)
 
     def search(
         self,
@@ -141,6 +149,10 @@ class CodeIndex:
         arrays = [self.codes, *(self._tables.arrays if self._tables else ())]
         Thread(target=populate, args=(arrays,), daemon=True).start()
         _ = self._engine
+
+    def offer_gpu(self, offer: Callable[[NDArray[np.uint8]], Near], second: NDArray[np.uint8] | None) -> None:
+        """From now on search what ``offer`` makes of the codes, if that is faster (``searcher.gpu.faster``)."""
+        self._engine = faster(lambda: offer(self.codes), self._engine, self.codes, second)
 
     @cached_property
     def _engine(self) -> Engine:

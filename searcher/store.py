@@ -22,6 +22,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from searcher.errors import BadVersionName, StoreBusy, VersionDamaged, VersionExists, VersionInUse, VersionMissing
+from searcher.journal import Journal
 from searcher.manifest import MANIFEST_FILE, FileEntry, Manifest, Mode, ModelIdentity, file_entry, read_manifest
 from searcher.version import IndexVersion, verify
 
@@ -40,6 +41,12 @@ def check_name(name: str) -> str:
             "starting with a letter or a digit, such as 1.5.0"
         )
     return name
+
+
+def line_of(name: str) -> tuple[str, int]:
+    """The version that ``name`` has grown from by folding, and how often: 1.5.0-f2 → (1.5.0, 2), 1.5.0 → (1.5.0, 0)."""
+    line, _, number = name.rpartition("-f")
+    return (line, int(number)) if line and number.isascii() and number.isdigit() else (name, 0)
 
 
 class IndexStore:
@@ -103,15 +110,18 @@ class IndexStore:
         return verify(self.folder / name)
 
     def promote(self, name: str) -> None:
-        """Make the published version ``name`` current, after verifying it."""
-        self.verify(name)
+        """Make the published version ``name`` current, after verifying it. What was added to the collection since it
+        was built, or removed, is laid over it; ModelMismatch or JournalDamaged where that cannot be."""
+        manifest = self.verify(name)
         with self._switching():
+            Journal(self.folder).check(manifest)
             self._require(name)  # still there: prune holds the same lock
             self._write_next(name)
             self._finish_switch()
 
     def previous(self) -> str:
-        """The version published last before the current one."""
+        """The version published last before the current one, or before what that has grown from by folding: folds hold
+        the same images."""
         current = self.current()
         names = [manifest.version for manifest in self.manifests()]
         if current is not None and current not in names:
@@ -121,7 +131,8 @@ class IndexStore:
             )
         if current is None:
             raise VersionMissing(f"no version is current in {self.folder}, so there is none to go back from")
-        older = names[: names.index(current)]
+        line, _ = line_of(current)
+        older = [name for name in names[: names.index(current)] if line_of(name)[0] != line]
         if not older:
             raise VersionMissing(f"no version in {self.folder} is older than the current one, {current}")
         return older[-1]
@@ -209,9 +220,15 @@ class IndexStore:
         files: list[str],
         mode: Mode = "default",
         keep_current: bool = False,
+        folded: int = 0,
+        replacing: str | None = None,
     ) -> Manifest:
         """Make what was built for ``name`` a version, and make it current unless ``keep_current``. ``files`` are the
-        version's files."""
+        version's files; ``folded`` is the last change of the journal that they contain.
+
+        StoreBusy unless ``replacing``, where it is given, still is the current version. ModelMismatch or JournalDamaged
+        where the collection's changes cannot be laid over the version.
+        """
         folder = self.building(name)
         entries: dict[str, FileEntry] = {}
         for file in files:
@@ -224,6 +241,7 @@ class IndexStore:
             count=count,
             skipped=skipped,
             mode=mode,
+            folded=folded,
             files=entries,
         )
         path = folder / MANIFEST_FILE
@@ -232,7 +250,10 @@ class IndexStore:
         _sync(folder)
         IndexVersion(folder).images.close()  # what cannot be opened is not published
         with self._switching():
+            if replacing is not None and self.current() != replacing:
+                raise StoreBusy(f"another version than {replacing} has become current meanwhile")
             if not keep_current:
+                Journal(self.folder).check(manifest)
                 self._write_next(name)
             os.rename(folder, self.folder / name)
             _sync(self.folder)

@@ -11,8 +11,8 @@ instead of killing the process that maps it; ``verify`` reads every byte.
 """
 
 import sqlite3
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,34 +20,40 @@ from numpy.typing import NDArray
 
 from searcher.codes import DETAILS_FILE, INDEX_FILE
 from searcher.errors import VersionDamaged
+from searcher.gpu import Near
 from searcher.images import IMAGES_FILE, ImageTable
 from searcher.manifest import Manifest, file_entry, read_manifest
 from searcher.ranking import Ranking
-from searcher.search import CodeIndex, Query, compile_kernels
+from searcher.search import CodeIndex, Hits, Query, compile_kernels
 from searcher.tables import TABLE_FILES
 
 
 @dataclass(frozen=True)
 class Matches:
-    """The answer to one query: ``paths``, best first, and the distance (bits) between the codes for each."""
+    """The answer to one query: ``paths``, best first, and the distance (bits) between the codes for each.
+
+    ``metadata``, JSON text or None for each, is told where a collection is searched (``overlay.View``).
+    """
 
     paths: list[str]
     distances: list[int]
+    metadata: list[str | None] = field(default_factory=list)
 
 
 class IndexVersion:
     """The version in ``folder``; one search may use up to ``threads``. Raises VersionDamaged when it isn't whole."""
 
     def __init__(self, folder: Path, threads: int = 1) -> None:
+        self.folder = folder
         self.manifest = read_manifest(folder)
         _check_sizes(folder, self.manifest)
         manifest = self.manifest
-        self.codes = CodeIndex(
+        self.codes = CodeIndex.open(
             folder, count=manifest.count, bits=manifest.model.bits, mode=manifest.mode, threads=threads
         )
         self.details: CodeIndex | None = None
         if manifest.model.detail_bits is not None:
-            self.details = CodeIndex(
+            self.details = CodeIndex.open(
                 folder, count=manifest.count, bits=manifest.model.detail_bits, threads=threads, file=DETAILS_FILE
             )
         self._ranking = Ranking(self.codes, self.details)
@@ -73,8 +79,12 @@ class IndexVersion:
         (``CodeIndex.search``), in the order of ``Ranking.search``, which also says what is a ValueError."""
         return [
             Matches(self.images.paths(hits.rows.tolist()), hits.distances.tolist())
-            for hits in self._ranking.search(queries, allowed)
+            for hits in self.hits(queries, allowed)
         ]
+
+    def hits(self, queries: Sequence[Query], allowed: NDArray[np.uint8] | None = None) -> list[Hits]:
+        """As ``search``, with rows instead of paths."""
+        return self._ranking.search(queries, allowed)
 
     def warm_up(self) -> None:
         """Do what the first searches would wait for: load the compiled kernels, and begin to map the files' pages."""
@@ -82,6 +92,10 @@ class IndexVersion:
         self.codes.warm_up()
         if self.details is not None:
             self.details.warm_up()
+
+    def offer_gpu(self, offer: Callable[[NDArray[np.uint8]], Near]) -> None:
+        """Search the codes on a GPU if what ``offer`` makes of them is faster there; detail codes stay on the CPU."""
+        self.codes.offer_gpu(offer, self.details.codes if self.details is not None else None)
 
 
 def verify(folder: Path) -> Manifest:

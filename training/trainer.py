@@ -276,12 +276,15 @@ class Trainer:
     # --- Random numbers
 
     def _random_state(self) -> list[Tensor]:
-        """Of our own generator, and of the one that a user's network may draw from (dropout)."""
-        return [self._random.get_state(), torch.get_rng_state()]
+        """Of our own generator, and of those that a user's network may draw from (dropout)."""
+        of_gpu = [torch.cuda.get_rng_state(self._device)] if self._device.type == "cuda" else []
+        return [self._random.get_state(), torch.get_rng_state(), *of_gpu]
 
     def _set_random_state(self, state: list[Tensor]) -> None:
         self._random.set_state(state[0])
         torch.set_rng_state(state[1])
+        if self._device.type == "cuda":
+            torch.cuda.set_rng_state(state[2], self._device)
 
     # --- Batches
 
@@ -302,7 +305,10 @@ class Trainer:
 
     def _mixed_precision(self) -> AbstractContextManager[Any]:
         kind = self._device.type
-        able = torch.cuda.is_bf16_supported() if kind == "cuda" else torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        if kind == "cuda":  # emulated, it would be slower than float32
+            able = torch.cuda.is_bf16_supported(including_emulation=False)
+        else:
+            able = torch.ops.mkldnn._is_mkldnn_bf16_supported()
         return torch.autocast(kind, torch.bfloat16, enabled=able)
 
 

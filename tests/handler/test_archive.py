@@ -1,5 +1,6 @@
 """The archive holds what TorchServe needs, whole or not at all."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -10,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-from handler.archive import build_archive
+from handler.archive import ARCHIVE_FILE, BESIDE_FILES, build_archive
 from hashing.errors import ModelError
 from tests.fakes import Grid
 
@@ -31,6 +32,16 @@ def test_the_archive_names_its_parts(grid_path: Path, tmp_path: Path) -> None:
 def test_another_version_of_the_model_can_be_loaded_beside_the_first(grid_path: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(build_archive(grid_path, tmp_path, model_version="2.0")) as archive:
         assert json.loads(archive.read("MAR-INF/MANIFEST.json"))["model"]["modelVersion"] == "2.0"
+
+
+def test_a_model_beside_the_datalake_s_is_called_by_its_own_name(grid_path: Path, tmp_path: Path) -> None:
+    path = build_archive(grid_path, tmp_path, beside=True)
+    name = f"grid-{hashlib.sha256(grid_path.read_bytes()).hexdigest()[:12]}"
+    assert path == tmp_path / f"{name}.mar"
+    with zipfile.ZipFile(path) as archive:
+        assert json.loads(archive.read("MAR-INF/MANIFEST.json"))["model"]["modelName"] == name
+    assert [file.stem for file in tmp_path.glob(BESIDE_FILES)] == [name]
+    assert not list(tmp_path.glob(ARCHIVE_FILE))
 
 
 def test_a_model_without_a_card_gets_one_that_travels_beside_it(tmp_path: Path) -> None:

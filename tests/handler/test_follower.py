@@ -117,3 +117,28 @@ def test_a_new_worker_takes_the_newest_version_of_its_model_while_the_current_on
     assert follower.refused == 1
     store.promote("1.0.0")
     assert served(follower) == "1.0.0"
+
+
+def test_each_version_that_is_served_may_be_accelerated(store: IndexStore, grid: HashModel, tmp_path: Path) -> None:
+    told: list[IndexVersion] = []
+    follower = VersionFollower(store, ModelIdentity.model_validate(grid.identity()), accelerate=told.append)
+    publish(store, "1.0.0", grid, {"a.png": 1}, tmp_path)
+    assert told == []
+    for name in ("1.0.0", "1.0.0"):
+        assert served(follower) == name
+    publish(
+        store, "2.0.0", HashModel.load(write_grid_model(tmp_path / "other.pt", name="other")), {"a.png": 1}, tmp_path
+    )
+    assert served(follower) == "1.0.0"
+    assert told == [follower.version()]
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_a_line_says_where_images_and_queries_are_hashed_in_different_precision(
+    precision: str, store: IndexStore, grid: HashModel, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(store, "1.0.0", grid, {"a.png": 1}, tmp_path)
+    identity = ModelIdentity.model_validate(grid.identity() | {"precision": precision})
+    assert served(VersionFollower(store, identity)) == "1.0.0"
+    line = "its images were hashed in float32, and queries are hashed in float16: now and then a bit differs"
+    assert (line in caplog.messages) == (precision == "float16")

@@ -11,10 +11,15 @@ import pytest
 from handler.follower import VersionFollower
 from handler.metrics import Metrics
 from handler.retrieval import Retrieval
+from handler.served import Served
 from hashing.model import HashModel
+from searcher.collection import Collection
+from searcher.collections_store import Collections
+from searcher.journal import Addition
 from searcher.manifest import ModelIdentity
+from searcher.overlay import View
 from searcher.store import IndexStore
-from tests.fakes import png_of
+from tests.fakes import png_of, write_grid_model
 from tests.versions import publish
 
 CODES = {"a b/white cat.png": 0xFFFF, "a b/'quoted' \"dog\".png": 0xFFFE, "ñandú/日本.png": 0xFF00, "-dash.png": 0x0000}
@@ -45,7 +50,17 @@ def metrics() -> Metrics:
 
 @pytest.fixture
 def retrieval(store: IndexStore, grid: HashModel, metrics: Metrics) -> Retrieval:
-    return Retrieval(grid, VersionFollower(store, ModelIdentity.model_validate(grid.identity())), metrics)
+    return Retrieval(grid, served(store, grid), metrics)
+
+
+def served(store: IndexStore, model: HashModel) -> Served:
+    return Served(VersionFollower(store, ModelIdentity.model_validate(model.identity())))
+
+
+@pytest.fixture(scope="session")
+def other_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that gives the same codes, and is another file with another name."""
+    return write_grid_model(tmp_path_factory.mktemp("models") / "other.pt", name="other")
 
 
 def request(code: int, **fields: Any) -> dict[str, Any]:
@@ -167,7 +182,9 @@ class TestDetailRanking:
     @pytest.fixture
     def retrieval(self, store: IndexStore, colours: HashModel, metrics: Metrics, tmp_path: Path) -> Retrieval:
         publish(store, "1.2.0", colours, COLOURED, tmp_path)
-        return Retrieval(colours, VersionFollower(store, ModelIdentity.model_validate(colours.identity())), metrics)
+        return Retrieval(
+            colours, Served(VersionFollower(store, ModelIdentity.model_validate(colours.identity()))), metrics
+        )
 
     def test_images_at_one_distance_come_in_the_order_of_their_details(self, retrieval: Retrieval) -> None:
         (answer,) = bodies(retrieval, coloured(0xFF00, 1, debug=True))
@@ -276,7 +293,9 @@ def test_a_model_without_details_and_classes_says_so(
 def test_a_class_can_be_asked_for_once_there_is_a_version(
     store: IndexStore, colours: HashModel, metrics: Metrics
 ) -> None:
-    retrieval = Retrieval(colours, VersionFollower(store, ModelIdentity.model_validate(colours.identity())), metrics)
+    retrieval = Retrieval(
+        colours, Served(VersionFollower(store, ModelIdentity.model_validate(colours.identity()))), metrics
+    )
     answers = retrieval.answer([named("shirt"), named("trousers"), coloured(0, 0, rank="detail")])
     assert [int(answer.status) for answer in answers] == [503, 400, 503]
 
@@ -318,16 +337,22 @@ def test_an_image_over_the_limits_is_413(retrieval: Retrieval) -> None:
 
 
 def test_a_failure_of_the_server_itself_is_a_500_without_details(
-    retrieval: Retrieval, store: IndexStore, grid: HashModel, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    retrieval: Retrieval,
+    store: IndexStore,
+    grid: HashModel,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    def gone(*_: object) -> None:
+        raise OSError("the disk has gone")
+
     publish(store, "1.0.0", grid, CODES, tmp_path)
-    version = retrieval._follower.version()
-    assert version is not None
-    version.images.close()  # as if the disk had gone
+    monkeypatch.setattr(View, "search", gone)
     first, second = retrieval.answer([request(1), request(2)])
     assert (int(first.status), int(second.status)) == (500, 500)
     assert json.loads(first.body)["message"] == "the server failed to answer; its log says why"
-    assert "closed database" in caplog.text
+    assert "the disk has gone" in caplog.text
 
 
 def test_metrics_are_summed_and_handed_over_once_a_second(
@@ -336,7 +361,7 @@ def test_metrics_are_summed_and_handed_over_once_a_second(
     publish(store, "1.0.0", grid, CODES, tmp_path)
     retrieval.answer([request(1), request(2), {"body": b"{"}])
     sink = Sink()
-    metrics.hand_over(sink, retrieval._follower.version())
+    metrics.hand_over(sink, store.open())
     assert sink.values["hashlake_pictures_total"] == 2
     assert sink.values["hashlake_refused_requests_total"] == 1
     assert all(sink.values[f"hashlake_{step}_milliseconds_total"] > 0 for step in ("decode", "hash", "search"))
@@ -344,3 +369,138 @@ def test_metrics_are_summed_and_handed_over_once_a_second(
     retrieval.answer([request(1)])
     metrics.hand_over(sink, None)  # within the same second: kept for later
     assert sink.values["hashlake_pictures_total"] == 2
+
+
+class TestCollections:
+    @pytest.fixture
+    def shoes(self, store: IndexStore, grid: HashModel) -> Collection:
+        shoes = Collections(store.folder).create("shoes", ModelIdentity.model_validate(grid.identity()))
+        shoes.add([addition("http://a/1.png", 0xFFFF, '{"size": 1}'), addition("http://a/2.png", 0xFFF0)])
+        return shoes
+
+    def test_each_request_is_about_its_own_collection(
+        self, retrieval: Retrieval, store: IndexStore, grid: HashModel, shoes: Collection, tmp_path: Path
+    ) -> None:
+        publish(store, "1.2.0", grid, CODES, tmp_path)
+        datalake, ours, ours_too = bodies(
+            retrieval,
+            request(0xFFF0, top_k=1),
+            request(0xFFF0, collection="shoes", debug=True, metadata=True),
+            {"image": png_of(0xFFFF), "collection": b"shoes", "top_k": b"1"},
+        )
+        assert datalake == {"index_database_version": "1.2.0", "relevant": ["a b/'quoted' \"dog\".png"]}
+        assert ours == {
+            "index_database_version": "0",
+            "relevant": ["http://a/2.png", "http://a/1.png"],
+            "distances": [0, 4],
+            "metadata": [None, {"size": 1}],
+        }
+        assert ours_too == {"index_database_version": "0", "relevant": ["http://a/1.png"]}
+
+    def test_what_is_added_or_removed_shows_in_the_next_answer(
+        self, retrieval: Retrieval, store: IndexStore, grid: HashModel, tmp_path: Path
+    ) -> None:
+        publish(store, "1.2.0", grid, CODES, tmp_path)
+        datalake = Collections(store.folder).open("default")
+        asked = request(0xFFFF, max_distance=1, debug=True)
+        assert bodies(retrieval, asked)[0]["distances"] == [0, 1]
+        datalake.add([addition("http://a/1.png", 0x7FFF)])
+        datalake.remove(["a b/white cat.png"])
+        (answer,) = bodies(retrieval, asked)
+        assert (answer["relevant"], answer["distances"]) == (["a b/'quoted' \"dog\".png", "http://a/1.png"], [1, 1])
+        datalake.fold()
+        (folded,) = bodies(retrieval, asked)
+        assert folded == answer | {"index_database_version": "1.2.0-f1"}
+
+    @pytest.mark.parametrize(
+        ("given", "found"),
+        [
+            ({"size": 1}, ["http://a/1.png"]),
+            ({"$not": {"size": 1}}, ["http://a/2.png"]),
+            ({"size": {"$gt": 1}}, []),
+        ],
+    )
+    def test_filters(self, given: Any, found: list[str], retrieval: Retrieval, shoes: Collection) -> None:
+        as_object = request(0, collection="shoes", filter=given)
+        as_part = {"image": png_of(0), "collection": b"shoes", "filter": json.dumps(given).encode()}
+        assert [answer["relevant"] for answer in bodies(retrieval, as_object, as_part)] == [found, found]
+
+    def test_what_cannot_be_answered_says_why(
+        self, retrieval: Retrieval, store: IndexStore, grid: HashModel, shoes: Collection
+    ) -> None:
+        other = ModelIdentity.model_validate(grid.identity()).model_copy(update={"sha256": "0" * 64, "name": "other"})
+        Collections(store.folder).create("hats", other)
+        answers = retrieval.answer(
+            [
+                request(0, collection="socks"),
+                request(0, collection="hats"),
+                request(0, collection=3),
+                request(0, collection="shoes", filter={"size": {"$like": 1}}),
+                request(0, collection="shoes"),
+            ]
+        )
+        assert [int(answer.status) for answer in answers] == [404, 409, 400, 400, 200]
+        messages = [json.loads(answer.body)["message"] for answer in answers[:4]]
+        assert messages[0] == "collection: there is no collection socks"
+        assert messages[1] == "the collection hats is of the model other, which doesn't answer here"
+        assert answers[1].headers == {"X-Hashlake-Other-Model": "hats"}
+        assert messages[2] == "collection must be a collection's name, and is an integer"
+        assert messages[3].startswith("filter: ") and "$like" in messages[3]
+
+    def test_a_model_beside_the_datalake_s_answers_for_collections_of_its_own_only(
+        self, store: IndexStore, grid: HashModel, metrics: Metrics, shoes: Collection, tmp_path: Path, other_path: Path
+    ) -> None:
+        publish(store, "1.2.0", grid, CODES, tmp_path)
+        other = HashModel.load(other_path)
+        identity = ModelIdentity.model_validate(other.identity())
+        Collections(store.folder).create("hats", identity)
+        retrieval = Retrieval(other, Served(VersionFollower(store, identity), datalake=False), metrics)
+        answers = retrieval.answer([request(0), request(0, collection="shoes"), request(0, collection="hats")])
+        assert [int(answer.status) for answer in answers] == [409, 409, 200]
+        assert answers[0].headers == {"X-Hashlake-Other-Model": "default"}
+
+    def test_a_damaged_journal_is_503_and_not_half_an_answer(
+        self, retrieval: Retrieval, shoes: Collection, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        shoes.journal.close()
+        shoes.journal.path.write_bytes(b"no database" * 1000)
+        for _ in range(2):
+            (answer,) = retrieval.answer([request(0, collection="shoes")])
+            assert int(answer.status) == 503
+        assert caplog.text.count("the collection shoes cannot be read") == 1
+
+
+class TestCodes:
+    def test_of_several_pictures_without_any_version(self, retrieval: Retrieval, grid: HashModel) -> None:
+        (answer,) = bodies(retrieval, {"hash0": png_of(0xFF00), "hash1": b"no image", "hash2": png_of(0x0001)})
+        assert answer["model"] == {"name": grid.card.name, "sha256": grid.sha256, "bits": 16, "detail_bits": None}
+        first, second, third = answer["hashed"]
+        assert (first, third) == ({"code": "ff00", "detail_code": None}, {"code": "0001", "detail_code": None})
+        assert second["status"] == 415
+
+    @pytest.mark.parametrize(
+        "parts",
+        [
+            {"hash0": png_of(0), "hash2": png_of(0)},
+            {"hash0": png_of(0), "top_k": b"1"},
+            {f"hash{number}": png_of(0) for number in range(33)},
+        ],
+    )
+    def test_what_is_no_request_for_codes(self, parts: dict[str, bytes], retrieval: Retrieval) -> None:
+        (answer,) = bodies(retrieval, parts)
+        assert answer["code"] == 400
+        assert answer["message"].startswith("a request for codes has the parts hash0, hash1 and so on")
+
+    def test_neighbours_in_the_batch_get_their_own(
+        self, retrieval: Retrieval, store: IndexStore, grid: HashModel, tmp_path: Path
+    ) -> None:
+        publish(store, "1.2.0", grid, CODES, tmp_path)
+        searched, hashed, again = bodies(
+            retrieval, request(0xFFFF, top_k=1), {"hash0": png_of(1), "hash1": png_of(2)}, request(0x0000, top_k=1)
+        )
+        assert (searched["relevant"], again["relevant"]) == (["a b/white cat.png"], ["-dash.png"])
+        assert [each["code"] for each in hashed["hashed"]] == ["0001", "0002"]
+
+
+def addition(path: str, code: int, metadata: str | None = None) -> Addition:
+    return Addition(path, code.to_bytes(2, "big"), None, metadata)

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hashing.card import CARD_FILE, ModelCard, Preprocessing
+from hashing.device import find_device, worker_device
 from hashing.errors import ModelError, UnknownClass
-from hashing.model import HashModel, save_model
+from hashing.model import HashModel, _precision, save_model
 from hashing.picture import decode, decoder
 from tests.fakes import (
     BITS,
@@ -463,6 +464,50 @@ class TestBatches:
         assert np.array_equal(np.concatenate(parts), alone)
 
 
+class TestFullBatches:
+    """What a GPU is given, here computed by the CPU: pictures beside a picture, or none, are no part of its code."""
+
+    @pytest.mark.parametrize("count", [1, 2, 3, 15, 16, 17, 33])
+    def test_codes_are_the_same(self, count: int, colours: HashModel, monkeypatch: pytest.MonkeyPatch) -> None:
+        codes = [number * 1291 for number in range(count)]
+        batch = np.stack([np.asarray(picture_of(code, detail=code * 9)) for code in codes])
+        expected = colours.hash(batch)
+        monkeypatch.setattr(colours, "_full_batches", True)
+        shapes = []
+        module = colours._module
+
+        class Watched:
+            def outputs(self, x: Tensor) -> object:
+                shapes.append((tuple(x.shape), x.is_contiguous(memory_format=torch.channels_last)))
+                return module.outputs(x)
+
+        monkeypatch.setattr(colours, "_module", Watched())
+        found = colours.hash(batch)
+        assert np.array_equal(found.codes, expected.codes)
+        assert found.details is not None and expected.details is not None
+        assert np.array_equal(found.details, expected.details)
+        assert set(shapes) == {((16, 3, 16, 16), True)}
+        assert len(shapes) == -(-count // 16), "none of them is close to zero"
+
+
+class TestPrecision:
+    def test_half_precision_is_computed_and_told(self, grid_path: Path) -> None:
+        module = torch.jit.load(str(grid_path)).eval()
+        card = ModelCard(name="grid", bits=BITS, preprocessing=PREPROCESSING)
+        model = HashModel(module, card, "0" * 64, torch.device("cpu"), "float16")
+        assert model.identity()["precision"] == "float16"
+        assert as_ints(model.hash(pictures(*CODES)).codes) == list(CODES)
+
+    def test_a_gpu_s_is_the_card_s_unless_the_weights_are_fixed(self, grid_path: Path) -> None:
+        card = ModelCard(name="grid", bits=BITS, preprocessing=PREPROCESSING)
+        module = torch.jit.load(str(grid_path)).eval()
+        gpu = torch.device("cuda", 0)
+        assert _precision(module, card, gpu) == "float16"
+        assert _precision(module, card.model_copy(update={"cuda_precision": "float32"}), gpu) == "float32"
+        assert _precision(module, card, torch.device("cpu")) == "float32"
+        assert _precision(torch.jit.freeze(module), card, gpu) == "float32"
+
+
 class TestIdentity:
     def test_the_sha256_is_the_file_s(self, grid: HashModel, grid_path: Path) -> None:
         assert grid.sha256 == hashlib.sha256(grid_path.read_bytes()).hexdigest()
@@ -673,20 +718,59 @@ class TestUnfitModels:
 
 
 class TestDevices:
-    @pytest.mark.parametrize("device", ["tpu", "", "gpu", "mps", "meta", "cuda:x"])
+    @pytest.mark.parametrize(
+        "device", ["tpu", "", "gpu", "mps", "meta", "cuda:x", "cuda:", "cuda:-1", "cuda:99999", "CUDA", "cuda:٣"]
+    )
     def test_a_name_that_is_no_device_of_ours(self, device: str, grid_path: Path) -> None:
-        with pytest.raises(ModelError, match=f"{device!r} is no (supported )?device; use cpu, cuda or cuda:0"):
+        with pytest.raises(ModelError, match=f"{device!r} is no device; use cpu, cuda or cuda:0"):
             HashModel.load(grid_path, device)
 
     @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
     @pytest.mark.parametrize("device", ["cuda", "cuda:0"])
-    def test_a_gpu_where_there_is_none(self, device: str, grid_path: Path) -> None:
-        with pytest.raises(ModelError, match=f"device {device} was asked for, and PyTorch sees no GPU here"):
+    def test_without_a_gpu_the_cpu_is_used_and_a_line_says_so(
+        self, device: str, grid_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        model = HashModel.load(grid_path, device)
+        assert (model.device.type, model.precision) == ("cpu", "float32")
+        (record,) = caplog.records
+        assert (record.levelname, record.getMessage()) == (
+            "WARNING",
+            f"device {device} was asked for, and PyTorch sees no GPU here: computing on the CPU",
+        )
+        assert as_ints(model.hash(pictures(*CODES)).codes) == list(CODES)
+
+    @pytest.mark.parametrize("device", ["cuda:2", "cuda:99", "cuda:256", "cuda:1000"])  # PyTorch takes 256 for 0
+    def test_a_gpu_beyond_those_there_are(self, device: str, grid_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+        with pytest.raises(ModelError, match=f"device {device} was asked for, and there are only 2 GPUs"):
             HashModel.load(grid_path, device)
 
-    def test_a_gpu_that_no_machine_has(self, grid_path: Path) -> None:
-        with pytest.raises(ModelError, match="device cuda:99 was asked for"):
-            HashModel.load(grid_path, "cuda:99")
+    @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+    def test_a_gpu_that_computes_nothing(
+        self, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: object, **__: object) -> Tensor:
+            raise RuntimeError("CUDA error: no kernel image is available for execution on the device\nmore")
+
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+        monkeypatch.setattr(torch, "ones", fail)
+        assert find_device("cuda").type == "cpu"
+        assert caplog.messages == [
+            "device cuda cannot be used (CUDA error: no kernel image is available for execution on the device): "
+            "computing on the CPU"
+        ]
+
+    @pytest.mark.parametrize(
+        ("gpu", "count", "device"),
+        [(None, 4, "cpu"), (0, 1, "cuda:0"), (3, 4, "cuda:3"), (3, 2, "cuda:1"), (3, 0, "cuda:0")],
+    )
+    def test_workers_take_turns_on_the_gpus_that_are_visible(
+        self, gpu: int | None, count: int, device: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+        assert worker_device(gpu) == device
 
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")
     def test_a_gpu_gives_the_same_codes(self, grid_path: Path) -> None:

@@ -12,6 +12,9 @@ import pytest
 from hashing.model import HashModel
 from hashlake.main import cli
 from hashlake.version import __version__
+from searcher.collections_store import Collections
+from searcher.journal import Addition
+from searcher.manifest import ModelIdentity
 from searcher.store import IndexStore
 from tests.fakes import png_of, write_grid_model
 from tests.hashlake.command import Answer, hashlake
@@ -72,7 +75,10 @@ def test_the_commands_are_these() -> None:
     assert words == {
         "index", "search", "archive", "serve", "sample", "train", "evaluate", "versions", "versions list",
         "versions verify", "versions promote", "versions rollback", "versions prune", "admin", "keys", "keys create",
-        "keys list", "keys revoke",
+        "keys list", "keys revoke", "duplicates", "collections", "collections list", "collections create",
+        "collections delete", "collections stats", "collections add", "collections add_bulk", "collections search",
+        "collections compare", "collections urls", "collections dump", "collections restore", "collections count",
+        "collections remove", "collections fold",
     }  # fmt: skip
 
 
@@ -124,6 +130,21 @@ def test_an_older_version_can_be_searched(store: IndexStore, grid: HashModel, gr
     command = ("search", photo, "--model_path", grid_path, "--index_store", store.folder, "--top_k", "1")
     assert hashlake(*command).out == "   0  new.png\n"
     assert hashlake(*command, "--index_database_version", "1.5.0").out == "   1  data/one.png\n"
+
+
+def test_what_has_changed_since_is_searched_and_other_collections(
+    store: IndexStore, grid: HashModel, grid_path: Path, photo: Path
+) -> None:
+    command = ("search", photo, "--model_path", grid_path, "--index_store", store.folder, "--top_k", "1")
+    collections = Collections(store.folder)
+    collections.open("default").add([Addition("http://example.org/1.png", b"\x80\x01")])
+    shoes = collections.create("shoes", ModelIdentity.model_validate(grid.identity()))
+    shoes.add([Addition("http://example.org/2.png", b"\x80\x03")])
+    assert hashlake(*command).out == "   0  http://example.org/1.png\n"
+    assert hashlake(*command, "--index_database_version", "1.5.0").out == "   1  data/one.png\n"
+    assert hashlake(*command, "--collection", "shoes").out == "   1  http://example.org/2.png\n"
+    assert hashlake(*command, "--collection", "shoes", "--index_database_version", "0").out == ""
+    assert error_line(hashlake(*command, "--collection", "hats")) == "Error: there is no collection hats"
 
 
 def test_a_version_of_another_model_is_refused_with_both_names(store: IndexStore, photo: Path) -> None:

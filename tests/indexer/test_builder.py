@@ -305,6 +305,14 @@ def test_the_manifest_names_all_decoders_that_had_a_part(bench: Bench, monkeypat
     assert decoders == ["old", "old; new", "old; new", "new"]
 
 
+def test_and_all_precisions(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = bench.write({"a.png": 1, "b.png": 2})
+    for name, base, precision in (("1", None, "float16"), ("2", "1", "float32"), ("3", None, "float32")):
+        monkeypatch.setattr(bench.model, "precision", precision)
+        bench.index(name, lines, base=base)
+    assert [bench.store.manifest(name).model.precision for name in "123"] == ["float16", "float16; float32", "float32"]
+
+
 def touched(path: Path) -> None:
     status = path.stat()
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 1))

@@ -258,9 +258,17 @@ def test_a_base_of_another_model_is_refused_naming_both(here: Path) -> None:
     assert "model other (sha256 " in line
 
 
-def test_a_device_that_is_not_there_is_refused(here: Path) -> None:
-    answer = index(here, "--new_index_database_version", "1.5.0", "--device", "cuda:99")
-    assert error_line(answer).startswith("Error: device cuda:99 was asked for, and ")
+def test_a_device_that_no_machine_has_is_refused(here: Path) -> None:
+    line = error_line(index(here, "--new_index_database_version", "1.5.0", "--device", "tpu"))
+    assert line == "Error: 'tpu' is no device; use cpu, cuda or cuda:0"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_without_a_gpu_the_cpu_indexes_and_the_manifest_says_so(here: Path, caplog: pytest.LogCaptureFixture) -> None:
+    answer = index(here, "--new_index_database_version", "1.5.0", "--device", "cuda:0")
+    assert answer.status == 0, answer.err
+    assert caplog.messages == ["device cuda:0 was asked for, and PyTorch sees no GPU here: computing on the CPU"]
+    assert IndexStore(here / "index_store").manifest("1.5.0").model.precision == "float32"
 
 
 # --- A killed process, a busy store, a full disk

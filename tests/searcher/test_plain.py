@@ -28,12 +28,12 @@ from searcher.ranking import Ranking
 from searcher.search import CodeIndex, Query, compile_kernels
 
 compile_kernels(16, 8)
-index = CodeIndex(Path(sys.argv[1]), count=4, bits=16, mode=sys.argv[2], threads=3)
+index = CodeIndex.open(Path(sys.argv[1]), count=4, bits=16, mode=sys.argv[2], threads=3)
 index.warm_up()
 for _ in range(3):
     for hits in index.search(np.array([[0, 0], [255, 255]], np.uint8), [3, 1], [None, 3]):
         print(hits.distances.tolist(), hits.rows.tolist())
-details = CodeIndex(Path(sys.argv[1]), count=4, bits=8, file=DETAILS_FILE)
+details = CodeIndex.open(Path(sys.argv[1]), count=4, bits=8, file=DETAILS_FILE)
 for rank in ("distance", "detail"):
     query = Query(np.zeros(2, np.uint8), np.zeros(1, np.uint8), 2, 2, rank)
     print(Ranking(index, details).search([query])[0].rows.tolist())

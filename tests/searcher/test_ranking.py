@@ -38,11 +38,13 @@ def rankings(codes: Codes, details: Codes | None, folder: Path) -> Rankings:
         write_codes(details, folder / DETAILS_FILE)
 
     def ranking(**arguments: Any) -> tuple[CodeIndex, CodeIndex | None]:
-        index = CodeIndex(folder, count=len(codes), bits=8 * codes.shape[1], **arguments)
+        index = CodeIndex.open(folder, count=len(codes), bits=8 * codes.shape[1], **arguments)
         if details is None:
             return index, None
         threads = arguments.get("threads", 1)
-        return index, CodeIndex(folder, count=len(codes), bits=8 * details.shape[1], threads=threads, file=DETAILS_FILE)
+        return index, CodeIndex.open(
+            folder, count=len(codes), bits=8 * details.shape[1], threads=threads, file=DETAILS_FILE
+        )
 
     plain = ranking()
     for index in plain:
@@ -285,7 +287,7 @@ class TestWrongQueries:
 
     def test_as_many_second_codes_as_codes(self, tmp_path: Path) -> None:
         write_codes(CODES, tmp_path / INDEX_FILE)
-        index = CodeIndex(tmp_path, count=6, bits=16)
+        index = CodeIndex.open(tmp_path, count=6, bits=16)
         for codes, queries in ((DETAILS[:5], DETAILS[:1]), (DETAILS, DETAILS[:2])):
             with pytest.raises(ValueError, match="every code and every query needs a second code"):
                 index.search(CODE[None], 1, ties=Ties(codes, queries))
@@ -297,7 +299,7 @@ def test_rows_within_a_distance(count: int, width: int, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     codes, (query,) = random_codes(random, count, width), random_codes(random, 1, width)
     write_codes(codes, tmp_path / INDEX_FILE)
-    compiled, plain = (CodeIndex(tmp_path, count=count, bits=8 * width) for _ in range(2))
+    compiled, plain = (CodeIndex.open(tmp_path, count=count, bits=8 * width) for _ in range(2))
     plain.__dict__["_engine"] = PlainScan(plain.codes)
     mask = random.integers(0, 256, -(-count // 8), np.uint8)
     for radius in (0, 4 * width, 8 * width, 10_000):

@@ -40,7 +40,7 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
 
     def write_and_open(codes: Codes, **arguments: Any) -> CodeIndex:
         written(codes, tmp_path / "version")
-        return CodeIndex(
+        return CodeIndex.open(
             tmp_path / "version", count=len(codes), bits=8 * codes.shape[1], mode=request.param, **arguments
         )
 
@@ -288,20 +288,20 @@ class TestWrongArguments:
 class TestFiles:
     def test_the_default_mode_needs_no_tables(self, tmp_path: Path) -> None:
         write_codes(EXAMPLE, tmp_path / INDEX_FILE)
-        assert listed(CodeIndex(tmp_path, count=5, bits=16).search(as_codes(0x0000), 1)) == [([0], [1])]
+        assert listed(CodeIndex.open(tmp_path, count=5, bits=16).search(as_codes(0x0000), 1)) == [([0], [1])]
 
     @pytest.mark.parametrize("file", TABLE_FILES)
     def test_the_other_needs_each_of_them(self, file: str, tmp_path: Path) -> None:
         (written(EXAMPLE, tmp_path) / file).unlink()
         with pytest.raises(VersionDamaged, match=file):
-            CodeIndex(tmp_path, count=5, bits=16, mode="unnecessary fast")
+            CodeIndex.open(tmp_path, count=5, bits=16, mode="unnecessary fast")
 
     @pytest.mark.parametrize("mode", MODES)
     def test_other_sizes_than_were_written(self, mode: Mode, tmp_path: Path) -> None:
         written(EXAMPLE, tmp_path)
         for count, bits in ((4, 16), (6, 16), (5, 8), (5, 32)):
             with pytest.raises(VersionDamaged, match=rf"{INDEX_FILE} is no flat index of {count} codes of {bits} bits"):
-                CodeIndex(tmp_path, count=count, bits=bits, mode=mode)
+                CodeIndex.open(tmp_path, count=count, bits=bits, mode=mode)
 
 
 def test_a_server_never_loads_faiss(tmp_path: Path) -> None:
@@ -310,7 +310,7 @@ def test_a_server_never_loads_faiss(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; import numpy as np; from searcher.search import CodeIndex\n"
         "for mode in ('default', 'unnecessary fast'):\n"
-        "    index = CodeIndex(Path(sys.argv[1]), count=5, bits=16, mode=mode)\n"
+        "    index = CodeIndex.open(Path(sys.argv[1]), count=5, bits=16, mode=mode)\n"
         "    print(index.search(np.zeros((1, 2), np.uint8), 2)[0].rows.tolist(), 'faiss' in sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, cwd=REPOSITORY)

@@ -1,0 +1,121 @@
+"""The datalake is indexed anew, and what its collection was given stays: images from elsewhere, metadata, removals."""
+
+import json
+
+import pytest
+
+from hashing.model import HashModel
+from searcher.collection import Collection
+from searcher.collections_store import Collections
+from searcher.errors import ModelMismatch
+from searcher.images import REMOVED
+from searcher.journal import Addition
+from tests.fakes import code_bytes
+from tests.indexer.conftest import Bench
+from tests.indexer.stored import codes_by_path, skipped_of
+
+LISTED = {"data/a.png": 1, "data/b.png": 2, "data/c.png": 3}
+URL = "http://example.org/1.png"
+
+
+@pytest.fixture
+def collection(bench: Bench) -> Collection:
+    bench.index("1.0.0", bench.write(LISTED))
+    return Collections(bench.store.folder).open("default")
+
+
+def given(path: str, code: int, **metadata: int) -> Addition:
+    return Addition(path, code_bytes(code), None, json.dumps(metadata) if metadata else None, b"d" * 16)
+
+
+def state(collection: Collection) -> dict[str, tuple[bytes, str | None]]:
+    return {image.path: (image.code, image.metadata) for image in collection.view().images(limit=1000)}
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_everything_given_is_in_the_next_version(bench: Bench, collection: Collection, folded: bool) -> None:
+    collection.add([given(URL, 0xFF00, size=1), given("data/a.png", 9, size=2)])
+    collection.remove(["data/b.png"])
+    if folded:
+        collection.fold()
+    bench.index("2.0.0", [*LISTED, *bench.write({"data/d.png": 4})])
+    assert state(collection) == {
+        "data/a.png": (code_bytes(1), '{"size": 2}'),  # the file's own code again
+        "data/c.png": (code_bytes(3), None),
+        "data/d.png": (code_bytes(4), None),
+        URL: (code_bytes(0xFF00), '{"size": 1}'),
+    }
+    assert collection.unfolded() == 0
+    assert list(codes_by_path(bench.version("2.0.0"))) == ["data/a.png", "data/c.png", "data/d.png", URL]
+    assert skipped_of(bench.version("2.0.0")) == [("data/b.png", REMOVED)]
+
+
+def test_what_was_removed_stays_out_of_every_later_version_until_it_is_added_again(
+    bench: Bench, collection: Collection
+) -> None:
+    collection.remove(["data/b.png"])
+    bench.index("2.0.0", LISTED)
+    bench.index("3.0.0", LISTED)
+    assert list(state(collection)) == ["data/a.png", "data/c.png"]
+    collection.add([given("data/b.png", 2)])
+    bench.index("4.0.0", LISTED)
+    assert list(state(collection)) == ["data/a.png", "data/b.png", "data/c.png"]
+
+
+def test_an_image_that_was_added_can_be_removed_for_good(bench: Bench, collection: Collection) -> None:
+    collection.add([given(URL, 5)])
+    bench.index("2.0.0", LISTED)
+    collection.remove([URL])
+    assert URL not in state(collection)
+    bench.index("3.0.0", LISTED)
+    assert list(state(collection)) == list(LISTED)
+
+
+def test_a_listed_file_that_is_gone_takes_its_metadata_along(bench: Bench, collection: Collection) -> None:
+    collection.add([given("data/a.png", 1, size=1)])
+    (bench.folder / "data" / "a.png").unlink()
+    bench.index("2.0.0", ["data/b.png", "data/c.png"])
+    assert list(state(collection)) == ["data/b.png", "data/c.png"]
+
+
+def test_changes_while_it_is_indexed_are_laid_over_it(
+    bench: Bench, collection: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hash_pictures = HashModel.hash
+    collection.add([given(URL, 5), given("http://example.org/2.png", 6)])
+
+    def meanwhile(self: HashModel, pictures: object) -> object:
+        collection.remove(["data/a.png", URL])
+        collection.add([given("http://example.org/3.png", 7)])
+        return hash_pictures(self, pictures)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(HashModel, "hash", meanwhile)
+    bench.index("2.0.0", LISTED)
+    monkeypatch.undo()
+    expected = ["data/b.png", "data/c.png", "http://example.org/2.png", "http://example.org/3.png"]
+    assert list(state(collection)) == expected
+    collection.fold()
+    assert list(state(collection)) == expected
+    bench.index("3.0.0", LISTED)
+    assert list(state(collection)) == expected
+
+
+def test_going_back_to_an_older_version_loses_no_addition(bench: Bench, collection: Collection) -> None:
+    collection.add([given(URL, 5)])
+    collection.remove(["data/a.png"])
+    bench.index("2.0.0", [*LISTED, *bench.write({"data/d.png": 4})])
+    bench.store.promote("1.0.0")
+    assert list(state(collection)) == ["data/b.png", "data/c.png", URL]
+
+
+def test_another_model_is_refused_while_there_are_additions(
+    bench: Bench, collection: Collection, other_model: HashModel
+) -> None:
+    collection.add([given(URL, 5)])
+    with pytest.raises(ModelMismatch, match="images were added to the collection with model"):
+        bench.index("2.0.0", LISTED, model=other_model)
+    assert bench.store.current() == "1.0.0"
+    collection.remove([URL, "data/a.png"])
+    collection.add([given("data/b.png", 2, size=1)])
+    bench.index("2.0.0", LISTED, model=other_model)
+    assert state(collection) == {"data/b.png": (code_bytes(2), '{"size": 1}'), "data/c.png": (code_bytes(3), None)}

@@ -1,0 +1,233 @@
+"""A collection is one to all who look: threads, processes, and those that come while versions change under it."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from searcher.collection import Collection
+from searcher.errors import ChangesFolded, VersionDamaged, VersionMissing
+from searcher.filters import parse_filter
+from searcher.journal import JOURNAL_FILE, Addition
+from searcher.overlay import Overlay
+from searcher.store import IndexStore
+from searcher.version import IndexVersion
+from tests.searcher.live import DETAILED, addition, assert_is, contents, publish, query
+
+
+@pytest.fixture
+def collection(store: IndexStore) -> Collection:
+    publish(store, "1.0", [addition("a", 0), addition("b", 1)])
+    return Collection("default", store.folder)
+
+
+def test_without_a_version_there_is_no_collection(store: IndexStore) -> None:
+    collection = Collection("default", store.folder)
+    for attempt in (
+        collection.view,
+        collection.identity,
+        collection.unfolded,
+        collection.fold,
+        lambda: collection.add([addition("a", 1)]),
+        lambda: collection.remove(["a"]),
+    ):
+        with pytest.raises(VersionMissing):
+            attempt()
+    assert not collection.journal.exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (Addition("", b"\0\0"), "an image needs a path or URL, without zero bytes"),
+        (Addition("a\0b", b"\0\0"), "an image needs a path or URL, without zero bytes"),
+        (Addition("a\ud800", b"\0\0"), "the path or URL is no valid Unicode"),
+        (Addition("a", b"\0\0", None, '"\udfff"'), "the metadata is no valid Unicode"),
+        (Addition("a", b"\0\0", None, None, None, '"\udfff"'), "the state of fetching is no valid Unicode"),
+        (Addition("a", b"\0\0", None, "{"), "a: the metadata is no JSON"),
+        (Addition("a", b""), "a: the code has 0 bits, and codes of grid have 16"),
+        (Addition("a", b"\0"), "a: the code has 8 bits, and codes of grid have 16"),
+        (Addition("a", b"\0\0\0"), "a: the code has 24 bits, and codes of grid have 16"),
+        (Addition("a", b"\0\0", b"\0"), r"a: the code has 16 \+ 8 bits, and codes of grid have 16"),
+    ],
+)
+def test_what_cannot_be_an_image(collection: Collection, wrong: Addition, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        collection.add([addition("good", 1), wrong])
+    assert contents(collection.view()).keys() == {"a", "b"}
+
+
+@pytest.mark.parametrize(("code", "detail"), [(b"\0\0", None), (b"\0\0", b"\0\0"), (b"\0", b"\0\0"), (b"\0\0\0", None)])
+def test_widths_of_two_codes(store: IndexStore, code: bytes, detail: bytes | None) -> None:
+    publish(store, "1.0", model=DETAILED)
+    collection = Collection("default", store.folder)
+    with pytest.raises(ValueError, match=r"bits, and codes of grid with details have 16 \+ 8$"):
+        collection.add([Addition("a", code, detail)])
+
+
+@pytest.mark.parametrize("path", ["", "nowhere", "a\0", "\0", "\ud800", "a" * 100_000])
+def test_what_is_not_there(collection: Collection, path: str) -> None:
+    collection.add([addition("c", 1)])
+    assert collection.view().image(path) is None
+    assert collection.remove([path]) == 0
+    assert collection.view().count == 3
+
+
+def test_long_names_and_strange_ones(collection: Collection) -> None:
+    strange = [
+        addition(path, 9) for path in ("a" * 100_000, " ", "\n", "%", "?", "#", "'", '"', "\u202e", "é", "e\u0301")
+    ]
+    collection.add(strange)
+    assert_is(
+        collection.view(),
+        [addition("a", 0), addition("b", 1), *strange],
+        [each.path for each in strange] + ["a", "b"],
+        [],
+    )
+
+
+def test_a_view_stays_what_it_is(collection: Collection) -> None:
+    metadata = '{"size": 2}'
+    added = [addition("c", 2, metadata=metadata, digest=b"c" * 16), addition("b", 3)]
+    collection.add(added)
+    view, now = collection.view(), [addition("a", 0), *added]
+    queries = [query(0, None, 10), query(3, None, 2, 1)]
+    collection.add([addition("a", 5), addition("c", 6), addition("d", 7)])
+    collection.remove(["b"])
+    assert_is(view, now, ["a", "b", "c", "d"], queries)
+    for number in range(4):  # its version is deleted, and its changes are no longer kept
+        collection.add([addition(f"{number}", number)])
+        collection.fold()
+    publish(collection.store, "2.0", [], folded=collection.journal.last())
+    collection.store.delete("1.0")
+    assert_is(view, now, ["a", "b", "c", "d"], queries)
+    assert contents(collection.view()) == {}
+
+
+def test_many_replaced_images_make_room(collection: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("searcher.overlay._SPARE", 20)
+    earlier = collection.view()
+    condition = parse_filter({"size": {"$gt": 1}})
+    for number in range(200):
+        latest = addition("c", number, metadata=f'{{"size": {number % 3}}}')
+        collection.add([latest])
+        view = collection.view()
+        assert_is(
+            view,
+            [addition("a", 0), addition("b", 1), latest],
+            ["a", "b", "c"],
+            [query(number, None, 3)],
+        )
+        assert view.number(condition) == (number % 3 == 2)
+        assert len(view._tail.paths) < 45
+    assert contents(earlier).keys() == {"a", "b"}
+
+
+def test_a_thread_that_reads_does_not_keep_changes_from_others(collection: Collection) -> None:
+    """SQLite tells what has changed since the last read on the same connection began."""
+    collection.add([addition("c", 1)])
+    writer = Collection("default", collection.folder)
+    view = collection.view()
+    with view._reader._lock:
+        view._reader._connection.execute("BEGIN")
+        view._reader._connection.execute("SELECT * FROM base_images").fetchone()
+        for number in range(10):
+            writer.add([addition(f"{number}", number)])
+            seen: list[int] = []
+            thread = threading.Thread(target=lambda seen=seen: seen.append(collection.view().count))
+            thread.start()
+            thread.join(30)
+            assert seen == [4 + number]
+        view._reader._connection.execute("COMMIT")
+
+
+def test_threads_share_a_collection(collection: Collection) -> None:
+    failures: list[BaseException] = []
+    done = threading.Event()
+    condition = parse_filter({"size": {"$exists": True}})
+
+    def attempt(work: "threading.Event", number: int) -> None:
+        try:
+            if number < 2:
+                for step in range(40):
+                    path = f"{number}/{step % 7}"
+                    collection.add([addition(path, step, metadata=f'{{"size": {step}}}')])
+                    found = collection.view().image(path)
+                    assert found is not None and found.metadata == f'{{"size": {step}}}'
+                    if step % 5 == 0:
+                        assert collection.remove([path]) == 1
+                        assert collection.view().image(path) is None
+            elif number == 2:
+                while not work.is_set():
+                    collection.fold()
+            else:
+                while not work.is_set():
+                    view = collection.view()
+                    assert len(view.images(limit=1000)) == view.count == len(view.all_codes()[0])
+                    assert view.number(condition) == view.count - 2
+                    (matches,) = view.search([query(0, None, 1000)])
+                    assert sorted(matches.paths) == [image.path for image in view.images(limit=1000)]
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=attempt, args=(done, number)) for number in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads[:2]:
+        thread.join()
+    done.set()
+    for thread in threads[2:]:
+        thread.join()
+    assert failures == []
+    assert contents(collection.view()) == contents(Collection("default", collection.folder).view())
+
+
+def test_a_version_that_is_deleted_while_it_is_opened(collection: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    really = IndexVersion.__init__
+    collection.view()
+    publish(collection.store, "2.0", [addition("x", 1)])
+
+    def deleted_before(self: IndexVersion, folder: Path, threads: int = 1) -> None:
+        if folder.name == "2.0":
+            monkeypatch.setattr(IndexVersion, "__init__", really)
+            collection.store.promote("1.0")
+            collection.store.delete("2.0")
+        really(self, folder, threads)
+
+    monkeypatch.setattr(IndexVersion, "__init__", deleted_before)
+    assert contents(collection.view()).keys() == {"a", "b"}
+    with pytest.raises(VersionMissing):
+        collection.store.open("2.0")
+
+
+def test_a_damaged_version_is_refused_until_another_is_current(collection: Collection) -> None:
+    collection.add([addition("c", 1)])
+    publish(collection.store, "2.0", [addition("x", 1)])
+    (collection.folder / "2.0" / "index.faiss").write_bytes(b"")
+    for _ in range(2):
+        with pytest.raises(VersionDamaged):
+            collection.view()
+    collection.store.promote("1.0")
+    assert contents(collection.view()).keys() == {"a", "b", "c"}
+
+
+def test_who_has_a_version_open_that_lacks_changes_looks_again(tmp_path: Path) -> None:
+    store = IndexStore(tmp_path)
+    publish(store, "0")
+    collection = Collection("shoes", tmp_path)
+    behind = Overlay(store.open(), tmp_path / JOURNAL_FILE)
+    for number in range(3):
+        collection.add([addition(f"{number}", number)])
+        collection.fold()
+    with pytest.raises(ChangesFolded, match="version 0 is older than the changes that are kept"):
+        behind.view()
+    assert collection.view().count == 3
+
+
+def test_pages_go_on_behind_what_was_removed(collection: Collection) -> None:
+    collection.add([addition(f"{number:03}", number) for number in range(10)])
+    page = collection.view().images(limit=4)
+    collection.remove([page[-1].path])
+    rest = collection.view().images(page[-1].path, limit=100)
+    assert [image.path for image in rest] == ["004", "005", "006", "007", "008", "009", "a", "b"]
+    assert collection.view().images("b") == []
