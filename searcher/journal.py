@@ -22,7 +22,7 @@ from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
 from searcher.errors import JournalDamaged, ModelMismatch
-from searcher.manifest import Manifest, ModelIdentity
+from searcher.manifest import Manifest
 
 JOURNAL_FILE = "journal.db"
 
@@ -74,7 +74,7 @@ class Journal:
         returns. ModelMismatch where other images' codes are of another model, and ValueError for metadata that is no
         JSON."""
         with self._transaction() as connection:
-            _claim(connection, version.model)
+            _claim(connection, version)
             last = _last(connection, version)
             connection.executemany(
                 "INSERT OR REPLACE INTO entries VALUES (?, ?, 0, ?, ?, ?, ?, ?)",
@@ -144,9 +144,7 @@ class Journal:
         if not self.exists():
             return
         with self._transaction() as connection:
-            if seq > _number(connection, "trimmed"):
-                connection.execute("DELETE FROM entries WHERE seq <= ?", (seq,))
-                _set_number(connection, "trimmed", seq)
+            _trim(connection, seq)
 
     def check(self, manifest: Manifest) -> None:
         """Raise unless laying the changes over the version of ``manifest`` gives the collection: ModelMismatch for
@@ -248,15 +246,24 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _claim(connection: sqlite3.Connection, model: ModelIdentity) -> None:
-    """Make the journal one of ``model``'s codes."""
-    made_with = _model(connection)
-    if made_with == model.sha256:
+def _claim(connection: sqlite3.Connection, version: Manifest) -> None:
+    """Make the journal one of the codes of ``version``'s model."""
+    if _model(connection) == version.model.sha256:
         return
-    added = _additions(connection, 0)
+    added = _additions(connection, version.folded)
     if added:
-        raise ModelMismatch(f"{added} images were added with another model than {model.name}: remove them first")
-    connection.execute("INSERT OR REPLACE INTO facts VALUES ('model', ?)", (model.sha256,))
+        raise ModelMismatch(
+            f"{added} images were added with another model than {version.model.name}: remove them first"
+        )
+    # What the version contains was of the other model's codes: never to be laid over an older version of this model.
+    _trim(connection, version.folded)
+    connection.execute("INSERT OR REPLACE INTO facts VALUES ('model', ?)", (version.model.sha256,))
+
+
+def _trim(connection: sqlite3.Connection, seq: int) -> None:
+    if seq > _number(connection, "trimmed"):
+        connection.execute("DELETE FROM entries WHERE seq <= ?", (seq,))
+        _set_number(connection, "trimmed", seq)
 
 
 def _additions(connection: sqlite3.Connection, after: int) -> int:

@@ -30,12 +30,14 @@ CURRENT_FILE = "CURRENT"
 _NEXT_FILE = "CURRENT.next"
 BUILDING = ".building"
 _DELETED = ".deleted-"
+#: What else lies in the folder.
+_TAKEN = (CURRENT_FILE, "COLLECTIONS", "JOURNAL.DB")
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}")
 
 
 def check_name(name: str) -> str:
     """``name`` if a version may be called so, else BadVersionName."""
-    if not _NAME.fullmatch(name) or name.upper().startswith(CURRENT_FILE):
+    if not _NAME.fullmatch(name) or name.upper().startswith(_TAKEN):
         raise BadVersionName(
             f"{name!r} cannot be a version's name: use up to 64 letters, digits, dots, dashes and underscores, "
             "starting with a letter or a digit, such as 1.5.0"

@@ -119,3 +119,15 @@ def test_another_model_is_refused_while_there_are_additions(
     collection.add([given("data/b.png", 2, size=1)])
     bench.index("2.0.0", LISTED, model=other_model)
     assert state(collection) == {"data/b.png": (code_bytes(2), '{"size": 1}'), "data/c.png": (code_bytes(3), None)}
+
+
+def test_after_another_model_has_taken_over_images_are_added_with_it(
+    bench: Bench, collection: Collection, other_model: HashModel
+) -> None:
+    collection.add([given("data/b.png", 2, size=1)])
+    bench.index("2.0.0", LISTED, model=other_model)
+    collection.add([given(URL, 5)])
+    assert state(collection)[URL] == (code_bytes(5), None)
+    with pytest.raises(ModelMismatch):  # whose rows are the first model's, while the addition is the other's
+        bench.store.promote("1.0.0")
+    assert bench.store.current() == "2.0.0"

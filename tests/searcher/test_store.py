@@ -80,6 +80,9 @@ class TestNames:
             "CURRENT",
             "CURRENT.next",
             "current",
+            "collections",
+            "journal.db",
+            "journal.db-wal",
             "Current-1",
         ],
     )
