@@ -129,6 +129,15 @@ async def require_search(request: Request, _header: _Header, _bearer: _Bearer) -
     return await to_thread.run_sync(_valid_key, request)
 
 
+async def require_own_site(request: Request) -> None:
+    """RequestRefused for what a page of another site has a browser send: where no key is asked, such a page could
+    change things in the name of whoever looks at it. Programs send no Origin."""
+    origin = request.headers.get("Origin")
+    hosts = {request.headers.get("Host"), request.headers.get("X-Forwarded-Host")}  # no such page can set either
+    if origin is not None and origin.partition("://")[2] not in hosts:
+        raise RequestRefused(HTTPStatus.FORBIDDEN, "pages of other sites may not ask here")
+
+
 def _valid_key(request: Request) -> ApiKey:
     text = presented_key(request)
     if text is None:

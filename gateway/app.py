@@ -1,9 +1,10 @@
 """The gateway: one FastAPI application beside TorchServe.
 
     people, programs ─▶ /  /api/search  /predictions/…  /images  /thumbnails ─▶ TorchServe, the store's image tables
+    curators         ─▶ /models/{model}/…  /api/collections                  ─▶ journals, TorchServe for codes
     operators        ─▶ /api/reindex  /api/jobs  /api/versions  /api/models  ─▶ the indexer, the store, TorchServe
 
-It holds no model and no index.
+It holds no model, and searches nothing. What curators do can have a port of its own, where Idios' clients find it.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -12,7 +13,7 @@ from http import HTTPStatus
 from importlib.metadata import version
 from pathlib import Path
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
@@ -20,20 +21,30 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from gateway import health, job_routes, models, passing, pictures, search, versions
-from gateway.access import FailedTries
+from gateway import collection_routes, health, idios, job_routes, models, passing, pictures, search, versions
+from gateway.access import FailedTries, require_admin, require_own_site, require_search
+from gateway.adding import Adding
 from gateway.body_limit import BodyLimit
+from gateway.collection_metrics import CollectionMetrics
+from gateway.collection_thumbnails import CollectionThumbnails
+from gateway.duplicates import Duplicates
 from gateway.errors import RequestRefused, error_body
+from gateway.fetching import Fetcher
+from gateway.hashing import Hashing
 from gateway.health import Measure, Metrics, Readiness
 from gateway.keys import KEYS_FILE, KeyStore
+from gateway.live import Live
+from gateway.model_servers import ModelServers
 from gateway.models import ModelFolder
 from gateway.open_versions import OpenVersions
 from gateway.reindexing import Reindexing
 from gateway.settings import Settings
+from gateway.store_errors import message_of, status_of
 from gateway.thumbnail_cache import ThumbnailCache
 from gateway.thumbnails import Thumbnails
 from gateway.torchserve import TorchServe
-from searcher.errors import BadVersionName, SearcherError, VersionMissing
+from searcher.collections_store import Collections
+from searcher.errors import SearcherError
 from searcher.store import IndexStore
 
 _PAGE = Path(__file__).parent / "page"
@@ -47,14 +58,28 @@ def create_app(settings: Settings) -> FastAPI:
     keys.has_admin()
     store = OpenVersions(IndexStore(settings.index_store))
     metrics = Metrics(store)
+    collections = Collections(settings.index_store)
+    collection_metrics = CollectionMetrics(collections, metrics.registry)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with TorchServe(settings.inference, settings.management) as torchserve:
+        async with (
+            TorchServe(settings.inference, settings.management) as torchserve,
+            Fetcher(settings.fetching) as fetcher,
+        ):
             app.state.torchserve = torchserve
             app.state.readiness = Readiness(torchserve, store)
             app.state.reindexing = reindexing = Reindexing(settings, torchserve)
+            app.state.live = live = Live(collections, collection_metrics, settings.fold_after)
+            app.state.model_servers = servers = ModelServers(torchserve, settings, collections)
+            hashing = Hashing(torchserve, servers)
+            app.state.adding = Adding(live, hashing, fetcher, settings)
+            app.state.collection_thumbnails = small = CollectionThumbnails(app.state.thumbnails)
+            live.folding.start()
             yield
+            await hashing.close()
+            await live.close()
+            await small.close()
             await reindexing.close()
 
     app: FastAPI = FastAPIOffline(
@@ -74,8 +99,14 @@ def create_app(settings: Settings) -> FastAPI:
         ThumbnailCache(settings.state / "thumbnails", settings.thumbnail_cache_mb * 1024 * 1024)
     )
     app.state.metrics = metrics
+    app.state.duplicates = Duplicates(settings.index_store)
     for room in (passing, search, pictures, job_routes, versions, models, health):
         app.include_router(room.router)
+    app.include_router(collection_routes.reading)
+    app.include_router(collection_routes.managing)
+    app.include_router(idios.reading, dependencies=[Depends(require_search)])
+    app.include_router(idios.changing, dependencies=[Depends(require_admin)])
+    app.include_router(idios.pinging)
     app.add_api_route("/", _index, include_in_schema=False)
     app.mount("/page", StaticFiles(directory=_PAGE), name="page")
     app.add_exception_handler(RequestRefused, _refused)
@@ -85,6 +116,17 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(Exception, _unforeseen)
     app.add_middleware(BodyLimit)
     app.add_middleware(Measure, metrics=metrics)
+    return app
+
+
+def create_idios_app(gateway: FastAPI) -> FastAPI:
+    """Only the routes that Idios has, as ``gateway`` answers them, for a port where no key is asked."""
+    app = FastAPI(openapi_url=None)
+    app.state = gateway.state
+    for router in (idios.reading, idios.changing, idios.pinging):
+        app.include_router(router, dependencies=[Depends(require_own_site)])
+    app.add_middleware(BodyLimit)
+    app.add_middleware(Measure, metrics=gateway.state.metrics)
     return app
 
 
@@ -102,13 +144,8 @@ async def _refused(_request: Request, error: Exception) -> Response:
 
 
 async def _searcher_error(request: Request, error: Exception) -> Response:
-    status = HTTPStatus.CONFLICT
-    if isinstance(error, VersionMissing):
-        status = HTTPStatus.NOT_FOUND
-    elif isinstance(error, BadVersionName):
-        status = HTTPStatus.UNPROCESSABLE_ENTITY
-    # Where the store lies helps in a shell; over HTTP it is nobody's business.
-    return _error(status, str(error).replace(str(request.app.state.settings.index_store), "the index store"))
+    assert isinstance(error, SearcherError)
+    return _error(status_of(error), message_of(error, request.app.state.settings.index_store))
 
 
 async def _invalid(_request: Request, error: Exception) -> Response:

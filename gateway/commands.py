@@ -2,33 +2,53 @@
 
 import signal
 import socket
+from contextlib import ExitStack
 
 import click
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
 
-from gateway.app import create_app
+from gateway.app import create_app, create_idios_app
 from gateway.errors import GatewayError
 from gateway.jobs import JOBS_FILE, JobStore
 from gateway.reindexing import Reindexing
 from gateway.settings import Settings
 
 #: What is being answered may end.
-_STOP_SECONDS = 5
+_STOP_SECONDS = 20
+
+
+class _Doors:
+    """ASGI: what comes in at ``port`` is for ``idios``, everything else for ``gateway``."""
+
+    def __init__(self, gateway: FastAPI, idios: FastAPI, port: int | None) -> None:
+        self._gateway = gateway
+        self._idios = idios
+        self._port = port
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # The socket's own port: what the request says of itself is any client's to choose.
+        came_in = scope.get("server")
+        app = self._idios if self._port and came_in and came_in[1] == self._port else self._gateway
+        await app(scope, receive, send)
 
 
 class _Server(uvicorn.Server):
-    """Serves ``app``; says where it listens once it does, and stops the running job before it waits for the pages that
-    watch it."""
+    """Serves ``app``, also behind other doors; says where it listens once it does, and stops the running job before it
+    waits for the pages that watch it."""
 
-    def __init__(self, app: FastAPI, config: uvicorn.Config) -> None:
+    def __init__(self, app: FastAPI, config: uvicorn.Config, idios_port: int | None) -> None:
         super().__init__(config)
         self._app = app
+        self._idios_port = idios_port
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         host = "127.0.0.1" if self.config.host == "0.0.0.0" else self.config.host  # noqa: S104 (a comparison)
         click.echo(f"hashlake's page and admin API: http://{host}:{self.config.port}/ (docs at /docs)")
+        if self._idios_port is not None:
+            click.echo(f"hashlake's collections, for Idios' clients: http://{host}:{self._idios_port}/")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         reindexing: Reindexing = self._app.state.reindexing
@@ -44,7 +64,7 @@ def admin() -> None:
     JobStore(settings.state / JOBS_FILE)  # says now if the file cannot be used
     app = create_app(settings)
     config = uvicorn.Config(
-        app,
+        _Doors(app, create_idios_app(app), settings.idios_port),
         host=settings.gateway_host,
         port=settings.gateway_port,
         log_level="warning",
@@ -53,11 +73,13 @@ def admin() -> None:
         server_header=False,
         timeout_graceful_shutdown=_STOP_SECONDS,
     )
-    # Before the application starts, which would stop the job of the gateway that has the port, when it ends.
-    with _listening(settings.gateway_host, settings.gateway_port) as listening:
+    ports = [settings.gateway_port] + ([settings.idios_port] if settings.idios_port is not None else [])
+    with ExitStack() as open_sockets:
+        # Before the application starts, which would stop the job of the gateway that has the port, when it ends.
+        listening = [open_sockets.enter_context(_listening(settings.gateway_host, port)) for port in ports]
         for each in (signal.SIGTERM, signal.SIGINT):  # the server ends in order, then sends itself the signal again
             signal.signal(each, lambda _number, _frame: None)
-        _Server(app, config).run(sockets=[listening])
+        _Server(app, config, settings.idios_port).run(sockets=listening)
 
 
 def _listening(host: str, port: int) -> socket.socket:

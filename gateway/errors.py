@@ -2,6 +2,7 @@
 
 GatewayError          the gateway cannot start, or a command cannot be carried out
 RequestRefused        one HTTP request, with its status
+PictureRefused        a picture that cannot be added or asked about
 """
 
 from collections.abc import Mapping
@@ -21,6 +22,10 @@ class RequestRefused(Exception):
         super().__init__(message)
         self.status = status
         self.headers = headers
+
+
+class PictureRefused(Exception):
+    """A picture that cannot be fetched or read, or is too small; the message is for the client."""
 
 
 class ErrorBody(BaseModel):

@@ -116,22 +116,22 @@ class Metrics:
 
     def __init__(self, versions: OpenVersions) -> None:
         self._versions = versions
-        self._registry = CollectorRegistry()
+        self.registry = CollectorRegistry()
         self.seconds = Histogram(
             "hashlake_gateway_request_seconds",
             "Time of requests, to the end of the answer.",
             ["route", "method", "status"],
-            registry=self._registry,
+            registry=self.registry,
             buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 60),
         )
-        self._images = Gauge("hashlake_gateway_images", "Images of the current version.", registry=self._registry)
+        self._images = Gauge("hashlake_gateway_images", "Images of the current version.", registry=self.registry)
         self._published = Gauge(
             "hashlake_gateway_version_published_timestamp_seconds",
             "When the current version was published.",
-            registry=self._registry,
+            registry=self.registry,
         )
         self.reindexed = Counter(
-            "hashlake_gateway_reindex_jobs", "Reindexing jobs that were started here.", registry=self._registry
+            "hashlake_gateway_reindex_jobs", "Reindexing jobs that were started here.", registry=self.registry
         )
 
     def text(self) -> bytes:
@@ -142,7 +142,7 @@ class Metrics:
             self._published.set(manifest.created.timestamp())
         except SearcherError:
             self._images.set(0)
-        return generate_latest(self._registry)
+        return generate_latest(self.registry)
 
 
 class Measure:

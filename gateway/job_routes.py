@@ -13,10 +13,12 @@ from gateway.access import require_admin
 from gateway.errors import ErrorBody, RequestRefused, refusals
 from gateway.health import Metrics
 from gateway.jobs import Job, ReindexRequest, Switched
+from gateway.live import Live
 from gateway.open_versions import OpenVersions
 from gateway.reindex import WAIT_SECONDS, StepFailed, require_all
 from gateway.reindexing import Reindexing
 from gateway.torchserve import TorchServe, TorchServeError, unreachable
+from searcher.collections_store import DEFAULT
 from searcher.errors import VersionMissing
 
 _ALWAYS = refusals(
@@ -93,6 +95,7 @@ async def reindex(
 ) -> Switched | Response:
     """Answers when every worker serves the new version; serving goes on meanwhile. With another model than the served
     one, the model is switched too. Whatever fails, the model and the version before stay."""
+    await _stop_folding(request)
     job = await reindexing.start(asked)
     _count(request)
     location = f"/api/jobs/{job.id}"
@@ -156,9 +159,16 @@ async def cancel_job(job: Known, reindexing: Jobs) -> Job:
     responses=_NOT_FOUND | _CONFLICT,
 )
 async def resume_job(job: Known, reindexing: Jobs, request: Request) -> Job:
+    await _stop_folding(request)
     job = await reindexing.resume(job)
     _count(request)
     return job
+
+
+async def _stop_folding(request: Request) -> None:
+    """An indexer needs the store for itself, and takes the collection's changes with it."""
+    live: Live = request.app.state.live
+    await live.folding.stop(DEFAULT)
 
 
 def _count(request: Request) -> None:

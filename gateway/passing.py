@@ -1,5 +1,9 @@
-"""``POST /predictions/image-retrieval-v1.0``: passed to TorchServe and back as it comes, so that one door suffices."""
+"""``POST /predictions/image-retrieval-v1.0``: passed to TorchServe and back as it comes, so that one door suffices.
 
+A request about a collection of another model than the datalake's is passed on to that one.
+"""
+
+from collections.abc import AsyncIterator
 from http import HTTPStatus
 
 import httpx
@@ -10,6 +14,7 @@ from starlette.responses import Response, StreamingResponse
 
 from gateway.access import require_search
 from gateway.errors import RequestRefused, refusals
+from gateway.model_servers import OTHER_MODEL_HEADER, ModelServers
 from gateway.torchserve import PREDICTIONS, TorchServe, unreachable
 
 #: About one connection, not about the message (RFC 9110, 7.6.1), and what belongs to the gateway's own door.
@@ -31,6 +36,9 @@ _FIELDS = {
     "max_distance": {"type": "integer", "minimum": 0, "maximum": 1024},
     "rank": {"type": "string", "enum": ["distance", "detail"], "default": "distance"},
     "debug": {"type": "boolean", "default": False},
+    "collection": {"type": "string", "default": "default"},
+    "filter": {"type": "object", "description": "only images whose metadata meet it"},
+    "metadata": {"type": "boolean", "default": False, "description": "whether the answer has metadata"},
 }
 _ANSWER = {
     "type": "object",
@@ -39,6 +47,11 @@ _ANSWER = {
         "index_database_version": {"type": "string"},
         "relevant": {"type": "array", "items": {"type": "string"}},
         "distances": {"type": "array", "items": {"type": "integer"}, "description": "with debug: true"},
+        "metadata": {
+            "type": "array",
+            "items": {"type": ["object", "null"]},
+            "description": "with metadata: true",
+        },
     },
     "example": {"index_database_version": "1.2.0", "relevant": ["data/abc.com/69_abc_com.jpg"], "distances": [2]},
 }
@@ -53,6 +66,8 @@ _ANSWER = {
         **refusals(
             HTTPStatus.BAD_REQUEST,
             HTTPStatus.UNAUTHORIZED,
+            HTTPStatus.NOT_FOUND,
+            HTTPStatus.CONFLICT,
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             HTTPStatus.TOO_MANY_REQUESTS,
@@ -76,13 +91,23 @@ _ANSWER = {
 )
 async def predict(request: Request) -> Response:
     """Streamed both ways; status, body and type are TorchServe's, but for a form that it cannot read: 400."""
-    torchserve: TorchServe = request.app.state.torchserve
     passed = [(name, value) for name, value in request.headers.raw if name.decode("latin-1") not in _NOT_PASSED]
-    outgoing = torchserve.client.build_request("POST", PREDICTIONS, headers=passed, content=request.stream())
+    sent: list[bytes] = []
+
+    async def body() -> AsyncIterator[bytes]:
+        async for chunk in request.stream():
+            sent.append(chunk)
+            yield chunk
+
     try:
-        answer = await torchserve.client.send(outgoing, stream=True)
-        if answer.is_server_error:
-            await answer.aread()
+        answer = await _ask(request, PREDICTIONS, passed, body())
+        collection = answer.headers.get(OTHER_MODEL_HEADER)
+        if collection is not None and answer.status_code == HTTPStatus.CONFLICT:
+            await answer.aclose()
+            servers: ModelServers = request.app.state.model_servers
+            name = await servers.name_for(collection)
+            whole = [(name, value) for name, value in passed if name != b"content-length"]
+            answer = await _ask(request, f"/predictions/{name}", whole, b"".join(sent))
     except httpx.TransportError as error:
         raise unreachable() from error
     except ClientDisconnect:
@@ -93,3 +118,15 @@ async def predict(request: Request) -> Response:
             raise RequestRefused(HTTPStatus.BAD_REQUEST, "the form cannot be read: it is malformed")
         return Response(answer.content, answer.status_code, headers)
     return StreamingResponse(answer.aiter_raw(), answer.status_code, headers, background=BackgroundTask(answer.aclose))
+
+
+async def _ask(
+    request: Request, path: str, headers: list[tuple[bytes, bytes]], content: AsyncIterator[bytes] | bytes
+) -> httpx.Response:
+    """TorchServe's answer, not read yet, but for its errors."""
+    torchserve: TorchServe = request.app.state.torchserve
+    outgoing = torchserve.client.build_request("POST", path, headers=headers, content=content)
+    answer = await torchserve.client.send(outgoing, stream=True)
+    if answer.is_server_error:
+        await answer.aread()
+    return answer

@@ -11,7 +11,6 @@ anybody, and what fails is undone.
 
 import asyncio
 import contextlib
-import ctypes
 import hashlib
 import json
 import os
@@ -24,6 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from gateway.children import HASHLAKE, end_with_parent
 from gateway.errors import RequestRefused
 from gateway.jobs import JOBS_FILE, Job, JobStore, Phase, Switched
 from gateway.models import ModelFolder, find_model
@@ -32,7 +32,6 @@ from gateway.torchserve import MODEL_NAME, Answered, TorchServe, TorchServeError
 from searcher.errors import SearcherError
 from searcher.store import IndexStore
 
-_HASHLAKE = [sys.executable, "-m", "hashlake"]
 #: Every worker takes a new version with its next query, and queries are sent to it.
 WAIT_SECONDS = 60.0
 #: After a switch, the other model's workers finish what they were given; they take milliseconds a batch.
@@ -126,7 +125,7 @@ class Reindex:
             await self._command(["bash", script, str(settings.datalake), str(listing)], settings.datalake_root)
         self._begin("indexing")
         command = [
-            *_HASHLAKE, "index",
+            *HASHLAKE, "index",
             "--database", str(listing),
             "--model_path", str(model),
             "--device", settings.device,
@@ -183,7 +182,7 @@ class Reindex:
 
     async def _pack(self, model: Path, model_version: str, staged: Path) -> None:
         scratch = staged.with_suffix(".packing")
-        command = [*_HASHLAKE, "archive", "--model_path", str(model), "--model_version", model_version]
+        command = [*HASHLAKE, "archive", "--model_path", str(model), "--model_version", model_version]
         try:
             await self._command([*command, "--model_store", str(scratch)])
             os.replace(scratch / f"{MODEL_NAME}.mar", staged)
@@ -221,7 +220,7 @@ class Reindex:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            preexec_fn=_end_with_parent,
+            preexec_fn=end_with_parent,
         )
         self._child = child
         if self._stopping:  # since this step began
@@ -284,11 +283,6 @@ def require_all(heard: dict[int, Answered], name: str) -> None:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _end_with_parent() -> None:
-    """Have the kernel end this process when its parent ends, even by SIGKILL (prctl's PR_SET_PDEATHSIG)."""
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 async def main(job_id: str) -> None:

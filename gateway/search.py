@@ -1,13 +1,15 @@
 """``POST /api/search``: the answer for people and pages, with rows, pictures, codes and times.
 
-    picture, class or code ─▶ TorchServe, in debug mode ─▶ paths ─▶ rows and codes of the version that answered
+    picture, class or code ─▶ TorchServe, in debug mode ─▶ paths ─▶ codes; rows of the version that answered
 
-"More like this" sends the code that the index has for the image: no picture is read or hashed again.
+"More like this" sends the code that the collection has for the image: no picture is read or hashed again. An image that
+was added since the version was built has no row yet.
 """
 
 import contextlib
 import re
 import time
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
@@ -19,9 +21,11 @@ from starlette.concurrency import run_in_threadpool
 
 from gateway.access import require_search
 from gateway.errors import RequestRefused, refusals
+from gateway.live import Live, read
 from gateway.open_versions import OpenVersions, images_of
 from gateway.torchserve import TorchServe, TorchServeError
-from searcher.errors import SearcherError
+from searcher.collection import Collection
+from searcher.collections_store import DEFAULT
 from searcher.version import IndexVersion
 
 CODE_HEADER, DETAIL_HEADER = "X-Hashlake-Code", "X-Hashlake-Detail-Code"
@@ -51,11 +55,16 @@ class SearchQuery(BaseModel):
 class Result(BaseModel):
     """One image."""
 
-    row: int = Field(description="its number in the version", examples=[17])
+    row: int | None = Field(
+        description="its number in the version; null if it was added since, to the collection `default`", examples=[17]
+    )
     path: str = Field(description="as the listing spells it", examples=["data/abc.com/69_abc_com.jpg"])
     distance: int = Field(description="differing bits", examples=[2])
     code: str = Field(description="the image's own code, hex", examples=["9f3a00c1d2e4f505"])
-    image: str = Field(description="URL of the original", examples=["/images/17?version=1.2.0"])
+    image: str = Field(
+        description="URL of the original; of a small picture if it is none of the datalake's files",
+        examples=["/images/17?version=1.2.0"],
+    )
     thumbnail: str = Field(description="URL of a small picture", examples=["/thumbnails/17?version=1.2.0"])
 
 
@@ -119,6 +128,8 @@ async def search(
         )
     versions: OpenVersions = request.app.state.versions
     torchserve: TorchServe = request.app.state.torchserve
+    live: Live = request.app.state.live
+    collection = await live.open(DEFAULT)
     fields = {"top_k": str(top_k), "rank": rank, "debug": "true"}
     if max_distance is not None:
         fields["max_distance"] = str(max_distance)
@@ -128,7 +139,9 @@ async def search(
         fields |= {"code": code} | ({"detail_code": detail_code} if detail_code else {})
     picture = await image.read() if image else None
     asked = time.perf_counter()
-    answer = await (_more_like(path, fields, versions, torchserve) if path else torchserve.predict(fields, picture))
+    answer = await (
+        _more_like(path, fields, versions, collection, torchserve) if path else torchserve.predict(fields, picture)
+    )
     torchserve_ms = 1000 * (time.perf_counter() - asked)
     try:
         body: dict[str, Any] = answer.json()
@@ -138,7 +151,7 @@ async def search(
         raise RequestRefused(HTTPStatus(answer.status_code), str(body.get("message", "the search server failed")))
     steps = {step: float(ms) for step, ms in _STEP.findall(answer.headers.get("Server-Timing", ""))}
     version = await run_in_threadpool(versions.get, body["index_database_version"])
-    results = await run_in_threadpool(_results, version, body["relevant"], body["distances"])
+    results = await run_in_threadpool(_results, version, collection, body["relevant"], body["distances"])
     made_with = version.manifest.model
     return SearchAnswer(
         version=version.name,
@@ -156,13 +169,17 @@ async def search(
 
 
 async def _more_like(
-    path: str, fields: dict[str, str], versions: OpenVersions, torchserve: TorchServe
+    path: str, fields: dict[str, str], versions: OpenVersions, collection: Collection, torchserve: TorchServe
 ) -> httpx.Response:
-    """Ask with the codes of the image at ``path``: those of the version that answers. While another model takes over,
-    that need not be the current one, and another model's codes mean something else. RequestRefused (404)."""
+    """Ask with the codes of the image at ``path``: those of the model that answers. While another model takes over,
+    that need not be the current version's, and another model's codes mean something else. RequestRefused (404)."""
     version = await run_in_threadpool(versions.get)
     for _ in range(_TRIES):
-        answer = await torchserve.predict(fields | await run_in_threadpool(_codes_of, version, path))
+        stored = (await run_in_threadpool(_stored, version, collection, [path])).get(path)
+        if stored is None:
+            raise RequestRefused(HTTPStatus.NOT_FOUND, f"version {version.name} has no image {path[:200]}")
+        codes = {"code": stored.code.hex()} | ({"detail_code": stored.detail.hex()} if stored.detail else {})
+        answer = await torchserve.predict(fields | codes)
         answering = await run_in_threadpool(versions.get, await _answering(answer, torchserve))
         if answering.manifest.model.sha256 == version.manifest.model.sha256:
             break
@@ -181,35 +198,52 @@ async def _answering(answer: httpx.Response, torchserve: TorchServe) -> str | No
     return None
 
 
-def _codes_of(version: IndexVersion, path: str) -> dict[str, str]:
-    """Fields that ask for the codes of the image at ``path`` of ``version``. RequestRefused (404)."""
+@dataclass(frozen=True)
+class _Stored:
+    """What is known of an image: its row in a version, where it has one, and its codes."""
+
+    row: int | None
+    code: bytes
+    detail: bytes | None
+
+
+def _stored(version: IndexVersion, collection: Collection, paths: list[str]) -> dict[str, _Stored]:
+    """The images at ``paths`` that there are: by what ``collection`` holds now, or, while it holds codes of another
+    model than ``version``, by that version."""
     with images_of(version) as images:
-        found = images.find(path)
-    if found is None:
-        raise RequestRefused(HTTPStatus.NOT_FOUND, f"version {version.name} has no image {path[:200]}")
-    fields = {"code": version.codes.code(found[0]).tobytes().hex()}
-    if version.details is not None:
-        fields["detail_code"] = version.details.code(found[0]).tobytes().hex()
-    return fields
+        rows = {path: row for path in paths for row, _ in [images.find(path) or (None, None)]}
+    view = collection.view()
+    if view.version.manifest.model.sha256 == version.manifest.model.sha256:
+        found = read(collection, lambda view: [view.image(path) for path in rows])
+        return {image.path: _Stored(rows[image.path], image.code, image.detail) for image in found if image}
+    return {
+        path: _Stored(
+            row,
+            version.codes.code(row).tobytes(),
+            None if version.details is None else version.details.code(row).tobytes(),
+        )
+        for path, row in rows.items()
+        if row is not None
+    }
 
 
-def _results(version: IndexVersion, paths: list[str], distances: list[int]) -> list[Result]:
+def _results(version: IndexVersion, collection: Collection, paths: list[str], distances: list[int]) -> list[Result]:
     results = []
     query = urlencode({"version": version.name})
-    with images_of(version) as images:
-        for path, distance in zip(paths, distances, strict=True):
-            found = images.find(path)
-            if found is None:
-                raise SearcherError(f"version {version.name} has no image {path}")
-            row = found[0]
-            results.append(
-                Result(
-                    row=row,
-                    path=path,
-                    distance=distance,
-                    code=version.codes.code(row).tobytes().hex(),
-                    image=f"/images/{row}?{query}",
-                    thumbnail=f"/thumbnails/{row}?{query}",
-                )
+    stored = _stored(version, collection, paths)
+    for path, distance in zip(paths, distances, strict=True):
+        image = stored.get(path)
+        if image is None:  # removed since the answer was made
+            continue
+        small = f"/api/collections/{DEFAULT}/thumbnail?{urlencode({'url': path})}"
+        results.append(
+            Result(
+                row=image.row,
+                path=path,
+                distance=distance,
+                code=image.code.hex(),
+                image=small if image.row is None else f"/images/{image.row}?{query}",
+                thumbnail=small if image.row is None else f"/thumbnails/{image.row}?{query}",
             )
+        )
     return results

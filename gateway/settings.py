@@ -4,12 +4,22 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, InstanceOf, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from gateway.addresses import HostList, Reach
 from gateway.errors import GatewayError
+from gateway.fetching import FetchLimits
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+def _hosts(given: object) -> object:
+    return HostList.parse(given) if isinstance(given, str) else given
+
+
+#: The environment has it as HostList.parse reads it.
+Hosts = Annotated[InstanceOf[HostList], NoDecode, BeforeValidator(_hosts)]
 
 
 class Settings(BaseSettings):
@@ -35,6 +45,13 @@ class Settings(BaseSettings):
     device: str = "cpu"
     search_needs_key: bool = False
     thumbnail_cache_mb: Annotated[int, Field(ge=1)] = 256
+    idios_port: Port | None = None
+    fold_after: Annotated[int, Field(ge=1)] = 50_000
+    fetch_allow: Hosts = HostList()
+    fetch_deny: Hosts = HostList()
+    fetch_max_mb: Annotated[int, Field(ge=1)] = 32
+    fetch_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 20.0
+    fetch_redirects: Annotated[int, Field(ge=0)] = 5
 
     @classmethod
     def read(cls) -> "Settings":
@@ -57,6 +74,16 @@ class Settings(BaseSettings):
     def management(self) -> str:
         """TorchServe's management address."""
         return f"http://{self.torchserve_host}:{self.management_port}"
+
+    @property
+    def fetching(self) -> FetchLimits:
+        """Which URLs are downloaded, and how much of them."""
+        return FetchLimits(
+            reach=Reach(self.fetch_allow, self.fetch_deny),
+            bytes=self.fetch_max_mb * 1024 * 1024,
+            seconds=self.fetch_seconds,
+            redirects=self.fetch_redirects,
+        )
 
     @property
     def pictures(self) -> Path:

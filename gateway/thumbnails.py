@@ -117,6 +117,17 @@ class Thumbnails:
                 return found
         return await to_thread.run_sync(self._make, picture, limiter=self._makers)
 
+    async def kept(self, name: str) -> bytes | None:
+        """The thumbnail that ``make`` has kept as ``name``, or None."""
+        return await to_thread.run_sync(self._cache.get, name)
+
+    async def make(self, data: bytes, name: str | None = None) -> bytes:
+        """The thumbnail of the picture in ``data``, kept as ``name`` if there is one. Raises NoThumbnail."""
+        thumbnail = await to_thread.run_sync(make_thumbnail, data, limiter=self._makers)
+        if name is not None:
+            await to_thread.run_sync(self._cache.put, name, thumbnail)
+        return thumbnail
+
     def _make(self, picture: BinaryIO) -> bytes:
         data = picture.read(MAX_BYTES + 1)
         name = _name(blake2b(data, digest_size=16).digest())

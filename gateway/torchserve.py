@@ -7,7 +7,7 @@ every worker serves is found out by asking until each has answered.
 import asyncio
 import io
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Self
@@ -64,13 +64,26 @@ class TorchServe:
     async def __aexit__(self, *_: object) -> None:
         await self.client.aclose()
 
-    async def predict(self, fields: Mapping[str, str], image: bytes | None = None) -> httpx.Response:
-        """Ask with ``fields`` as form parts, and the ``image`` file. RequestRefused (503) if nothing answers."""
+    async def predict(
+        self, fields: Mapping[str, str], image: bytes | None = None, model: str = MODEL_NAME
+    ) -> httpx.Response:
+        """Ask ``model`` with ``fields`` as form parts, and the ``image`` file. RequestRefused (503) if nothing
+        answers."""
         parts: dict[str, Any] = {name: (None, value) for name, value in fields.items()}
         if image is not None:
             parts["image"] = ("image", image)
         try:
-            return await self.client.post(PREDICTIONS, files=parts)
+            return await self.client.post(f"/predictions/{model}", files=parts)
+        except httpx.TransportError as error:
+            raise unreachable() from error
+
+    async def hash(self, pictures: Sequence[bytes], model: str = MODEL_NAME) -> httpx.Response:
+        """Ask ``model`` for the codes of up to 32 ``pictures``. RequestRefused (503) if nothing answers."""
+        parts = {f"hash{number}": ("picture", data) for number, data in enumerate(pictures)}
+        request = self.client.build_request("POST", f"/predictions/{model}", files=parts)
+        await request.aread()  # sent in one piece: dozens of small ones cost more than a copy
+        try:
+            return await self.client.send(request)
         except httpx.TransportError as error:
             raise unreachable() from error
 
@@ -85,8 +98,17 @@ class TorchServe:
         return [each["modelVersion"] for each in await self._models("/all")]
 
     async def served_model(self) -> dict[str, Any]:
-        """What a worker of the default version says of itself: ``model`` (its card), ``sha256`` and more."""
-        (found,) = await self._models("?customized=true")
+        """As ``describe``, of the datalake's model."""
+        return await self.describe(MODEL_NAME)
+
+    async def model_names(self) -> list[str]:
+        """The models that are loaded: the datalake's, and those that serve other collections."""
+        found = (await self._manage("GET", "/models", params={"limit": "1000"})).json()
+        return [each["modelName"] for each in found["models"]]
+
+    async def describe(self, name: str) -> dict[str, Any]:
+        """What a worker of the model ``name`` says of itself: ``model`` (its card), ``sha256`` and more."""
+        (found,) = (await self._manage("GET", f"/models/{name}", params={"customized": "true"})).json()
         description = found.get("customizedMetadata")
         if not isinstance(description, dict) or "sha256" not in description:
             raise TorchServeError("no worker says which model it serves")
@@ -131,6 +153,10 @@ class TorchServe:
         await self._manage(
             "POST", "/models", params={"url": archive, "initial_workers": str(workers), "synchronous": "true"}
         )
+
+    async def unload(self, name: str) -> None:
+        """End the workers of the model ``name``."""
+        await self._manage("DELETE", f"/models/{name}")
 
     async def set_default(self, model_version: str) -> None:
         """Hand requests to ``model_version`` from now on."""

@@ -63,10 +63,15 @@ async function refusal(response) {
   const retryAfter = Number(response.headers.get("Retry-After")) || null;
   let message = `the server answered ${response.status} ${response.statusText}`.trim();
   try {
-    const body = await response.json();
-    if (typeof body.message === "string" && body.message !== "") message = body.message;
+    message = messageOf(await response.json()) || message;
   } catch {
     // Not one of ours: a proxy's page, say. Its status has to do.
   }
   return new Refusal(response.status, message, retryAfter);
+}
+
+// The gateway's own routes say {message}; those under /models/ say {detail}, a text or a list of what is wrong.
+function messageOf({ message, detail }) {
+  if (Array.isArray(detail)) return detail.map(({ msg }) => msg).join("; ");
+  return [message, detail].find((text) => typeof text === "string");
 }

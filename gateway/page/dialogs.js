@@ -24,10 +24,11 @@ export function shown(dialog) {
 }
 
 /** Ask before something that cannot be undone; true if it is wanted. */
-export async function confirmed(title, text, action) {
+export async function confirmed(title, text, action, otherwise = "Keep it") {
   byId("confirm-title").textContent = title;
   byId("confirm-text").textContent = text;
   byId("confirm-yes").textContent = action;
+  byId("confirm-no").textContent = otherwise;
   return (await shown(byId("confirm"))) === "yes";
 }
 

@@ -4,11 +4,11 @@ import { Refusal, ask, askJson } from "./api.js";
 import { byId, say } from "./elements.js";
 import { jobProgress } from "./job_progress.js";
 import { jobList } from "./jobs.js";
+import { refused } from "./key_prompt.js";
 import { adminKey } from "./keys.js";
 import { modelList } from "./models.js";
 import { reindexForm } from "./reindex.js";
 import { versionTable } from "./versions.js";
-import { problem } from "./words.js";
 
 /** Start the page; `open()` when it comes into view. */
 export function operatorPage() {
@@ -99,9 +99,4 @@ export function operatorPage() {
       if (showSignedIn()) loadAll();
     },
   };
-}
-
-function refused(error) {
-  const searchOnly = error instanceof Refusal && error.status === 403;
-  return searchOnly ? `This key may search only. ${problem(error)}` : problem(error);
 }

@@ -2,7 +2,7 @@
 //
 //   #code=9f3a…&detail=…&top_k=24&rank=distance&model=0a1b2c3d4e5f     a picture is linked to by its codes
 //   #path=data%2Fa.jpg&…   #text=Dress&…
-//   #operators                                                          the other page
+//   #operators                                                          the operators' page
 
 import { short } from "./words.js";
 

@@ -4,6 +4,7 @@
 import { cropBox } from "./crop_box.js";
 import { byId, element, say } from "./elements.js";
 import { fingerprint } from "./fingerprint.js";
+import { receiveFiles } from "./received_files.js";
 import { problem } from "./words.js";
 
 const NO_BOX = "Drag over the picture to search for a part of it.";
@@ -126,29 +127,7 @@ export function queryPicture({ onFile, onBox, load }) {
     onBox(null);
   });
 
-  const searching = () => !byId("search-panel").hidden && document.querySelector("dialog[open]") === null;
-
-  document.addEventListener("paste", (event) => {
-    if (!searching() || event.clipboardData.files.length === 0) return;
-    event.preventDefault();
-    take([...event.clipboardData.files]);
-  });
-
-  document.addEventListener("dragover", (event) => {
-    if (!event.dataTransfer.types.includes("Files")) return;
-    event.preventDefault();
-    event.dataTransfer.dropEffect = searching() ? "copy" : "none";
-    stage.classList.toggle("dropping", searching());
-  });
-  document.addEventListener("dragleave", (event) => {
-    if (event.relatedTarget === null) stage.classList.remove("dropping");
-  });
-  document.addEventListener("drop", (event) => {
-    stage.classList.remove("dropping");
-    if (event.dataTransfer.files.length === 0) return;
-    event.preventDefault(); // else the browser leaves the page to show the file
-    if (searching()) take([...event.dataTransfer.files]);
-  });
+  receiveFiles(byId("search-panel"), stage, take);
 
   return { show, showNothing };
 }

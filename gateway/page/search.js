@@ -6,7 +6,7 @@ import { byId, element } from "./elements.js";
 import { showGallery } from "./gallery.js";
 import { withSearchKey } from "./key_prompt.js";
 import { searchKey } from "./keys.js";
-import { OPERATORS, hashOf, parsed } from "./permalink.js";
+import { hashOf, parsed } from "./permalink.js";
 import { described, form } from "./query.js";
 import { queryPicture } from "./query_picture.js";
 import { remarkOnModel, remarkOnRank } from "./remarks.js";
@@ -105,7 +105,7 @@ export function searchPage() {
     resetLink();
     const hash = hashOf(query, chosen, answer);
     remember(hash, query);
-    if (location.hash !== OPERATORS && location.hash !== hash) {
+    if (!byId("search-panel").hidden && location.hash !== hash) {
       history[fromAddress ? "replaceState" : "pushState"](null, "", hash);
     }
     address = hash;

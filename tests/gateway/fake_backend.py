@@ -11,7 +11,7 @@ import io
 import random
 import socket
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cache
@@ -126,6 +126,18 @@ def model_entry(name: str, *, current: bool = False) -> dict[str, Any]:
     }
 
 
+Guard = Callable[[Request], None]
+
+
+@dataclass(frozen=True)
+class Guards:
+    """FastAPI dependencies: who may search, see pictures, change things."""
+
+    searcher: Guard
+    picture_viewer: Guard
+    admin: Guard
+
+
 @dataclass
 class Backend:
     """What the routes answer from, and what they were asked. Tests change the first and read the second."""
@@ -179,6 +191,9 @@ class Backend:
             self.make_current(name)
             job["phase"] = "done"
         job["state"] = state
+
+    def add_routes(self, app: FastAPI, guards: Guards) -> None:
+        """Nothing here: for backends that answer more."""
 
     def make_current(self, name: str) -> str | None:
         before = next((each["version"] for each in self.versions if each["current"]), None)
@@ -361,6 +376,7 @@ def create_app(backend: Backend) -> FastAPI:
     async def resume(id: str) -> dict[str, Any]:
         return backend.begin(job_of(id)["request"])
 
+    backend.add_routes(app, Guards(searcher, picture_viewer, admin))
     return app
 
 

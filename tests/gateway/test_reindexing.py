@@ -516,7 +516,7 @@ class Folders:
         )
         self.jobs = JobStore(self.settings.state / JOBS_FILE)
         (folder / "packer.py").write_text(PACKER)
-        monkeypatch.setattr(gateway.reindex, "_HASHLAKE", [sys.executable, str(folder / "packer.py")])
+        monkeypatch.setattr(gateway.reindex, "HASHLAKE", [sys.executable, str(folder / "packer.py")])
         monkeypatch.setattr(gateway.reindex, "DRAIN_SECONDS", 0.0)
 
     def prepared(self, torchserve: FakeTorchServe) -> Reindex:
@@ -574,7 +574,7 @@ class TestSteps:
 
     def test_packing_fails(self, folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
         failing = [sys.executable, "-c", "import sys; sys.exit('a warning\\nError: /srv/store cannot be written\\n')"]
-        monkeypatch.setattr(gateway.reindex, "_HASHLAKE", failing)
+        monkeypatch.setattr(gateway.reindex, "HASHLAKE", failing)
         torchserve = FakeTorchServe(folders.a, folders.archive.parent)
         job = folders.run(torchserve)
         assert (job.state, job.message) == ("failed", "packing: store cannot be written")
@@ -637,7 +637,7 @@ class TestSteps:
         self, folders: Folders, monkeypatch: pytest.MonkeyPatch, state: str
     ) -> None:
         """The command would run for ever."""
-        monkeypatch.setattr(gateway.reindex, "_HASHLAKE", [sys.executable, "-c", "import time; time.sleep(1e6)"])
+        monkeypatch.setattr(gateway.reindex, "HASHLAKE", [sys.executable, "-c", "import time; time.sleep(1e6)"])
         torchserve = FakeTorchServe(folders.a, folders.archive.parent)
         start = asyncio.create_subprocess_exec
 

@@ -79,6 +79,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         with sqlite3.connect(jobs.path) as connection:
             connection.execute("UPDATE jobs SET id = '3f9c01ab', job = replace(job, id, '3f9c01ab')")
         connection.close()
+        # The first report compiles its search, which takes longer than schemathesis waits.
+        assert running.call("GET", "/api/collections/default/duplicates").status_code == 200
         with IndexStore(running.store.folder).indexing():
             yield running
 

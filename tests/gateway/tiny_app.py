@@ -10,14 +10,18 @@ from typing import Any, Self
 import httpx
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse
+from prometheus_client import CollectorRegistry
 
 from gateway.access import require_admin, require_search
+from gateway.collection_metrics import CollectionMetrics
 from gateway.errors import RequestRefused, error_body
+from gateway.live import Live
 from gateway.models import ModelFolder
 from gateway.open_versions import OpenVersions
 from gateway.settings import Settings
 from gateway.thumbnail_cache import ThumbnailCache
 from gateway.thumbnails import Thumbnails
+from searcher.collections_store import Collections
 from searcher.errors import BadVersionName, SearcherError, VersionMissing
 from searcher.store import IndexStore
 from tests.searcher.versions_by_hand import file_of
@@ -43,6 +47,8 @@ def tiny_app(settings: Settings, *routers: APIRouter, key: bool = True) -> FastA
     app.state.versions = OpenVersions(IndexStore(settings.index_store))
     app.state.thumbnails = Thumbnails(ThumbnailCache(settings.state / "thumbnails", settings.thumbnail_cache_mb << 20))
     app.state.models = ModelFolder(settings.models)
+    collections = Collections(settings.index_store)
+    app.state.live = Live(collections, CollectionMetrics(collections, CollectorRegistry()), settings.fold_after)
     for router in routers:
         app.include_router(router)
 

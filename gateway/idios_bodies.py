@@ -1,0 +1,267 @@
+"""What the routes that Idios has are asked: JSON, whatever its content type says, or a form with picture files.
+
+application/json       {"url": "https://…", "metadata": {…}}
+multipart/form-data    image=@file, url=…, metadata={…}        each field a part; metadata and filter are JSON text
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, NotRequired, TypeVar
+
+from fastapi import Request
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PlainValidator,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticCustomError, from_json
+from starlette.datastructures import UploadFile
+from typing_extensions import TypedDict
+
+from gateway.idios_errors import invalid, unprocessable
+
+#: As in Idios, which has it from Milvus.
+MAX_PAGE = 16_384
+MAX_METADATA = 65_535
+#: TorchServe answers no more (handler/request.py).
+MAX_RESULTS = 1000
+
+Body = TypeVar("Body")
+
+_JSON_PARTS = ("metadata", "filter")
+_URL = "https://iiif.example.org/letters/001/full/full/0/default.jpg"
+
+
+#: As filters want it, and readable.
+_text_of = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+
+
+def _metadata_text(metadata: Any) -> str | None:
+    if metadata is None:
+        return None
+    if not isinstance(metadata, dict):
+        raise PydanticCustomError("dict_type", "Input should be a valid dictionary")
+    try:
+        text = _text_of(metadata)
+    except (ValueError, RecursionError) as error:
+        raise PydanticCustomError("value_error.json", "metadata has a number that JSON cannot say") from error
+    if len(text) > MAX_METADATA:
+        raise PydanticCustomError(
+            "value_error.metadata_json_too_long",
+            "metadata json too long ({length} > {limit})",
+            {"length": len(text), "limit": MAX_METADATA},
+        )
+    return text
+
+
+#: An image's name: its URL, or whatever it was called. NUL would end it early in places.
+Name = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=4096,
+        pattern=r"^[^\x00]+$",
+        description="URL of the image, which is its name in the collection",
+        examples=[_URL],
+    ),
+]
+#: A JSON object, understood as the text that is kept of it.
+Metadata = Annotated[
+    str | None,
+    PlainValidator(_metadata_text),
+    WithJsonSchema({"anyOf": [{"type": "object"}, {"type": "null"}]}),
+    Field(
+        description=f"any JSON object, of at most {MAX_METADATA:,} characters as JSON text",
+        examples=[{"tags": ["text"], "language": "ja"}],
+    ),
+]
+Filter = Annotated[
+    dict[str, JsonValue] | None,
+    Field(description="only images whose metadata meet this", examples=[{"language": {"$in": ["ja", "it"]}}]),
+]
+
+
+class _Asked(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+
+class Removal(_Asked):
+    """Which image."""
+
+    url: Name
+
+
+class NewImage(_Asked):
+    """An image to add. Of one that is there already, ``metadata`` stays what it is unless it is given."""
+
+    url: Name
+    metadata: Metadata = None
+
+
+class Question(_Asked):
+    """What to look for: images like the one at ``url``, or of the class named ``text``."""
+
+    url: Name | None = None
+    text: Annotated[
+        str | None, Field(min_length=1, max_length=4096, description="a class of the model", examples=["Dress"])
+    ] = None
+    limit: Annotated[int, Field(ge=1, le=MAX_RESULTS, description="how many at most")] = 10
+    filter: Filter = None
+
+
+class Two(_Asked):
+    """Two images."""
+
+    url: Name
+    other: Name
+
+
+class Page(_Asked):
+    """A part of all images, sorted by URL."""
+
+    cursor: Annotated[
+        str | None,
+        Field(max_length=4096, pattern=r"^[^\x00]*$", description="the last URL of the page before", examples=[_URL]),
+    ] = None
+    limit: Annotated[int | None, Field(ge=1, le=MAX_PAGE, description="how many at most; 16384 unless given")] = None
+    filter: Filter = None
+
+
+class Count(_Asked):
+    """Which images to count; all without a filter."""
+
+    filter: Filter = None
+
+
+class BulkImage(TypedDict):
+    """One of many images to add."""
+
+    url: Name
+    metadata: NotRequired[Metadata]
+
+
+class StoredImage(TypedDict):
+    """One image as ``dump`` gives it."""
+
+    url: Name
+    metadata: NotRequired[Metadata]
+    embedding: Annotated[
+        str | list[float],
+        Field(
+            description="base64 or hex of the code, the detail code behind it if the model gives one; "
+            "or a number for each bit, positive for 1",
+            examples=["nzoAwdLk9Qc="],
+        ),
+    ]
+
+
+removal = TypeAdapter(Removal)
+new_image = TypeAdapter(NewImage)
+question = TypeAdapter(Question)
+two = TypeAdapter(Two)
+page = TypeAdapter(Page)
+count = TypeAdapter(Count)
+bulk = TypeAdapter(list[BulkImage])
+stored = TypeAdapter(list[StoredImage])
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request's fields, not yet understood: ``json``, or the ``parts`` of a form with the ``files`` among them."""
+
+    json: bytes = b""
+    parts: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    form: bool = False
+
+    def understood(self, adapter: TypeAdapter[Body], defaults: Mapping[str, str] | None = None) -> Body:
+        """The fields as ``adapter`` has them; ``defaults`` are values of parts that the form lacks.
+
+        Unprocessable for what doesn't fit. An empty body is as good as an empty object.
+        """
+        try:
+            if self.form:
+                return adapter.validate_python({**(defaults or {}), **self.parts})
+            return adapter.validate_json(self.json.strip() or b"{}")
+        except ValidationError as error:
+            raise invalid(error, "body") from error
+
+
+async def read_body(request: Request, *files: str) -> Asked:
+    """The body of ``request``, in whose form the parts ``files`` are pictures. Unprocessable for parts that are none of
+    what they should be; HTTPException (400) for a form that cannot be read."""
+    content_type = request.headers.get("Content-Type", "")
+    if content_type.partition(";")[0].strip().lower() != "multipart/form-data":
+        return Asked(json=await request.body())
+    parts: dict[str, Any] = {}
+    pictures: dict[str, bytes] = {}
+    async with request.form(max_files=8, max_fields=32) as form:
+        for name, value in form.multi_items():
+            if name in files:
+                if not isinstance(value, UploadFile):
+                    raise unprocessable("must be a file", "body", name, kind="value_error.file")
+                pictures[name] = await value.read()
+            elif isinstance(value, UploadFile):
+                parts[name] = _text(name, await value.read())
+            else:
+                parts[name] = value
+    for name in _JSON_PARTS:
+        if isinstance(parts.get(name), str):
+            parts[name] = _json(name, parts[name])
+    # A form also sends the fields that were left empty.
+    return Asked(parts={name: value for name, value in parts.items() if value != ""}, files=pictures, form=True)
+
+
+def _text(name: str, value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError as error:
+        raise unprocessable("is not text", "body", name, kind="value_error.text") from error
+
+
+def _json(name: str, text: str) -> Any:
+    if not text.strip():
+        return ""
+    try:
+        return from_json(text)
+    except ValueError as error:
+        raise unprocessable(f"must be JSON ({str(error)[:100]})", "body", name, kind="json_invalid") from error
+
+
+def documented(
+    adapter: TypeAdapter[Any], example: Any, *, files: Mapping[str, str] | None = None, required: bool = True
+) -> dict[str, Any]:
+    """The ``openapi_extra`` of a route that takes ``adapter``'s fields: as JSON, and, where there are ``files``, names
+    and descriptions of pictures, as a form."""
+    schema = _inlined(adapter.json_schema())
+    content: dict[str, Any] = {"application/json": {"schema": schema, "example": example}}
+    if files:
+        pictures = {name: {"type": "string", "format": "binary", "description": text} for name, text in files.items()}
+        content["multipart/form-data"] = {
+            "schema": {"type": "object", "properties": {**schema["properties"], **pictures}}
+        }
+    return {"requestBody": {"required": required, "content": content}}
+
+
+def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
+    """``schema`` without references, which would be to a part of the document that only FastAPI writes."""
+    definitions = schema.pop("$defs", {})
+
+    def inline(node: Any) -> Any:
+        if isinstance(node, dict):
+            if "$ref" in node:
+                # JsonValue is anything at all; it refers to itself.
+                name = node["$ref"].removeprefix("#/$defs/")
+                rest = {key: value for key, value in node.items() if key != "$ref"}
+                return rest if name == "JsonValue" else {**inline(definitions[name]), **rest}
+            return {key: inline(value) for key, value in node.items()}
+        return [inline(each) for each in node] if isinstance(node, list) else node
+
+    inlined: dict[str, Any] = inline(schema)
+    return inlined

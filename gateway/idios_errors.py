@@ -1,0 +1,120 @@
+"""Errors in the shape that FastAPI gives them, on the routes that Idios has: its clients know no other.
+
+422  {"detail": [{"loc": ["body", "url"], "msg": "…", "type": "…"}]}        anything else  {"detail": "…"}
+"""
+
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, Field, ValidationError
+from starlette.exceptions import HTTPException
+
+from gateway.errors import PictureRefused, RequestRefused
+from gateway.store_errors import message_of, status_of
+from searcher.errors import CollectionMissing, FilterError, ModelMismatch, SearcherError
+
+_log = logging.getLogger(__name__)
+#: Of a body with thousands of faults the first ones say enough.
+_MOST = 20
+_UNFORESEEN = "the gateway failed to answer; its log says why"
+
+
+class Problem(BaseModel):
+    """One thing that is wrong with a request."""
+
+    loc: list[str | int] = Field(description="where it is", examples=[["body", "url"]])
+    msg: str = Field(description="what it is", examples=["images must be at least 150 pixels wide and high"])
+    type: str = Field(description="the kind of problem", examples=["parameter_error"])
+
+
+class Problems(BaseModel):
+    """A request that cannot be understood, or a picture that cannot be used."""
+
+    detail: list[Problem] = Field(description="what is wrong, in the order of the request")
+
+
+class Detail(BaseModel):
+    """Any other error."""
+
+    detail: str = Field(description="what was wrong", examples=["Image already inserted"])
+
+
+class Unprocessable(Exception):
+    """A request with these ``problems``."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+
+def refusals(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
+    """The ``responses`` of a route that may answer ``statuses``, for the OpenAPI document."""
+    return {
+        int(status): {
+            "model": Problems if status == HTTPStatus.UNPROCESSABLE_ENTITY else Detail,
+            "description": status.phrase,
+        }
+        for status in statuses
+    }
+
+
+def unprocessable(message: str, *loc: str | int, kind: str = "parameter_error") -> Unprocessable:
+    """One problem, at ``loc``."""
+    return Unprocessable([Problem(loc=list(loc), msg=message, type=kind)])
+
+
+def invalid(error: ValidationError, *loc: str | int) -> Unprocessable:
+    """What pydantic found below ``loc``."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return Unprocessable(
+        [Problem(loc=[*loc, *each["loc"]], msg=each["msg"], type=each["type"]) for each in found[:_MOST]]
+    )
+
+
+class IdiosRoute(APIRoute):
+    """A route whose errors are FastAPI's."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+
+        async def answer(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except Exception as error:
+                return _answer(request, error)
+
+        return answer
+
+
+def _answer(request: Request, error: Exception) -> Response:
+    if isinstance(error, Unprocessable):
+        return _response(422, [problem.model_dump() for problem in error.problems])
+    if isinstance(error, RequestValidationError):
+        found = [{key: each[key] for key in ("loc", "msg", "type")} for each in error.errors()[:_MOST]]
+        return _response(422, found)
+    if isinstance(error, RequestRefused):
+        return JSONResponse({"detail": str(error)}, error.status, error.headers)
+    if isinstance(error, HTTPException):
+        return JSONResponse({"detail": str(error.detail)}, error.status_code, error.headers)
+    if isinstance(error, PictureRefused):
+        return _answer(request, unprocessable(str(error), "body", "url"))
+    if isinstance(error, FilterError):
+        return _answer(request, unprocessable(str(error), "body", "filter", kind="value_error.filter"))
+    if isinstance(error, CollectionMissing):
+        return _answer(request, unprocessable(str(error), "path", "model_name", kind="enum"))
+    if isinstance(error, ModelMismatch):
+        return _answer(request, unprocessable(str(error), "path", "model_name", kind="value_error.model"))
+    if isinstance(error, SearcherError):
+        return _response(status_of(error), message_of(error, request.app.state.settings.index_store))
+    _log.error("a request failed", exc_info=error)
+    return _response(HTTPStatus.INTERNAL_SERVER_ERROR, _UNFORESEEN)
+
+
+def _response(status: int, detail: object) -> Response:
+    return JSONResponse({"detail": detail}, status)

@@ -1,0 +1,70 @@
+// Requests about the collections. Reading asks for a key where the server wants one, changing always takes an admin
+// key.
+
+import { ask, askJson } from "./api.js";
+import { withAdminKey, withSearchKey } from "./key_prompt.js";
+import { objectsOf } from "./lines.js";
+
+const ALL = "/api/collections";
+
+const read = (address, options) => withSearchKey((key) => askJson(address, { ...options, key }));
+const change = (address, options) => withAdminKey((key) => askJson(address, { ...options, key }));
+const post = (json) => ({ method: "POST", json });
+
+/** {name, count, model, …} of every collection. */
+export async function allCollections() {
+  return (await read(ALL)).collections;
+}
+
+/** Create an empty one with the served model. */
+export function createCollection(name) {
+  return change(ALL, post({ name }));
+}
+
+/** The requests about the collection of this name. */
+export function requestsOf(name) {
+  const own = `${ALL}/${encodeURIComponent(name)}`;
+  const model = `/models/${encodeURIComponent(name)}`;
+
+  return {
+    thumbnail: (url) => `${own}/thumbnail?${new URLSearchParams({ url })}`,
+
+    /** {images, cursor, count}: a page of the pictures that match; `cursor` is null for the first. */
+    images({ cursor, filter, limit }, signal) {
+      const fields = new URLSearchParams({ limit });
+      if (cursor !== null) fields.set("cursor", cursor);
+      if (filter !== "") fields.set("filter", filter);
+      return read(`${own}/images?${fields}`, { signal });
+    },
+
+    /** [{url, metadata, similarity}] of the nearest that match. */
+    similar({ url, filter, limit }, signal) {
+      const json = { url, limit };
+      if (filter !== "") json.filter = JSON.parse(filter);
+      return read(`${model}/search`, { ...post(json), signal });
+    },
+
+    /** The groups of near-duplicates as they are found: {images: [{url, distance}]}. */
+    async *duplicates(distance, signal) {
+      const fields = new URLSearchParams({ max_distance: distance, view: "groups" });
+      const options = { cache: "no-store", signal };
+      const { body } = await withSearchKey((key) => ask(`${own}/duplicates?${fields}`, { ...options, key }));
+      yield* objectsOf(body, signal);
+    },
+
+    /** Add what is at an address; `metadata` is undefined for none. */
+    add: (url, metadata) => change(`${model}/add`, post({ url, metadata })),
+
+    /** Add a File or Blob. */
+    addFile(file, metadata) {
+      const body = new FormData();
+      body.append("image", file, file.name || "picture");
+      if (metadata !== undefined) body.append("metadata", JSON.stringify(metadata));
+      return change(`${model}/add`, { method: "POST", body });
+    },
+
+    remove: (url) => change(`${model}/remove`, post({ url })),
+    fold: () => change(`${own}/fold`, { method: "POST" }),
+    delete: () => change(own, { method: "DELETE" }),
+  };
+}

@@ -1,0 +1,74 @@
+// The pictures of a collection that are most like one of them.
+
+import { byId, element, say } from "./elements.js";
+import { searchKey } from "./keys.js";
+import { pictureGrid } from "./picture_grid.js";
+import { pictures } from "./thumbnails.js";
+import { count, problem } from "./words.js";
+
+const WANTED = 24;
+
+/** `onMore(image)` and `onRemove(images)` are the cards' buttons. */
+export function similar({ onMore, onRemove }) {
+  const grid = pictureGrid(byId("similar-gallery"), { onMore, onRemove });
+  const box = byId("similar");
+  let shown = null; // {requests, url, filter}
+  let running = null;
+  let querySource = null;
+
+  async function load() {
+    running?.abort();
+    const mine = new AbortController();
+    running = mine;
+    const { requests, url, filter } = shown;
+    box.setAttribute("aria-busy", "true");
+    try {
+      const found = await requests.similar({ url, filter, limit: WANTED }, mine.signal);
+      if (running !== mine) return;
+      grid.clear();
+      const images = found.map((each) => ({ metadata: null, ...each, thumbnail: requests.thumbnail(each.url) }));
+      grid.append(images, ({ similarity }) => `${Number(similarity.toFixed(1))}%`);
+      byId("similar-count").textContent = found.length === 0 ? "No pictures" : count(found.length, "picture");
+      byId("similar-status").textContent = `${count(found.length, "picture")} found.`;
+      showQuery(requests, url);
+    } catch (error) {
+      if (running !== mine) return;
+      byId("similar-count").textContent = "";
+      say(byId("similar-problem"), problem(error));
+    }
+    running = null;
+    box.setAttribute("aria-busy", "false");
+  }
+
+  function showQuery(requests, url) {
+    querySource?.discard();
+    querySource = pictures(searchKey.get());
+    byId("similar-picture").replaceChildren(querySource.image(requests.thumbnail(url)));
+  }
+
+  return {
+    show(requests, { like: url, filter }) {
+      if (shown?.requests === requests && shown.url === url && shown.filter === filter) return;
+      shown = { requests, url, filter };
+      grid.clear();
+      say(byId("similar-problem"), "");
+      byId("similar-status").textContent = "Searching…";
+      byId("similar-count").textContent = "Searching…";
+      byId("similar-picture").replaceChildren();
+      const matching = filter === "" ? null : element("span", {}, " that match ", element("code", {}, filter));
+      byId("similar-to").replaceChildren(
+        "like ",
+        element("span", { class: "breaking" }, url),
+        ...(matching ? [matching] : []),
+      );
+      load();
+    },
+    /** To be searched for anew when it is shown next: the collection has changed. */
+    stale() {
+      shown = null;
+    },
+    take: grid.take,
+    selectNone: grid.selectNone,
+    focus: () => byId("similar-count").focus({ preventScroll: true }),
+  };
+}
