@@ -92,12 +92,16 @@ class Collection:
                 raise AlreadyInserted(error.status, error.message) from error
             raise
 
-    def remove(self, url: str) -> None:
-        """Remove an image. Refused (404) if it isn't there.
+    def remove(self, url: str) -> bool:
+        """Remove an image. False if it isn't there.
 
         >>> shoes.remove("https://example.org/boot.jpg")
+        True
         """
-        self._connection.require_done(self._connection.post(f"{self._models}/remove", {"url": url}))
+        answer = self._connection.post(f"{self._models}/remove", {"url": url})
+        self._connection.require_done(answer)
+        removed: str = answer.headers.get("X-Hashlake-Removed", "true")
+        return removed == "true"
 
     def thumbnail(self, url: str) -> bytes:
         """A small picture (WebP) of an image of the collection.

@@ -272,7 +272,8 @@ def count(name: str, condition: Json, client: Client) -> None:
 @_url
 def remove(name: str, url: str, client: Client) -> None:
     """Remove the image URL from the collection NAME."""
-    client.collection(name).remove(url)
+    if not client.collection(name).remove(url):
+        raise click.ClickException(f"the collection {name} has no image {url}")
     click.echo(f"{url} is removed")
 
 

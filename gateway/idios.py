@@ -41,6 +41,9 @@ from searcher.overlay import Image, View
 #: Images of a dump that are in memory at a time; each may have 65,535 characters of metadata.
 _CHUNK = 2048
 
+#: Of the answer to a removal: whether there was something to remove. Idios answers 204 either way.
+REMOVED_HEADER = "X-Hashlake-Removed"
+
 _ALWAYS = refusals(
     HTTPStatus.BAD_REQUEST,
     HTTPStatus.UNAUTHORIZED,
@@ -237,16 +240,21 @@ async def restore(request: Request, collection: Named, live: LiveCollections) ->
     summary="Remove an image",
     operation_id="removeImage",
     status_code=HTTPStatus.NO_CONTENT,
+    response_class=Response,
+    responses={
+        204: {"headers": {REMOVED_HEADER: {"description": "whether it was there", "schema": {"type": "boolean"}}}}
+    },
     openapi_extra=documented(bodies.removal, {"url": "https://iiif.example.org/letters/001.jpg"}, files=_ASKED_FILE),
 )
-async def remove(request: Request, collection: Named, live: LiveCollections, thumbnails: Small) -> None:
-    """The answer comes when it is in no search any more. 404 where there is none of that URL."""
+async def remove(request: Request, collection: Named, live: LiveCollections, thumbnails: Small) -> Response:
+    """The answer comes when it is in no search any more; what isn't there is removed already."""
     asked = await read_body(request, "image")
     url = asked.understood(bodies.removal, _name_of_upload(asked)).url
     image = await live.read(collection, lambda view: view.image(url))
-    if image is None or not await live.writer(collection).remove(url):
-        raise RequestRefused(HTTPStatus.NOT_FOUND, f"the collection {collection.name} has no such image")
-    await thumbnails.forget(collection, image)
+    removed = image is not None and await live.writer(collection).remove(url)
+    if image is not None and removed:
+        await thumbnails.forget(collection, image)
+    return Response(status_code=HTTPStatus.NO_CONTENT, headers={REMOVED_HEADER: json.dumps(removed)})
 
 
 @reading.post(

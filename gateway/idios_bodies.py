@@ -5,6 +5,7 @@ multipart/form-data    image=@file, url=…, metadata={…}        each field a 
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, NotRequired, TypeVar
@@ -34,6 +35,9 @@ MAX_RESULTS = 1000
 
 Body = TypeVar("Body")
 
+#: A zero in a string of JSON text, where backslashes come in pairs.
+_ZERO = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
 _JSON_PARTS = ("metadata", "filter")
 _URL = "https://iiif.example.org/letters/001/full/full/0/default.jpg"
 
@@ -49,8 +53,13 @@ def _metadata_text(metadata: Any) -> str | None:
         raise PydanticCustomError("dict_type", "Input should be a valid dictionary")
     try:
         text = _text_of(metadata)
+        text.encode()
     except (ValueError, RecursionError) as error:
-        raise PydanticCustomError("value_error.json", "metadata has a number that JSON cannot say") from error
+        raise PydanticCustomError(
+            "value_error.json", "metadata has a number that JSON cannot say, or a character that isn't one"
+        ) from error
+    if _ZERO.search(text):  # SQLite reads strings up to there
+        raise PydanticCustomError("value_error.json", "metadata has a character of value zero")
     if len(text) > MAX_METADATA:
         raise PydanticCustomError(
             "value_error.metadata_json_too_long",

@@ -1,37 +1,60 @@
 """``hashlake``: one command line for all rooms."""
 
 import sys
+from importlib import import_module
 
 import click
 
-from client.commands import collections, duplicates
 from client.errors import ClientError
-from gateway.commands import admin
 from gateway.errors import GatewayError
-from gateway.key_commands import keys
-from handler.commands import archive, search, serve
 from handler.errors import HandlerError
 from hashing.errors import HashingError
 from hashlake.version import __version__
 from indexer.errors import IndexingError
-from indexer.main import index
-from indexer.sample_datalake import sample
-from searcher.commands import versions
 from searcher.errors import SearcherError
-from training.commands import train
 from training.errors import TrainingError
-from training.evaluate import evaluate
+
+#: Where each command is. Only the one that is called is imported: the gateway needs no PyTorch.
+_COMMANDS = {
+    "admin": "gateway.commands",
+    "archive": "handler.commands",
+    "collections": "client.commands",
+    "duplicates": "client.commands",
+    "evaluate": "training.evaluate",
+    "index": "indexer.main",
+    "keys": "gateway.key_commands",
+    "sample": "indexer.sample_datalake",
+    "search": "handler.commands",
+    "serve": "handler.commands",
+    "train": "training.commands",
+    "versions": "searcher.commands",
+}
 
 #: What a room raises on purpose: its message is one line.
 _ERRORS = (HashingError, SearcherError, IndexingError, HandlerError, GatewayError, ClientError, TrainingError)
 
 
+class _Rooms(click.Group):
+    """The commands of all rooms."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        name = cmd_name.replace("-", "_")
+        if name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(_COMMANDS[name]), name)
+        return command
+
+
 @click.group(
+    cls=_Rooms,
     context_settings={
         "token_normalize_func": lambda token: token.replace("-", "_"),
         "help_option_names": ["-h", "--help"],
         "max_content_width": 100,
-    }
+    },
 )
 @click.version_option(__version__, prog_name="hashlake")
 def cli() -> None:
@@ -40,10 +63,6 @@ def cli() -> None:
 
     Options are spelled with underscores or hyphens, as you like.
     """
-
-
-for command in (index, versions, search, archive, serve, admin, keys, collections, duplicates, sample, train, evaluate):
-    cli.add_command(command)
 
 
 def main() -> None:

@@ -337,10 +337,9 @@ def create_app(fake: Fake) -> FastAPI:
         return len(passing(model(name), (await request.json()).get("filter")))
 
     @app.post("/models/{name}/remove", status_code=204)
-    async def remove(name: str, request: Request) -> None:
-        url = (await request.json())["url"]
-        if model(name).pop(url, None) is None:
-            raise Refused(404, {"detail": f"there is no image {url}"})
+    async def remove(name: str, request: Request, response: Response) -> None:
+        removed = model(name).pop((await request.json())["url"], None) is not None
+        response.headers["X-Hashlake-Removed"] = json.dumps(removed)
 
     return app
 

@@ -115,7 +115,7 @@ class TestImages:
         assert said(run("collections", "remove", "shoes", BOOT)) == [f"{BOOT} is removed"]
         assert said(run("collections", "count", "shoes")) == ["2"]
         assert said(run("collections", "count", "shoes", "--filter", '{"colour": "red"}')) == ["1"]
-        assert error(run("collections", "remove", "shoes", BOOT)) == f"Error: there is no image {BOOT}"
+        assert error(run("collections", "remove", "shoes", BOOT)) == f"Error: the collection shoes has no image {BOOT}"
 
     def test_search(self, run: Run) -> None:
         lines = [f"100.0  {BOOT}", f" 96.9  {BOOTEE}", f"  0.0  {SANDAL}"]

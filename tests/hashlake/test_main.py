@@ -26,7 +26,9 @@ SCRIPT = Path(sys.executable).parent / "hashlake"
 def commands(group: click.Group, *above: str) -> Iterator[tuple[str, ...]]:
     """The words of every command, groups included."""
     yield above
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
         if isinstance(command, click.Group):
             yield from commands(command, *above, name)
         else:
@@ -85,16 +87,32 @@ def test_the_commands_are_these() -> None:
 def test_every_option_says_what_it_is_for() -> None:
     def options(command: click.Command) -> Iterator[click.Option]:
         yield from (parameter for parameter in command.params if isinstance(parameter, click.Option))
-        for below in command.commands.values() if isinstance(command, click.Group) else ():
-            yield from options(below)
+        if isinstance(command, click.Group):
+            context = click.Context(command)
+            for name in command.list_commands(context):
+                below = command.get_command(context, name)
+                assert below is not None
+                yield from options(below)
 
     assert [option.name for option in options(cli) if not option.help] == []
 
 
 def test_the_list_of_commands_is_on_one_line_each() -> None:
     lines = hashlake("--help").out.split("Commands:\n")[1].splitlines()
-    assert [line.split()[0] for line in lines] == sorted(cli.commands)
+    assert [line.split()[0] for line in lines] == sorted(cli.list_commands(click.Context(cli)))
     assert all(line.endswith(".") for line in lines)
+
+
+def test_a_command_imports_its_own_room_only() -> None:
+    """The gateway's process, and a client's, stay without PyTorch's 200 MB."""
+    code = (
+        "import sys, click\n"
+        "from hashlake.main import cli\n"
+        "for name in ('admin', 'keys', 'collections', 'versions'):\n"
+        "    assert cli.get_command(click.Context(cli), name)\n"
+        "print(sorted({'torch', 'faiss', 'numba'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 # --- Search
