@@ -129,6 +129,13 @@ async def require_search(request: Request, _header: _Header, _bearer: _Bearer) -
     return await to_thread.run_sync(_valid_key, request)
 
 
+async def require_changeable(request: Request) -> None:
+    """RequestRefused where collections are only read (HASHLAKE_COLLECTIONS_READ_ONLY), as by servers on several
+    machines: their journals are safe on one."""
+    if request.app.state.settings.collections_read_only:
+        raise RequestRefused(HTTPStatus.FORBIDDEN, "the collections of this server are read-only")
+
+
 async def require_own_site(request: Request) -> None:
     """RequestRefused for what a page of another site has a browser send: where no key is asked, such a page could
     change things in the name of whoever looks at it. Programs send no Origin."""

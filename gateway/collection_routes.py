@@ -16,7 +16,7 @@ from pydantic import AwareDatetime, BaseModel, Field, JsonValue
 from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 
-from gateway.access import require_admin, require_search
+from gateway.access import require_admin, require_changeable, require_search
 from gateway.adding import Adding
 from gateway.collection_thumbnails import CollectionThumbnails, thumbnail_name
 from gateway.downloads import client_has
@@ -51,7 +51,7 @@ reading = APIRouter(
 managing = APIRouter(
     prefix="/api/collections",
     tags=["collections"],
-    dependencies=[Depends(require_admin)],
+    dependencies=[Depends(require_admin), Depends(require_changeable)],
     responses=_ALWAYS | refusals(HTTPStatus.FORBIDDEN, HTTPStatus.INSUFFICIENT_STORAGE),
 )
 

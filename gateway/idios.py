@@ -22,6 +22,7 @@ from starlette.responses import StreamingResponse
 
 from gateway import errors
 from gateway import idios_bodies as bodies
+from gateway.access import require_changeable
 from gateway.adding import Adding, Kept, Subject, upload_name
 from gateway.collection_thumbnails import CollectionThumbnails
 from gateway.embeddings import BadEmbedding, Embeddings, similarity
@@ -60,6 +61,7 @@ changing = APIRouter(
     prefix="/models/{model_name}",
     tags=["idios"],
     route_class=IdiosRoute,
+    dependencies=[Depends(require_changeable)],
     responses=_ALWAYS | refusals(HTTPStatus.FORBIDDEN, HTTPStatus.INSUFFICIENT_STORAGE),
 )
 pinging = APIRouter(tags=["idios"], route_class=IdiosRoute)

@@ -46,6 +46,7 @@ class Settings(BaseSettings):
     search_needs_key: bool = False
     thumbnail_cache_mb: Annotated[int, Field(ge=1)] = 256
     idios_port: Port | None = None
+    collections_read_only: bool = False
     fold_after: Annotated[int, Field(ge=1)] = 50_000
     fetch_allow: Hosts = HostList()
     fetch_deny: Hosts = HostList()

@@ -363,6 +363,35 @@ class TestServing:
             assert policy["podSelector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
         assert "from" not in only(charts["defaults"], "NetworkPolicy")["spec"]["ingress"][0]
 
+    def test_collections_fetch_from_the_internet_alone(self) -> None:
+        policy = only(render({"networkPolicy": {"fetch": True}}), "NetworkPolicy")["spec"]
+        names, web = policy["egress"]
+        assert "to" not in names and {port["port"] for port in names["ports"]} == {53}
+        assert [port["port"] for port in web["ports"]] == [80, 443]
+        (left_out,) = [peer["ipBlock"]["except"] for peer in web["to"] if peer["ipBlock"]["cidr"] == "0.0.0.0/0"]
+        assert {"10.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16"} <= set(left_out)
+
+    def test_collections_are_changed_on_one_node_only(self, charts: dict[str, list[Document]]) -> None:
+        def read_only(documents: list[Document]) -> str:
+            env = {each["name"]: each.get("value") for each in server(documents)["admin"]["env"]}
+            return str(env["HASHLAKE_COLLECTIONS_READ_ONLY"])
+
+        one_node: Values = {
+            "collections": {"writable": True}, "replicas": 1, "store": {"accessMode": "ReadWriteOnce"}
+        }  # fmt: skip
+        documents = render(one_node)
+        assert (read_only(charts["defaults"]), read_only(documents)) == ("true", "false")
+        assert only(documents, "Deployment")["spec"]["strategy"] == {"type": "Recreate"}
+        refused: list[Values] = [
+            one_node | {"replicas": 2},
+            one_node | {"store": {"accessMode": "ReadWriteMany"}},
+            one_node | {"store": {"accessMode": "ReadWriteOnce", "mode": "baked"}},
+            one_node | {"hpa": {"enabled": True}},
+        ]
+        for values in refused:
+            with pytest.raises(Exception, match="safe on one node only"):
+                render(values)
+
     def test_the_autoscaler_goes_by_the_adapters_metric_and_owns_the_number(
         self, charts: dict[str, list[Document]]
     ) -> None:
