@@ -3,7 +3,9 @@
 # make test-images   builds the CPU image with buildah and proves it (root, Debian)
 # make test     lint, types, the rooms' walls, and every test
 PYTHON ?= python3.11
-MODEL ?= torchscripts_models/relahash-small-64bits.pt
+# The model that serves already, since the admin API can have switched it; at first the small one.
+MODEL ?= $(or $(shell bash indexer/current_model.sh),torchscripts_models/relahash-small-64bits.pt)
+MODEL := $(MODEL)
 DATALAKE ?= sample_datalake
 ARCHIVE := model_store/image-retrieval-v1.0.mar
 # Which model the archive holds: another MODEL, another stamp.

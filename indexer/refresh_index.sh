@@ -32,8 +32,13 @@ if [ ! -f "$store/$name/manifest.json" ]; then
     fi
     hashlake index --database database_info.txt --model_path "$model" --index_store "$store" \
         --new_index_database_version "$name" ${base:+--base_version "$base"}
-elif [ "$(cat "$store/CURRENT")" != "$name" ]; then
-    hashlake versions promote "$name" --index_store "$store"
 else
-    echo "version $name is current, and nothing has changed since"
+    case $(cat "$store/CURRENT") in
+    "$name" | "$name"-f[0-9]*) # the second has the changes of the collection folded in
+        echo "version $name is current, and nothing has changed since"
+        ;;
+    *)
+        hashlake versions promote "$name" --index_store "$store"
+        ;;
+    esac
 fi

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from searcher.collections_store import Collections
+from searcher.journal import Addition
 from searcher.store import IndexStore
 from tests.fakes import code_bytes, png_of, write_datalake, write_grid_model
 from tests.indexer.stored import codes_by_path
@@ -138,3 +140,37 @@ def test_what_cannot_be_done_is_said_and_changes_nothing(
     assert done.returncode != 0
     assert complaint in done.stderr
     assert not place.store.folder.exists()
+
+
+def test_a_version_that_changes_were_folded_into_is_as_good(place: Place) -> None:
+    place.refresh()
+    name = place.current()
+    collection = Collections(place.store.folder).open("default")
+    collection.add([Addition("http://example.org/1.png", code_bytes(3))])
+    collection.fold()
+    assert place.refresh() == f"version {name} is current, and nothing has changed since"
+    assert place.current() == f"{name}-f1"
+
+
+class TestCurrentModel:
+    """current_model.sh tells which model `make serve` goes on with."""
+
+    def told(self, place: Place, store: str = "index_store") -> str:
+        command = ["bash", SCRIPT.with_name("current_model.sh"), "models"]
+        environment = os.environ | {"HASHLAKE_INDEX_STORE": store}
+        done = subprocess.run(command, cwd=place.folder, env=environment, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    def test_it_is_the_one_that_made_the_current_version(self, place: Place) -> None:
+        models = place.folder / "models" / "a b"
+        models.mkdir(parents=True)
+        shutil.copy(place.folder / "model.pt", models / "grid.pt")
+        write_grid_model(models / "other.pt", name="other")
+        assert self.told(place) == ""  # there is no version yet
+        place.refresh(model="models/a b/other.pt")
+        assert self.told(place) == "models/a b/other.pt\n"
+        place.refresh(model="model.pt")
+        assert self.told(place) == "models/a b/grid.pt\n"
+        (models / "grid.pt").unlink()
+        assert self.told(place) == ""
