@@ -44,6 +44,7 @@ def photograph_site(pictures: list[bytes]) -> Iterator[int]:
     here, there = context.Pipe()
     process = context.Process(target=_serve, args=(pictures, there), daemon=True)
     process.start()
+    there.close()  # so that its end is noticed here
     try:
         yield here.recv()
     finally:

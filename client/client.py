@@ -78,13 +78,14 @@ class Client:
         answer = self._connection.get("/api/collections")
         return self._connection.understood(_infos, answer.content).collections
 
-    def create(self, name: str) -> CollectionInfo:
-        """Make an empty collection, with the model that is served. Refused (409) if there is one of that name.
+    def create(self, name: str, model_path: str | None = None) -> CollectionInfo:
+        """Make an empty collection, with the model that is served, or with that in the file ``model_path`` below the
+        server's models folder. Refused (409) if there is one of that name, and (422) for a path that is no model's.
 
         >>> client.create("hats").count
         0
         """
-        answer = self._connection.post("/api/collections", {"name": name})
+        answer = self._connection.post("/api/collections", {"name": name, "model_path": model_path})
         return self._connection.understood(_info, answer.content)
 
     def info(self, name: str) -> CollectionInfo:

@@ -108,10 +108,13 @@ def list_collections(client: Client) -> None:
 
 @collections.command()
 @_name
+@click.option(
+    "--model_path", metavar="FILE", help="Not the served model, but this one, below the server's models folder."
+)
 @_url
-def create(name: str, client: Client) -> None:
-    """Make the empty collection NAME, with the model that is served."""
-    info = client.create(name)
+def create(name: str, model_path: str | None, client: Client) -> None:
+    """Make the empty collection NAME."""
+    info = client.create(name, model_path)
     click.echo(f"{info.name} is created: codes of {info.model.bits} bits, model {info.model.name}")
 
 

@@ -207,9 +207,7 @@ class Adding:
         try:
             with open_inside(settings.pictures, settings.datalake_root / path) as file:
                 return file.read(MAX_BYTES + 1)
-        except OutsideFolder as error:
-            raise PictureRefused("the picture does not lie in the datalake") from error
-        except OSError as error:
+        except (OutsideFolder, OSError) as error:  # one message: what else is on this machine is nobody's business
             raise PictureRefused("the datalake has no such picture") from error
 
 

@@ -199,7 +199,11 @@ async def create_collection(asked: NewCollection, live: LiveCollections, request
             (collection.folder / _BIRTH_FILE).write_text(json.dumps(born) + "\n", encoding="utf-8")
         return _info(collection)
 
-    return await to_thread.run_sync(create)
+    try:
+        return await to_thread.run_sync(create)
+    except SearcherError:
+        await _retire(live, servers)  # the model that was loaded for it
+        raise
 
 
 @reading.get("/{name}", summary="One collection", operation_id="getCollection", responses=_OF_ONE)
@@ -221,8 +225,7 @@ async def delete_collection(
 ) -> None:
     """409 for `default`, which is the datalake's. A model that no other collection has is served no longer."""
     await live.delete(name)
-    servers: ModelServers = request.app.state.model_servers
-    await servers.retire(await to_thread.run_sync(_served_names, live))
+    await _retire(live, request.app.state.model_servers)
 
 
 @managing.post(
@@ -391,6 +394,11 @@ async def _unless_gone(request: Request, answer: Awaitable[bytes]) -> bytes:
         awaited.cancel()
         gone.cancel()
         await asyncio.wait({awaited, gone})
+
+
+async def _retire(live: Live, servers: ModelServers) -> None:
+    """End the models that no collection has."""
+    await servers.retire(await to_thread.run_sync(_served_names, live))
 
 
 def _served_names(live: Live) -> set[str]:

@@ -58,7 +58,7 @@ class FetchLimits:
     seconds: float = 20.0
     redirects: int = 5
     per_host: int = 8
-    in_all: int = 64
+    in_all: int = 24  # each of up to 32 MiB, in memory
 
 
 @dataclass(frozen=True)

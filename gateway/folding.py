@@ -109,7 +109,8 @@ class Folding:
             raise FoldFailed(f"no process could be started ({error.strerror})") from error
         self._metrics.folded(collection.name, "failed" if child.returncode else "succeeded")
         if child.returncode:
-            lines = said.decode(errors="replace").strip().splitlines() or [f"status {child.returncode}"]
+            stopped = "it was stopped" if child.returncode < 0 else f"status {child.returncode}"
+            lines = said.decode(errors="replace").strip().splitlines() or [stopped]
             raise FoldFailed(lines[-1].removeprefix("Error: "))
 
     async def _end_child(self) -> None:

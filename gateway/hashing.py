@@ -1,8 +1,10 @@
 """Pictures hashed by the model of the collection that they are for."""
 
+from contextlib import suppress
+
 from gateway.hashing_queue import Hashed, HashingQueue
 from gateway.model_servers import ModelServers
-from gateway.torchserve import TorchServe
+from gateway.torchserve import ModelGone, TorchServe
 from searcher.manifest import ModelIdentity
 
 
@@ -17,10 +19,11 @@ class Hashing:
     async def hash(self, data: bytes, model: ModelIdentity, lane: object = None) -> Hashed:
         """The codes of the picture in ``data`` by ``model``, as ``HashingQueue.hash``; the answer says by which model
         they really are."""
-        hashed = await self._hash(data, model, lane)
-        if hashed.model.sha256 == model.sha256:
-            return hashed
-        self._servers.forget(model)  # another model has taken that one's place
+        with suppress(ModelGone):
+            hashed = await self._hash(data, model, lane)
+            if hashed.model.sha256 == model.sha256:
+                return hashed
+        self._servers.forget(model)  # another model has taken that one's place, or it was unloaded
         return await self._hash(data, model, lane)
 
     async def close(self) -> None:

@@ -5,6 +5,8 @@
 While fewer requests are under way than there are workers, and one more that waits at the door, what is queued is sent
 at once, however little it is. So a lone picture waits for nothing, and many share requests without being asked to; and
 whoever adds one picture beside somebody's thousands is in the next request.
+
+While somebody searches, one worker is left to that, and requests are short: a search may share a batch with one.
 """
 
 import asyncio
@@ -20,8 +22,11 @@ from gateway.errors import PictureRefused, RequestRefused
 from gateway.torchserve import MODEL_NAME, TorchServe, TorchServeError
 
 GROUP = 16
-#: TorchServe takes no longer bodies than 64 MiB; a picture has at most 32.
-_GROUP_BYTES = 48 * 1024 * 1024
+#: While somebody searches, and a second longer.
+SHORT_GROUP = 2
+_SEARCHING_SECONDS = 1.0
+#: TorchServe takes no longer bodies than 64 MiB, in base64; a picture has at most 32.
+_GROUP_BYTES = 44 * 1024 * 1024
 #: How often the workers are counted; a reindexing job may change their number.
 _COUNT_SECONDS = 10.0
 
@@ -76,7 +81,7 @@ class HashingQueue:
         self._model = model
         self._lanes: OrderedDict[object, deque[_Waiting]] = OrderedDict()
         self._under_way: set[asyncio.Task[None]] = set()
-        self._at_once = 2
+        self._workers = 1
         self._counted: float | None = None
         self._counting: asyncio.Task[None] | None = None
 
@@ -102,22 +107,30 @@ class HashingQueue:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _send(self) -> None:
-        while self._lanes and len(self._under_way) < self._at_once:
+        while self._lanes and len(self._under_way) < self._at_once():
             group = self._next_group()
             if group:
                 task = asyncio.create_task(self._hash(group))
                 self._under_way.add(task)
                 task.add_done_callback(self._sent)
 
+    def _searching(self) -> bool:
+        return time.monotonic() - self._torchserve.searched < _SEARCHING_SECONDS
+
+    def _at_once(self) -> int:
+        """How many requests may be under way."""
+        return max(1, self._workers - 1) if self._searching() else self._workers + 1
+
     def _sent(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
         self._send()
 
     def _next_group(self) -> list[_Waiting]:
-        """Up to 16 pictures, one of each lane in turn; those whose askers have gone are left out."""
+        """Up to 16 pictures, or 2, one of each lane in turn; those whose askers have gone are left out."""
+        most = SHORT_GROUP if self._searching() else GROUP
         group: list[_Waiting] = []
         size = 0
-        while self._lanes and len(group) < GROUP:
+        while self._lanes and len(group) < most:
             lane, queued = next(iter(self._lanes.items()))
             first = queued[0]
             if group and (size + len(first.data) > _GROUP_BYTES or first.alone):
@@ -178,7 +191,7 @@ class HashingQueue:
             ready = (await self._torchserve.workers()).ready
         except TorchServeError:
             return  # hashing itself will say so
-        self._at_once = sum(ready.values()) + 1
+        self._workers = sum(ready.values())
         self._send()
 
 

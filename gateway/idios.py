@@ -8,8 +8,8 @@ with the picture itself does as well.
 """
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from json.encoder import encode_basestring
 from typing import Annotated, Any, Literal
@@ -31,9 +31,12 @@ from gateway.idios_bodies import MAX_PAGE, Asked, documented, read_body
 from gateway.idios_errors import IdiosRoute, refusals, unprocessable
 from gateway.live import Live, read
 from gateway.model_servers import ModelServers
+from gateway.open_versions import OpenVersions
 from gateway.picture_check import check_picture
-from gateway.torchserve import TorchServe
+from gateway.search import more_like
+from gateway.torchserve import ModelGone, TorchServe
 from searcher.collection import Collection
+from searcher.collections_store import DEFAULT
 from searcher.filters import Condition, parse_filter
 from searcher.journal import Addition
 from searcher.manifest import ModelIdentity
@@ -272,19 +275,22 @@ async def search(request: Request, collection: Named, live: LiveCollections, add
     """Best first. An image of the collection is looked for by the code that is kept of it; any other URL is fetched."""
     asked = await read_body(request, "image")
     question = asked.understood(bodies.question)
-    fields = {"collection": collection.name, "top_k": str(question.limit), "debug": "true", "metadata": "true"}
+    fields: dict[str, JsonValue] = {
+        "collection": collection.name, "top_k": question.limit, "debug": True, "metadata": True
+    }  # fmt: skip
     if question.filter is not None:
         parse_filter(question.filter)
-        fields["filter"] = json.dumps(question.filter, ensure_ascii=False)
+        fields["filter"] = question.filter
     data = asked.files.get("image")
     url = question.url
     subject = "url" if data is None else "image"
-    image = None
-    if data is None and url is not None:
-        image = await live.read(collection, lambda view: view.image(url))
-        if image is None:
-            with _about(asked):
-                data = await adding.picture(collection, url)
+    sought = url if data is None else None
+    image, version = await live.read(
+        collection, lambda view: (None if sought is None else view.image(sought), view.version)
+    )
+    if sought is not None and image is None:
+        with _about(asked):
+            data = await adding.picture(collection, sought)
     if image is not None:
         fields |= {"code": image.code.hex()} | ({"detail_code": image.detail.hex()} if image.detail else {})
     elif data is not None:
@@ -294,17 +300,20 @@ async def search(request: Request, collection: Named, live: LiveCollections, add
         subject, fields["text"] = "text", question.text
     else:
         raise unprocessable("Either 'text' or 'url' must be provided.", "body", kind="value_error.missing")
-    model = await to_thread.run_sync(collection.identity)
-    torchserve: TorchServe = request.app.state.torchserve
-    servers: ModelServers = request.app.state.model_servers
-    found = await torchserve.predict(fields, None if image else data, await servers.name_of(model))
-    if found.status_code == HTTPStatus.CONFLICT:  # another model has taken that one's place
-        found = await torchserve.predict(fields, None if image else data, await servers.name_for(collection.name))
+    versions: OpenVersions = request.app.state.versions
+    found = await _asked(request, collection, version.manifest.model, fields, None if image else data)
+    understood = found.status_code in (HTTPStatus.OK, HTTPStatus.BAD_REQUEST)
+    if collection.name == DEFAULT and understood and _answering(found) != version.name:
+        # Perhaps of another model, which takes over: to that one the code says something else, or nothing.
+        if image is not None:
+            found = await more_like(image.path, fields, versions, collection, request.app.state.torchserve)
+        version = await to_thread.run_sync(versions.get, _answering(found))
     answer = _understood(found, subject)
     images = zip(answer["relevant"], answer["metadata"], answer["distances"], strict=True)
+    bits = version.manifest.model.bits
     return _json(
         [
-            {"url": path, "metadata": metadata, "similarity": similarity(distance, model.bits)}
+            {"url": path, "metadata": metadata, "similarity": similarity(distance, bits)}
             for path, metadata, distance in images
         ]
     )
@@ -404,6 +413,28 @@ def _condition(given: dict[str, JsonValue] | None) -> Condition | None:
     return None if given is None else parse_filter(given)
 
 
+async def _asked(
+    request: Request, collection: Collection, model: ModelIdentity, fields: Mapping[str, JsonValue], data: bytes | None
+) -> httpx.Response:
+    """What TorchServe answers about ``collection``, whose model was ``model`` a moment ago."""
+    torchserve: TorchServe = request.app.state.torchserve
+    servers: ModelServers = request.app.state.model_servers
+    with suppress(ModelGone):
+        found = await torchserve.predict(fields, data, await servers.name_of(model))
+        if found.status_code != HTTPStatus.CONFLICT:
+            return found
+    # Another model has taken that one's place, or it was unloaded.
+    return await torchserve.predict(fields, data, await servers.name_for(collection.name))
+
+
+def _answering(found: httpx.Response) -> str | None:
+    """The version that ``found`` comes from; None where it is a refusal."""
+    if found.status_code != HTTPStatus.OK:
+        return None
+    name: str = found.json()["index_database_version"]
+    return name
+
+
 def _understood(answer: httpx.Response, subject: str) -> dict[str, Any]:
     """TorchServe's answer to a question about ``subject``. Unprocessable, or RequestRefused, for its refusals."""
     try:
@@ -412,7 +443,7 @@ def _understood(answer: httpx.Response, subject: str) -> dict[str, Any]:
         body = {}
     if answer.status_code == HTTPStatus.OK:
         return body
-    message = str(body.get("message", "the search server failed"))
+    message = str(body.get("message", "the search server failed")).removeprefix(f"{subject}: ")
     if answer.status_code in (
         HTTPStatus.BAD_REQUEST,
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,

@@ -32,6 +32,9 @@ MAX_PAGE = 16_384
 MAX_METADATA = 65_535
 #: TorchServe answers no more (handler/request.py).
 MAX_RESULTS = 1000
+#: The longest URL and metadata, with every character escaped, are shorter. Understanding a body of nothing but brackets
+#: takes a second for every two megabytes, and nobody else is answered meanwhile.
+MAX_FIELDS_BYTES = 1024 * 1024
 
 Body = TypeVar("Body")
 
@@ -204,10 +207,10 @@ class Asked:
 
 async def read_body(request: Request, *files: str) -> Asked:
     """The body of ``request``, in whose form the parts ``files`` are pictures. Unprocessable for parts that are none of
-    what they should be; HTTPException (400) for a form that cannot be read."""
+    what they should be, and for fields of over MAX_FIELDS_BYTES; HTTPException (400) for a form that cannot be read."""
     content_type = request.headers.get("Content-Type", "")
     if content_type.partition(";")[0].strip().lower() != "multipart/form-data":
-        return Asked(json=await request.body())
+        return Asked(json=_short(await request.body(), "body"))
     parts: dict[str, Any] = {}
     pictures: dict[str, bytes] = {}
     async with request.form(max_files=8, max_fields=32) as form:
@@ -217,7 +220,7 @@ async def read_body(request: Request, *files: str) -> Asked:
                     raise unprocessable("must be a file", "body", name, kind="value_error.file")
                 pictures[name] = await value.read()
             elif isinstance(value, UploadFile):
-                parts[name] = _text(name, await value.read())
+                parts[name] = _text(name, _short(await value.read(), "body", name))
             else:
                 parts[name] = value
     for name in _JSON_PARTS:
@@ -225,6 +228,13 @@ async def read_body(request: Request, *files: str) -> Asked:
             parts[name] = _json(name, parts[name])
     # A form also sends the fields that were left empty.
     return Asked(parts={name: value for name, value in parts.items() if value != ""}, files=pictures, form=True)
+
+
+def _short(value: bytes, *loc: str) -> bytes:
+    if len(value) > MAX_FIELDS_BYTES:
+        message = f"has {len(value):,} bytes besides pictures; the limit is {MAX_FIELDS_BYTES:,}"
+        raise unprocessable(message, *loc, kind="value_error.too_long")
+    return value
 
 
 def _text(name: str, value: bytes) -> str:

@@ -3,6 +3,7 @@
 422  {"detail": [{"loc": ["body", "url"], "msg": "…", "type": "…"}]}        anything else  {"detail": "…"}
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from http import HTTPStatus
@@ -22,6 +23,7 @@ from searcher.errors import CollectionMissing, FilterError, ModelMismatch, Searc
 _log = logging.getLogger(__name__)
 #: Of a body with thousands of faults the first ones say enough.
 _MOST = 20
+_STOPPING = "the gateway is stopping; a part of this may have been done"
 _UNFORESEEN = "the gateway failed to answer; its log says why"
 
 
@@ -86,6 +88,8 @@ class IdiosRoute(APIRoute):
         async def answer(request: Request) -> Response:
             try:
                 return await handler(request)
+            except asyncio.CancelledError:  # by the server, which ends and has waited long enough
+                return _response(HTTPStatus.SERVICE_UNAVAILABLE, _STOPPING)
             except Exception as error:
                 return _answer(request, error)
 

@@ -122,7 +122,11 @@ class ModelServers:
         archive = Path(said.decode().strip().splitlines()[-1])
         if archive.stem not in await self._torchserve.model_names():
             workers = len((await self._torchserve.workers()).ready)
-            await self._torchserve.register(archive.name, workers)
+            try:
+                await self._torchserve.register(archive.name, workers)
+            except BaseException:
+                archive.unlink(missing_ok=True)  # TorchServe's next start would load it, and wait for its workers
+                raise
         return archive.stem
 
 

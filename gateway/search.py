@@ -9,6 +9,7 @@ was added since the version was built has no row yet.
 import contextlib
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
@@ -16,7 +17,7 @@ from urllib.parse import urlencode
 
 import httpx
 from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, JsonValue
 from starlette.concurrency import run_in_threadpool
 
 from gateway.access import require_search
@@ -26,6 +27,8 @@ from gateway.open_versions import OpenVersions, images_of
 from gateway.torchserve import TorchServe, TorchServeError
 from searcher.collection import Collection
 from searcher.collections_store import DEFAULT
+from searcher.overlay import View
+from searcher.store import line_of
 from searcher.version import IndexVersion
 
 CODE_HEADER, DETAIL_HEADER = "X-Hashlake-Code", "X-Hashlake-Detail-Code"
@@ -130,9 +133,9 @@ async def search(
     torchserve: TorchServe = request.app.state.torchserve
     live: Live = request.app.state.live
     collection = await live.open(DEFAULT)
-    fields = {"top_k": str(top_k), "rank": rank, "debug": "true"}
+    fields: dict[str, JsonValue] = {"top_k": top_k, "rank": rank, "debug": True}
     if max_distance is not None:
-        fields["max_distance"] = str(max_distance)
+        fields["max_distance"] = max_distance
     if text:
         fields["text"] = text
     if code:
@@ -140,7 +143,7 @@ async def search(
     picture = await image.read() if image else None
     asked = time.perf_counter()
     answer = await (
-        _more_like(path, fields, versions, collection, torchserve) if path else torchserve.predict(fields, picture)
+        more_like(path, fields, versions, collection, torchserve) if path else torchserve.predict(fields, picture)
     )
     torchserve_ms = 1000 * (time.perf_counter() - asked)
     try:
@@ -168,8 +171,8 @@ async def search(
     )
 
 
-async def _more_like(
-    path: str, fields: dict[str, str], versions: OpenVersions, collection: Collection, torchserve: TorchServe
+async def more_like(
+    path: str, fields: Mapping[str, JsonValue], versions: OpenVersions, collection: Collection, torchserve: TorchServe
 ) -> httpx.Response:
     """Ask with the codes of the image at ``path``: those of the model that answers. While another model takes over,
     that need not be the current version's, and another model's codes mean something else. RequestRefused (404)."""
@@ -179,7 +182,7 @@ async def _more_like(
         if stored is None:
             raise RequestRefused(HTTPStatus.NOT_FOUND, f"version {version.name} has no image {path[:200]}")
         codes = {"code": stored.code.hex()} | ({"detail_code": stored.detail.hex()} if stored.detail else {})
-        answer = await torchserve.predict(fields | codes)
+        answer = await torchserve.predict({**fields, **codes})
         answering = await run_in_threadpool(versions.get, await _answering(answer, torchserve))
         if answering.manifest.model.sha256 == version.manifest.model.sha256:
             break
@@ -208,23 +211,24 @@ class _Stored:
 
 
 def _stored(version: IndexVersion, collection: Collection, paths: list[str]) -> dict[str, _Stored]:
-    """The images at ``paths`` that there are: by what ``collection`` holds now, or, while it holds codes of another
-    model than ``version``, by that version."""
+    """The images at ``paths`` that there are, by ``version`` with the changes of ``collection``; while another version
+    takes over, by ``version`` alone what it has itself."""
     with images_of(version) as images:
         rows = {path: row for path in paths for row, _ in [images.find(path) or (None, None)]}
-    view = collection.view()
-    if view.version.manifest.model.sha256 == version.manifest.model.sha256:
-        found = read(collection, lambda view: [view.image(path) for path in rows])
-        return {image.path: _Stored(rows[image.path], image.code, image.detail) for image in found if image}
-    return {
-        path: _Stored(
-            row,
-            version.codes.code(row).tobytes(),
-            None if version.details is None else version.details.code(row).tobytes(),
-        )
-        for path, row in rows.items()
-        if row is not None
-    }
+
+    def ask(view: View) -> dict[str, _Stored]:
+        found = {}
+        another = line_of(view.version.name)[0] != line_of(version.name)[0]
+        other_model = view.version.manifest.model.sha256 != version.manifest.model.sha256
+        for path, row in rows.items():
+            if another and row is not None:
+                detail = None if version.details is None else version.details.code(row).tobytes()
+                found[path] = _Stored(row, version.codes.code(row).tobytes(), detail)
+            elif not other_model and (image := view.image(path)) is not None:
+                found[path] = _Stored(row, image.code, image.detail)
+        return found
+
+    return read(collection, ask)
 
 
 def _results(version: IndexVersion, collection: Collection, paths: list[str], distances: list[int]) -> list[Result]:

@@ -48,13 +48,13 @@ class VersionFollower:
     def version(self) -> IndexVersion | None:
         """The version to answer from now, or None while there is none (``reason`` says why)."""
         signature = self.store.signature()
-        if signature != self._seen or time.monotonic() > self._retry_at > 0:
+        if signature != self._seen or time.monotonic() >= self._retry_at > 0:
             self._swap(signature)
         return self._version
 
     def look_again(self) -> None:
         """Open the current version anew with the next call of ``version``."""
-        self._seen = None
+        self._retry_at = time.monotonic()
 
     def _swap(self, signature: tuple[int, int] | None) -> None:
         new = signature != self._seen

@@ -1,10 +1,10 @@
 """One request of a TorchServe batch, understood. All shapes that clients send end in the same fields.
 
-{"body": object or bytes}                        a JSON body, whatever its content type
+{"body": object or bytes}                        a JSON body, whatever its content type; {"hash": [base64, …]} asks for
+                                                 codes
 {"data": object or bytes}                        multipart, one part holding the JSON object
 {"image": bytes, "top_k": bytes, …}              multipart, the image file itself and plain parts
 {"text": bytes, "top_k": bytes, …}               multipart, plain parts alone; likewise {"code": bytes, …}
-{"hash0": bytes, "hash1": bytes, …}              multipart, image files of which only the codes are wanted
 """
 
 import contextlib
@@ -80,11 +80,10 @@ def parse(item: Mapping[str, Any]) -> Request | HashRequest:
     """The request in ``item``, one element of the list that TorchServe hands over. Raises RequestError (400)."""
     for part in ("body", "data"):
         if part in item:
-            return _from_object(_object(item[part]))
+            fields = _object(item[part])
+            return _hash_request(fields["hash"]) if "hash" in fields else _from_object(fields)
     if any(name in item for name in _SUBJECTS):
         return _from_parts(item)
-    if "hash0" in item:
-        return _hash_request(item)
     if any(name.lstrip().startswith("{") for name in item):
         raise _bad("the JSON was sent as a web form, which garbles base64: send Content-Type: application/json")
     raise _bad(
@@ -209,14 +208,15 @@ def _request(
     )  # fmt: skip
 
 
-def _hash_request(parts: Mapping[str, Any]) -> HashRequest:
-    names = [f"hash{number}" for number in range(len(parts))]
-    if len(parts) > MAX_HASHED or any(name not in parts for name in names):
-        raise _bad(f"a request for codes has the parts hash0, hash1 and so on, up to {MAX_HASHED}, and nothing else")
+def _hash_request(given: Any) -> HashRequest:
+    if not isinstance(given, list) or not 0 < len(given) <= MAX_HASHED:
+        raise _bad(f"hash must be a list of 1 to {MAX_HASHED} image files in base64")
     images: list[bytes | RequestError] = []
-    for name in names:
+    for each in given:
         try:
-            images.append(_image_file(parts[name]))
+            if not isinstance(each, str):
+                raise _bad(f"image must be a string of base64, and is {_json_type(each)}")
+            images.append(_base64(each))
         except RequestError as error:
             images.append(error)
     return HashRequest(images)

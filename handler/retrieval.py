@@ -38,8 +38,6 @@ logger = logging.getLogger(__name__)
 CODE_HEADER = "X-Hashlake-Code"
 DETAIL_HEADER = "X-Hashlake-Detail-Code"
 
-_OUR_FAULT = "the server failed to answer; its log says why"
-
 
 @dataclass(frozen=True)
 class Answer:
@@ -101,8 +99,7 @@ class Retrieval:
             return self._answer(batch)
         except Exception:
             logger.exception("a batch of %d requests failed", len(batch))
-            error = RequestError(HTTPStatus.INTERNAL_SERVER_ERROR, _OUR_FAULT)
-            return [_refusal(error)] * len(batch)
+            return [_refusal(_our_fault())] * len(batch)
 
     def _answer(self, batch: Sequence[Mapping[str, Any]]) -> list[Answer]:
         took: dict[str, float] = {}
@@ -120,7 +117,7 @@ class Retrieval:
         answers = []
         for item in asked:
             if isinstance(item, _Asked):
-                answers.append(_success(item, next(found), took))
+                answers.append(_found(item, next(found), took))
             else:
                 answers.append(_refusal(item) if isinstance(item, RequestError) else self._hashed(item))
         return answers
@@ -157,7 +154,7 @@ class Retrieval:
             return RequestError(HTTPStatus.BAD_REQUEST, f"text: {error}")
         except Exception:
             logger.exception("a request could not be prepared")
-            return RequestError(HTTPStatus.INTERNAL_SERVER_ERROR, _OUR_FAULT)
+            return _our_fault()
 
     def _decode(self, image: bytes | RequestError) -> NDArray[np.uint8] | RequestError:
         """The picture in the file ``image``, or what is wrong with it."""
@@ -230,18 +227,34 @@ def _query(item: _Prepared | _Hashing | RequestError, codes: Iterator[_Codes]) -
     return _Asked(asked, item.view, Query(code, detail, asked.top_k, asked.max_distance, asked.rank))
 
 
-def _search(asked: Sequence[_Asked | _CodesAsked | RequestError]) -> Iterator[Matches]:
-    """What is found for each query, in order. Those about the same images share the reading of their codes."""
+def _search(asked: Sequence[_Asked | _CodesAsked | RequestError]) -> Iterator[Matches | RequestError]:
+    """What is found for each query, in order, or its error. Those about the same images share the reading of their
+    codes."""
     groups: dict[tuple[str, str | None], list[_Asked]] = {}
     queries = [item for item in asked if isinstance(item, _Asked)]
     for item in queries:
         condition = item.request.condition
         groups.setdefault((item.request.collection, condition.text if condition else None), []).append(item)
-    found: dict[int, Matches] = {}
+    found: dict[int, Matches | RequestError] = {}
     for group in groups.values():
-        matches = group[0].view.search([item.query for item in group], group[0].request.condition)
-        found.update(zip(map(id, group), matches, strict=True))
+        try:
+            matches = group[0].view.search([item.query for item in group], group[0].request.condition)
+        except Exception:
+            logger.exception("the collection %s could not be searched", group[0].request.collection)
+            found.update((id(item), _our_fault()) for item in group)
+        else:
+            found.update(zip(map(id, group), matches, strict=True))
     return iter([found[id(item)] for item in queries])
+
+
+def _found(item: _Asked, matches: Matches | RequestError, took: Mapping[str, float]) -> Answer:
+    if isinstance(matches, RequestError):
+        return _refusal(matches)
+    try:
+        return _success(item, matches, took)
+    except Exception:  # metadata that cannot be told in JSON
+        logger.exception("an answer could not be written")
+        return _refusal(_our_fault())
 
 
 def _success(item: _Asked, matches: Matches, took: Mapping[str, float]) -> Answer:
@@ -261,6 +274,10 @@ def _success(item: _Asked, matches: Matches, took: Mapping[str, float]) -> Answe
 
 def _hex(code: NDArray[np.uint8]) -> str:
     return code.tobytes().hex()
+
+
+def _our_fault() -> RequestError:
+    return RequestError(HTTPStatus.INTERNAL_SERVER_ERROR, "the server failed to answer; its log says why")
 
 
 def _refusal(error: RequestError) -> Answer:

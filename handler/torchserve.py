@@ -31,6 +31,8 @@ from handler.archive import ARCHIVE_FILE, BESIDE_FILES, MODEL_NAME
 from handler.errors import HandlerError
 from handler.image_retrieval_handler import STORE_VARIABLE, THREADS_VARIABLE, WORKER_HEADER
 from hashing.cores import usable_cores
+from searcher.collections_store import Collections
+from searcher.errors import SearcherError
 
 _HERE = Path(__file__).parent
 _OLDEST_JAVA = 11
@@ -61,6 +63,7 @@ class TorchServe:
         self.settings = settings
         self._folder = tempfile.TemporaryDirectory(prefix="hashlake-")
         self._process: subprocess.Popen[bytes] | None = None
+        self._models: list[str] = []
 
     def start(self) -> None:
         """Start the frontend, which starts the workers. Raises HandlerError for what is wrong beforehand."""
@@ -78,6 +81,7 @@ class TorchServe:
         if package is None or package.origin is None:
             raise HandlerError("torchserve is not installed beside hashlake")
         home = Path(package.origin).resolve().parents[1]
+        self._models = models_of(settings)
         command = [
             str(_java()),
             f"-Dmodel_server_home={home}",
@@ -94,7 +98,7 @@ class TorchServe:
             "-f", str(settings.config.absolute()),
             "-s", str(settings.model_store.absolute()),
             "-ncs",  # before -m, which takes all that follows
-            "-m", *(f"{name}={name}.mar" for name in self._models()),
+            "-m", *(f"{name}={name}.mar" for name in self._models),
         ]  # fmt: skip
         # A session of its own: Ctrl-C in a terminal reaches this process alone, which then stops the child in order.
         self._process = subprocess.Popen(
@@ -109,7 +113,7 @@ class TorchServe:
             if self._process is None or self._process.poll() is not None:
                 raise HandlerError("TorchServe ended while starting; its messages are above")
             try:
-                if all(self._is_ready(self._workers(name)) for name in self._models()):
+                if all(self._is_ready(self._workers(name)) for name in self._models):
                     return
             except (OSError, ValueError, urllib.error.URLError):
                 pass  # not listening yet
@@ -152,10 +156,6 @@ class TorchServe:
                 os.killpg(self._process.pid, signal.SIGKILL)  # whatever outlived the frontend
             self._process.wait()
         self._folder.cleanup()
-
-    def _models(self) -> list[str]:
-        """The models in the model store: the datalake's, and those that serve collections beside it."""
-        return [MODEL_NAME, *sorted(archive.stem for archive in self.settings.model_store.glob(BESIDE_FILES))]
 
     def _served(self) -> list[str]:
         """The models that TorchServe has now; the gateway may have added some."""
@@ -205,6 +205,16 @@ class TorchServe:
             "LOG_LOCATION": self._folder.name,
             "METRICS_LOCATION": self._folder.name,
         }
+
+
+def models_of(settings: Settings) -> list[str]:
+    """The models in the model store that are wanted: the datalake's, and those that collections have beside it."""
+    collections, wanted = Collections(settings.index_store), set()
+    for name in collections.names():
+        with contextlib.suppress(SearcherError):  # one that cannot be read doesn't keep the others from being served
+            wanted.add(collections.open(name).identity().served_name)
+    beside = sorted(archive.stem for archive in settings.model_store.glob(BESIDE_FILES))
+    return [MODEL_NAME, *(name for name in beside if name in wanted)]
 
 
 def run(settings: Settings, when_ready: Callable[[], None], companion: Sequence[str] | None = None) -> int:

@@ -80,6 +80,12 @@ class Collection:
         """How many images have changed since the current version was built."""
         return self.journal.changes(self._current().version.manifest.folded)
 
+    def rest(self) -> None:
+        """Close the files until they are needed again. Views that somebody has stay what they are."""
+        with self._lock:
+            self._overlay = None
+        self.journal.close()
+
     def _current(self) -> Overlay:
         with self._lock:
             signature = self.store.signature()

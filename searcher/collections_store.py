@@ -30,17 +30,23 @@ COLLECTIONS = "collections"
 FIRST_VERSION = "0"
 _NEW = ".new-"
 _DELETED = ".deleted-"
+#: A process may have 1,024 files open, where nobody has set another limit.
+_AWAKE = 50
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}")
 
 
 class Collections:
-    """The collections below ``folder``, the index store; a search may use up to ``threads``. Threads may share it."""
+    """The collections below ``folder``, the index store; a search may use up to ``threads``. Threads may share it.
+
+    Only the ``_AWAKE`` that were opened last keep files open, about ten each.
+    """
 
     def __init__(self, folder: Path, threads: int = 1) -> None:
         self._folder = folder
         self._threads = threads
         self._lock = threading.Lock()
         self._open: dict[str, Collection] = {}
+        self._awake: dict[str, Collection] = {}
 
     def names(self) -> list[str]:
         """All there are, ``default`` first."""
@@ -51,14 +57,22 @@ class Collections:
     def open(self, name: str) -> Collection:
         """The collection ``name``. CollectionMissing where there is none."""
         if name != DEFAULT and not (_NAME.fullmatch(name) and self._exists(name)):
-            with self._lock:
-                self._open.pop(name, None)
-            raise CollectionMissing(f"there is no collection {name}")
+            self._forget(name)
+            shown = name if _NAME.fullmatch(name) else repr(name[:64])  # half of a surrogate pair cannot be sent
+            raise CollectionMissing(f"there is no collection {shown}")
         folder = self._folder if name == DEFAULT else self._folder / COLLECTIONS / name
+        tired: Collection | None = None
         with self._lock:
             if name not in self._open:
                 self._open[name] = Collection(name, folder, self._threads)
-            return self._open[name]
+            collection = self._open[name]
+            self._awake.pop(name, None)
+            self._awake[name] = collection
+            if len(self._awake) > _AWAKE:
+                tired = self._awake.pop(next(iter(self._awake)))
+        if tired is not None:
+            tired.rest()
+        return collection
 
     def create(self, name: str, model: ModelIdentity) -> Collection:
         """Make the collection ``name``, empty, for codes of ``model``."""
@@ -98,8 +112,12 @@ class Collections:
             with store.indexing():
                 os.rename(parent / name, parent / f"{_DELETED}{uuid4().hex}")
                 sync_folder(parent)
+        self._forget(name)
+
+    def _forget(self, name: str) -> None:
         with self._lock:
             self._open.pop(name, None)
+            self._awake.pop(name, None)
 
     @contextmanager
     def _changing(self) -> Iterator[Path]:

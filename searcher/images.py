@@ -10,6 +10,7 @@ A published table is opened read-only and immutable: no locks, no journal, no su
 
 import json
 import sqlite3
+import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,7 @@ class ImageTable:
             # Every thread of an indexer asks its base version; SQLite itself serialises the calls.
             address = f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1"
             self._connection = sqlite3.connect(address, uri=True, check_same_thread=False)
+            close_after(self, self._connection)
 
     def __enter__(self) -> Self:
         return self
@@ -136,3 +138,8 @@ class ImageTable:
 
     def note(self, facts: Iterable[tuple[str, str | int]]) -> None:
         self._connection.executemany("INSERT OR REPLACE INTO build VALUES (?, ?)", facts)
+
+
+def close_after(user: object, connection: sqlite3.Connection) -> None:
+    """Close ``connection`` as soon as nobody has ``user`` any more: by itself, Python would do so some time later."""
+    weakref.finalize(user, connection.close)

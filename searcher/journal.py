@@ -181,7 +181,7 @@ class Journal:
         with self._lock:
             try:
                 self._create()
-                file = _identity(self.path)
+                file = identity(self.path)
                 if self._open is None or file != self._file:  # a collection may be deleted and made anew
                     self._file = file
                     self._open = sqlite3.connect(
@@ -237,26 +237,28 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def identity(path: Path) -> tuple[int, int] | None:
     """What tells the file at ``path`` from others, as long as it is open. None where there is none."""
     try:
         status = os.stat(path)
-    except OSError:
+    except FileNotFoundError:
         return None
     return status.st_dev, status.st_ino
 
 
 def _claim(connection: sqlite3.Connection, version: Manifest) -> None:
     """Make the journal one of the codes of ``version``'s model."""
-    if _model(connection) == version.model.sha256:
+    made_with = _model(connection)
+    if made_with == version.model.sha256:
         return
     added = _additions(connection, version.folded)
     if added:
         raise ModelMismatch(
             f"{added} images were added with another model than {version.model.name}: remove them first"
         )
-    # What the version contains was of the other model's codes: never to be laid over an older version of this model.
-    _trim(connection, version.folded)
+    if made_with is not None:
+        # What the version contains was of the other model's codes: never to be laid over an older version of this one.
+        _trim(connection, version.folded)
     connection.execute("INSERT OR REPLACE INTO facts VALUES ('model', ?)", (version.model.sha256,))
 
 

@@ -17,7 +17,7 @@ import sqlite3
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from operator import attrgetter
@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 
 from searcher.errors import ChangesFolded, JournalDamaged, ModelMismatch
 from searcher.filters import Condition
-from searcher.images import IMAGES_FILE
-from searcher.journal import BUSY_SECONDS, JOURNAL_FILE, address
+from searcher.images import IMAGES_FILE, close_after
+from searcher.journal import BUSY_SECONDS, JOURNAL_FILE, address, identity
 from searcher.ranking import Ranking
 from searcher.search import CodeIndex, Hits, Query
 from searcher.version import IndexVersion, Matches
@@ -120,21 +120,18 @@ class View:
     def search(self, queries: Sequence[Query], condition: Condition | None = None) -> list[Matches]:
         """The images nearest to each of ``queries`` among those that meet ``condition``, in the order of
         ``Ranking.search``, which also says what is a ValueError."""
-        base_allowed = None if self._hidden is None else ~self._hidden
+        base_allowed = self._shown
         if condition is not None:
             meeting = self._reader.bitmap(condition)
             base_allowed = meeting if base_allowed is None else meeting & base_allowed
         found = self.version.hits(queries, base_allowed)
         tail = self._tail
         if tail.count:
-            alive = tail.alive[: -(-tail.count // 8)]
+            alive = tail.alive
             if condition is not None:
                 alive = alive & self._reader.tail_bitmap(condition, tail.metadata, tail.count)
-            ranking = Ranking(
-                CodeIndex(tail.codes[: tail.count]),
-                None if tail.details is None else CodeIndex(tail.details[: tail.count]),
-            )
-            added = ranking.search(queries, alive)
+            nearer = [_nearer(query, base) for query, base in zip(queries, found, strict=True)]
+            added = self._tail_ranking.search(nearer, alive)
             found = [
                 _merged(query, base, more, self.version.manifest.count)
                 for query, base, more in zip(queries, found, added, strict=True)
@@ -164,8 +161,8 @@ class View:
     def number(self, condition: Condition) -> int:
         """How many images meet ``condition``."""
         base = self._reader.bitmap(condition)
-        if self._hidden is not None:
-            base = base & ~self._hidden
+        if self._shown is not None:
+            base = base & self._shown
         tail = self._tail
         added = self._reader.tail_bitmap(condition, tail.metadata, tail.count)
         added = added & tail.alive[: len(added)]
@@ -207,6 +204,19 @@ class View:
             yield Given(self._tail.image(place), path in listed)
 
     @cached_property
+    def _shown(self) -> _Codes | None:
+        """A bitmap of the version's rows that are in the collection, or None for all."""
+        return None if self._hidden is None else ~self._hidden
+
+    @cached_property
+    def _tail_ranking(self) -> Ranking:
+        tail = self._tail
+        return Ranking(
+            CodeIndex(tail.codes[: tail.count]),
+            None if tail.details is None else CodeIndex(tail.details[: tail.count]),
+        )
+
+    @cached_property
     def _added_by_path(self) -> tuple[list[str], list[int]]:
         """The paths of the tail's images, sorted, and the place of each."""
         paths = self._tail.paths
@@ -243,7 +253,7 @@ class Overlay:
         self._lock = threading.Lock()
         self._reader = _Reader(version)
         self._changes = _Changes(version, journal)
-        self._seen: int | None = None
+        self._seen: _Number | None = None
         self._clear()
         self._current = self._view()
 
@@ -256,6 +266,9 @@ class Overlay:
         with self._lock:
             seen = self._changes.number()
             if seen != self._seen:
+                if self._seen is not None and seen.file != self._seen.file:  # what the other file said holds no more
+                    self._clear()
+                    self._current = self._view()
                 self._refresh()
                 self._seen = seen
             return self._current
@@ -339,31 +352,71 @@ class _Change(NamedTuple):
     row: int | None
 
 
+class _Number(NamedTuple):
+    """Another one after each change: of the ``file``, counted from 1 on, 0 for none, or ``inside`` of it."""
+
+    file: int
+    inside: int
+
+
 class _Changes:
     """What the journal at ``journal`` says about ``version``. On a connection of its own: in the middle of another
-    read, SQLite would not tell what has changed since that began."""
+    read, SQLite would not tell what has changed since that began.
+
+    On a read-only file system SQLite reads a journal that another process writes, and no other: it cannot make the
+    files beside it that it wants. Then nothing changes, and the journal is read as a plain file until something does.
+    """
 
     def __init__(self, version: IndexVersion, journal: Path) -> None:
         self._version = version
         self._journal = journal
-        self._attached = False
+        self._attached: tuple[int, int] | None = None
+        self._plain: tuple[int, ...] | None = None
+        self._files = 0
         with _failures(version):
             self._connection = _connected(version)
+        close_after(self, self._connection)
 
-    def number(self) -> int:
-        """Another number after a process, or a thread, has changed the journal; 0 while there is none."""
+    def number(self) -> _Number:
+        """Another one after a process, or a thread, has changed the journal, or put another in its place."""
         with _failures(self._version):
-            if not self._attached:
-                if not self._journal.exists():
-                    return 0
-                self._connection.execute("ATTACH ? AS journal", (address(self._journal, "rw"),))
-                self._attached = True
-            (number,) = self._connection.execute("PRAGMA journal.data_version").fetchone()
-        return int(number)
+            self._attach()
+            if self._attached is None:
+                return _Number(0, 0)
+            (inside,) = self._connection.execute("PRAGMA journal.data_version").fetchone()
+        return _Number(self._files, int(inside))
+
+    def _attach(self) -> None:
+        """Read the file that is there now."""
+        found = identity(self._journal)
+        if found == self._attached and (self._plain is None or self._plain == self._unwritten()):
+            return
+        if self._attached is not None:
+            self._connection.execute("DETACH journal")
+            self._attached = self._plain = None
+        if found is None:
+            return
+        self._files += 1
+        try:
+            self._connection.execute("ATTACH ? AS journal", (address(self._journal, "rw"),))
+        except sqlite3.OperationalError:
+            plain = self._unwritten()
+            if plain is None:
+                raise
+            self._connection.execute("ATTACH ? AS journal", (address(self._journal, "ro") + "&immutable=1",))
+            self._plain = plain
+        self._attached = found
+
+    def _unwritten(self) -> tuple[int, ...] | None:
+        """What tells whether the journal was written meanwhile, while no process has it open; None while one has."""
+        status = self._journal.stat()
+        if self._journal.with_name(f"{self._journal.name}-wal").exists():
+            return None
+        return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
     def after(self, seq: int) -> list[_Change]:
         """The changes behind number ``seq``, oldest first. ChangesFolded where the journal no longer has them all."""
-        if not self._attached:
+        if self._attached is None:
             return []
         version, model = self._version, self._version.manifest.model
         with _failures(version):
@@ -383,6 +436,8 @@ class _Changes:
                 self._connection.execute("COMMIT")
         if trimmed > seq:
             raise ChangesFolded(f"version {version.name} is older than the changes that are kept")
+        if self._plain is not None and self._plain != self._unwritten():
+            raise ChangesFolded(f"{self._journal.name} was written while it was read")
         additions = [change for change in changes if not change.removed]
         if additions and made_with != (model.sha256,):
             raise ModelMismatch(
@@ -407,6 +462,7 @@ class _Reader:
             columns = {name for _, name, *_ in self._connection.execute("PRAGMA base.table_info(images)")}
             images = _NEW_BASE if "metadata" in columns else _OLD_BASE
             self._connection.execute(f"CREATE TEMP VIEW base_images AS {images}")
+        close_after(self, self._connection)
 
     def find(self, path: str) -> list[_Row]:
         """The image called ``path``, or none."""
@@ -533,9 +589,18 @@ def _where(condition: Condition | None) -> tuple[str, dict[str, Any]]:
     return f"({sql})", dict(zip(names, condition.parameters, strict=True))
 
 
+def _nearer(query: Query, base: Hits) -> Query:
+    """``query`` for the tail: what is farther than all of ``base``, where these are enough, need not be looked for."""
+    if query.rank != "distance" or len(base.distances) < query.top_k:
+        return query
+    return replace(query, max_distance=int(base.distances[-1]))
+
+
 def _merged(query: Query, base: Hits, tail: Hits, count: int) -> Hits:
     """The best of both, in the order of the query's rank; the rows of ``tail`` follow the ``count`` rows of the
     version."""
+    if not len(tail.rows):
+        return base
     distances = np.concatenate([base.distances, tail.distances])
     rows = np.concatenate([base.rows, tail.rows + count])
     ties = None

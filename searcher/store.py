@@ -142,6 +142,8 @@ class IndexStore:
     def prune(self, keep: int) -> list[str]:
         """Delete all but the ``keep`` newest versions and the current one, and what killed builds left behind.
 
+        A version and its folds count as one, and are kept together.
+
         Answers the names that are gone. Processes that still have one open keep their copy until they close it.
         """
         if not self.folder.is_dir():
@@ -151,7 +153,9 @@ class IndexStore:
             with self._switching():  # no rollback to a version that is about to go
                 current = self.current()
                 names = [manifest.version for manifest in self.manifests()]
-                doomed = [name for name in names[: max(0, len(names) - keep)] if name != current]
+                lines = list(dict.fromkeys(line_of(name)[0] for name in reversed(names)))
+                kept = {*lines[:keep], *([line_of(current)[0]] if current else [])}
+                doomed = [name for name in names if line_of(name)[0] not in kept]
                 for name in doomed:
                     self._set_aside(name)
             self._delete_what_is_set_aside()

@@ -149,6 +149,9 @@ def test_a_collection_from_the_command_line(
     assert said("collections", "dump", "caps") == (tmp_path / "hats.jsonl").read_text().splitlines()
     assert said("duplicates", "caps", "--pairs", "--max_distance", "0") == []
     assert len(said("duplicates", "caps", "--pairs", "--max_distance", "1")) == 4
+    made = said("collections", "create", "grids", "--model_path", "grid.pt")
+    assert made == ["grids is created: codes of 16 bits, model grid"]
+    assert said("collections", "delete", "grids", "--yes") == ["grids is deleted"]
     (tmp_path / "bad.jsonl").write_text('\n{"url": "bad", "embedding": "AAAA"}\n')
     refused = hashlake("collections", "restore", "caps", "bad.jsonl")
     assert refused.err.startswith("Error: line 2: embedding: ")

@@ -227,7 +227,8 @@ class TestRoutes:
 
         path = f"/api/collections/{name}/duplicates?max_distance=0&view=pairs"
         with stack.client.stream("GET", path) as answer:
-            assert next(answer.iter_lines()) == '{"url":"0000","other":"0001","distance":0}'
+            lines = answer.iter_lines()  # kept: its end is the connection's
+            assert next(lines) == '{"url":"0000","other":"0001","distance":0}'
             assert reports() == 1
         wait_until(lambda: not reports(), "the end of the report")
 
@@ -484,10 +485,37 @@ def test_collections_of_two_models(stack: Stack) -> None:
     assert (
         stack.call("POST", "/models/default/search", files={"image": picture(0x00FF, 1)}).json()[0]["similarity"] == 100
     )
-    bad = stack.call("POST", "/api/collections", json={"name": "x", "model_path": "../elsewhere.pt"})
-    assert bad.status_code == 422
+    loaded = stack.torchserve.client.get(f"http://127.0.0.1:{stack.torchserve.management_port}/models").json()
+    archives = sorted(stack.model_store.iterdir())
+    for name, path, status in (
+        ("x", "../elsewhere.pt", 422),
+        ("grids", "wide/001/", 409),
+        ("../x", "wide/001/", 422),
+        ("x", "damaged.pt", 503),
+        ("x", "unservable.pt", 503),  # TorchServe could not start with it
+    ):
+        refused = stack.call("POST", "/api/collections", json={"name": name, "model_path": path})
+        assert refused.status_code == status, refused.text
+    now = stack.torchserve.client.get(f"http://127.0.0.1:{stack.torchserve.management_port}/models").json()
+    assert (now, sorted(stack.model_store.iterdir())) == (loaded, archives)
     assert stack.call("DELETE", "/api/collections/grids").status_code == 204
     assert stack.torchserve.client.get(f"http://127.0.0.1:{stack.torchserve.management_port}/models").json() == alone
+
+
+def test_a_model_that_was_unloaded_is_loaded_again(stack: Stack) -> None:
+    management = f"http://127.0.0.1:{stack.torchserve.management_port}/models"
+    assert stack.call("POST", "/api/collections", json={"name": "g", "model_path": "grid.pt"}).status_code == 201
+    add(stack, "g", files={"image": png_of(0xFF00, SIDE)}, data={"url": "ff00"})
+    beside = next(each["modelName"] for each in stack.torchserve.client.get(management).json()["models"])
+    assert beside.startswith("grid-")
+    for what, options, status in (
+        ("search", {"json": {"url": "ff00"}}, 200),
+        ("add", {"files": {"image": png_of(0xFF01, SIDE)}, "data": {"url": "ff01"}}, 204),
+    ):
+        assert stack.torchserve.client.delete(f"{management}/{beside}").status_code == 200
+        answer = stack.call("POST", f"/models/g/{what}", **options)
+        assert answer.status_code == status, answer.text
+    assert stack.call("DELETE", "/api/collections/g").status_code == 204
 
 
 def test_the_first_page_finds_what_was_added(stack: Stack) -> None:

@@ -1,13 +1,14 @@
 """The queue of pictures, before a TorchServe that answers when the test lets it."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 import httpx
 import pytest
 
 from gateway.errors import PictureRefused, RequestRefused
-from gateway.hashing_queue import GROUP, HashingQueue
+from gateway.hashing_queue import GROUP, SHORT_GROUP, HashingQueue
 from gateway.picture_check import check_picture
 from gateway.torchserve import MODEL_NAME, TorchServe, TorchServeError, Workers, unreachable
 from tests.fakes import png_of
@@ -79,6 +80,34 @@ def test_a_lone_picture_beside_thousands() -> None:
         assert (await alone).code == b"\xff\xff"
         assert b"\xff\xff" in server.asked[before]  # in the very next request
         await asyncio.gather(*bulk)
+        await queue.close()
+        await server.client.aclose()
+
+    asyncio.run(run())
+
+
+def test_while_somebody_searches() -> None:
+    """One worker is left to searches, and requests are short; a second later all is as before."""
+
+    async def run() -> None:
+        server = Held(workers=3)
+        server.open.set()
+        queue = HashingQueue(server)
+        await queue.hash(b"ab")
+        await asyncio.sleep(0.05)  # the workers are counted
+        server.open.clear()
+        server.asked.clear()
+        server.searched = time.monotonic()
+        codes = [asyncio.create_task(queue.hash(bytes([0, n]), "bulk")) for n in range(50)]
+        await asyncio.sleep(0.05)
+        assert len(server.asked) == 2
+        server.searched = time.monotonic()
+        server.open.set()
+        await asyncio.gather(*codes[:10])
+        assert max(map(len, server.asked)) == SHORT_GROUP
+        server.searched -= 2
+        await asyncio.gather(*codes, *(queue.hash(bytes([1, n]), "bulk") for n in range(50)))
+        assert max(map(len, server.asked)) == GROUP
         await queue.close()
         await server.client.aclose()
 

@@ -353,7 +353,13 @@ def test_what_is_refused(
 
 @pytest.mark.parametrize(
     ("content", "kind"),
-    [(b"{", "json_invalid"), (b"[1, 2]", "model_type"), (b'"text"', "model_type"), (b"\xff\xfe", "json_invalid")],
+    [
+        (b"{", "json_invalid"),
+        (b"[1, 2]", "model_type"),
+        (b'"text"', "model_type"),
+        (b"\xff\xfe", "json_invalid"),
+        (b'{"filter": {"a": ' + b"[" * 1024 * 1024, "value_error.too_long"),
+    ],
 )
 def test_what_is_no_json(stack: Stack, content: bytes, kind: str) -> None:
     assert problem(Idios(stack, "default").post("add", content=content)) == (422, ["body"], kind)
@@ -368,6 +374,7 @@ def test_what_is_no_json(stack: Stack, content: bytes, kind: str) -> None:
         ({"files": {"other": b""}, "data": {"image": "text"}}, (422, ["body", "image"], "value_error.file")),
         ({"files": {"image": b"x"}, "data": {"metadata": "{"}}, (422, ["body", "metadata"], "json_invalid")),
         ({"files": {"image": b"x"}, "data": {"metadata": "[]"}}, (422, ["body", "metadata"], "dict_type")),
+        ({"files": {"filter": b"[" * 1048577}}, (422, ["body", "filter"], "value_error.too_long")),
     ],
 )
 def test_what_is_refused_in_forms(stack: Stack, options: Any, expected: tuple[int, list[Any], str]) -> None:
@@ -434,8 +441,13 @@ def test_the_datalakes_files(stack: Stack) -> None:
         assert first == [{"url": "data/new.png", "metadata": {"new": True}, "similarity": 100}]
         idios.done("add", {"url": "data/robe.png", "metadata": {"kind": "robe"}})
         assert idios.answered("urls", {"filter": {"kind": "robe"}}) == ["data/robe.png"]
-        for path in ("outside.png", "data/link.png", "data/../outside.png", "/etc/passwd", "data", "data/none.png"):
-            assert problem(idios.post("add", {"url": path})) == (422, ["body", "url"], "parameter_error"), path
+        nothing = {"loc": ["body", "url"], "msg": "the datalake has no such picture", "type": "parameter_error"}
+        for path in (
+            "outside.png", "data/link.png", "data/../outside.png", "/etc/passwd", "/etc/none", "data", "data/none.png",
+        ):  # fmt: skip
+            for what in ("add", "search"):  # neither tells what else is on the machine
+                answer = idios.post(what, {"url": path})
+                assert (answer.status_code, answer.json()) == (422, {"detail": [nothing]}), path
     finally:
         idios.done("remove", {"url": "data/new.png"})
         for name in ("data/new.png", "outside.png", "data/link.png"):

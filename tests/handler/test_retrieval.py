@@ -15,6 +15,7 @@ from handler.served import Served
 from hashing.model import HashModel
 from searcher.collection import Collection
 from searcher.collections_store import Collections
+from searcher.errors import JournalDamaged
 from searcher.journal import Addition
 from searcher.manifest import ModelIdentity
 from searcher.overlay import View
@@ -447,6 +448,22 @@ class TestCollections:
         assert messages[2] == "collection must be a collection's name, and is an integer"
         assert messages[3].startswith("filter: ") and "$like" in messages[3]
 
+    def test_what_fails_for_one_does_not_touch_its_neighbours(
+        self, retrieval: Retrieval, shoes: Collection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        good, strange = request(0xFFF0, collection="shoes"), request(0, collection="\ud800")
+        found = {"index_database_version": "0", "relevant": ["http://a/2.png", "http://a/1.png"]}
+        assert bodies(retrieval, strange, good)[1] == found
+        shoes.add([addition("http://a/1.png", 0xFFFF, '"\\ud800"')])  # JSON, though no text
+        assert bodies(retrieval, good | {"body": good["body"] | {"metadata": True}}, good)[1] == found
+
+        def fail(*_: object) -> None:
+            raise JournalDamaged("images.db cannot be read")
+
+        monkeypatch.setattr("searcher.overlay._Reader.bitmap", fail)
+        failed, answered = retrieval.answer([good | {"body": good["body"] | {"filter": {"a": 1}}}, good])
+        assert (int(failed.status), json.loads(answered.body)) == (500, found)
+
     def test_a_model_beside_the_datalake_s_answers_for_collections_of_its_own_only(
         self, store: IndexStore, grid: HashModel, metrics: Metrics, shoes: Collection, tmp_path: Path, other_path: Path
     ) -> None:
@@ -470,33 +487,29 @@ class TestCollections:
         assert caplog.text.count("the collection shoes cannot be read") == 1
 
 
+def hashing(*files: bytes) -> dict[str, Any]:
+    return {"body": {"hash": [base64.b64encode(file).decode() for file in files]}}
+
+
 class TestCodes:
     def test_of_several_pictures_without_any_version(self, retrieval: Retrieval, grid: HashModel) -> None:
-        (answer,) = bodies(retrieval, {"hash0": png_of(0xFF00), "hash1": b"no image", "hash2": png_of(0x0001)})
+        (answer,) = bodies(retrieval, hashing(png_of(0xFF00), b"no image", png_of(0x0001), b""))
         assert answer["model"] == {"name": grid.card.name, "sha256": grid.sha256, "bits": 16, "detail_bits": None}
-        first, second, third = answer["hashed"]
+        first, second, third, fourth = answer["hashed"]
         assert (first, third) == ({"code": "ff00", "detail_code": None}, {"code": "0001", "detail_code": None})
-        assert second["status"] == 415
+        assert (second["status"], fourth["status"]) == (415, 400)
 
-    @pytest.mark.parametrize(
-        "parts",
-        [
-            {"hash0": png_of(0), "hash2": png_of(0)},
-            {"hash0": png_of(0), "top_k": b"1"},
-            {f"hash{number}": png_of(0) for number in range(33)},
-        ],
-    )
-    def test_what_is_no_request_for_codes(self, parts: dict[str, bytes], retrieval: Retrieval) -> None:
-        (answer,) = bodies(retrieval, parts)
-        assert answer["code"] == 400
-        assert answer["message"].startswith("a request for codes has the parts hash0, hash1 and so on")
+    @pytest.mark.parametrize("wrong", [[], "", None, ["a"] * 33])
+    def test_what_is_no_list_of_pictures(self, wrong: object, retrieval: Retrieval) -> None:
+        (answer,) = bodies(retrieval, {"body": {"hash": wrong}})
+        assert (answer["code"], answer["message"]) == (400, "hash must be a list of 1 to 32 image files in base64")
 
     def test_neighbours_in_the_batch_get_their_own(
         self, retrieval: Retrieval, store: IndexStore, grid: HashModel, tmp_path: Path
     ) -> None:
         publish(store, "1.2.0", grid, CODES, tmp_path)
         searched, hashed, again = bodies(
-            retrieval, request(0xFFFF, top_k=1), {"hash0": png_of(1), "hash1": png_of(2)}, request(0x0000, top_k=1)
+            retrieval, request(0xFFFF, top_k=1), hashing(png_of(1), png_of(2)), request(0x0000, top_k=1)
         )
         assert (searched["relevant"], again["relevant"]) == (["a b/white cat.png"], ["-dash.png"])
         assert [each["code"] for each in hashed["hashed"]] == ["0001", "0002"]

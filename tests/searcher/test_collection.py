@@ -8,7 +8,7 @@ import pytest
 from searcher.collection import Collection
 from searcher.errors import ChangesFolded, VersionDamaged, VersionMissing
 from searcher.filters import parse_filter
-from searcher.journal import JOURNAL_FILE, Addition
+from searcher.journal import JOURNAL_FILE, Addition, address
 from searcher.overlay import Overlay
 from searcher.store import IndexStore
 from searcher.version import IndexVersion
@@ -231,3 +231,47 @@ def test_pages_go_on_behind_what_was_removed(collection: Collection) -> None:
     rest = collection.view().images(page[-1].path, limit=100)
     assert [image.path for image in rest] == ["004", "005", "006", "007", "008", "009", "a", "b"]
     assert collection.view().images("b") == []
+
+
+def test_another_journal_in_its_place_is_seen_at_once(collection: Collection) -> None:
+    collection.add([addition("c", 2), addition("d", 3)])
+    collection.remove(["a"])
+    earlier = collection.view()
+    collection.journal.close()
+    for each in collection.folder.glob("journal.db*"):
+        each.unlink()
+    assert contents(collection.view()).keys() == {"a", "b"}
+    Collection("default", collection.folder).add([addition("e", 4)])
+    assert contents(collection.view()).keys() == {"a", "b", "e"}
+    assert_is(
+        earlier, [addition("b", 1), addition("c", 2), addition("d", 3)], ["a", "b", "c", "d", "e"], [query(0, None, 9)]
+    )
+
+
+def test_on_a_read_only_file_system_nothing_is_missed(collection: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There SQLite opens a journal only while the files beside it are there, which whoever writes it makes."""
+
+    def read_only(path: Path, mode: str) -> str:
+        absent = mode == "rw" and not path.with_name("journal.db-wal").exists()
+        return address(path / "cannot be opened" if absent else path, "ro")
+
+    collection.add([addition("c", 2)])
+    collection.rest()
+    monkeypatch.setattr("searcher.overlay.address", read_only)
+    reader = Collection("default", collection.folder)
+    assert contents(reader.view()).keys() == {"a", "b", "c"}
+    for number in range(3):
+        collection.add([addition(f"{number}", number)])
+        assert contents(reader.view()) == contents(Collection("default", collection.folder).view())
+        collection.rest()
+        assert contents(reader.view()).keys() == {"a", "b", "c", *map(str, range(number + 1))}
+
+
+def test_who_rests_goes_on(collection: Collection) -> None:
+    collection.add([addition("c", 2)])
+    view = collection.view()
+    collection.rest()
+    assert contents(view) == contents(collection.view())
+    collection.add([addition("d", 3)])
+    assert contents(collection.view()).keys() == {"a", "b", "c", "d"}
+    assert contents(view).keys() == {"a", "b", "c"}

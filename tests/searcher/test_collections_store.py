@@ -2,6 +2,7 @@
 
 import contextlib
 import multiprocessing
+import os
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from searcher.errors import (
     VersionMissing,
 )
 from tests.searcher.killed import processes
-from tests.searcher.live import DETAILED, MODEL, addition, contents, publish
+from tests.searcher.live import DETAILED, MODEL, addition, as_image, contents, publish
 
 
 @pytest.fixture
@@ -28,6 +29,26 @@ def collections(tmp_path: Path) -> Collections:
 
 def left(collections: Collections) -> set[str]:
     return {each.name for each in (collections._folder / "collections").iterdir() if each.name != ".changing.lock"}
+
+
+def test_only_those_opened_last_keep_files_open(collections: Collections, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("searcher.collections_store._AWAKE", 3)
+    several = [collections.create(f"{number}", MODEL) for number in range(9)]
+    for number, each in enumerate(several):
+        assert collections.open(f"{number}") is each
+        each.add([addition("a", number)])
+        assert each.view().count == 1
+    held = [os.path.realpath(each) for each in Path("/proc/self/fd").iterdir()]
+    folders = [f"{each.folder}/" for each in several]
+    assert [number for number in range(9) if any(each.startswith(folders[number]) for each in held)] == [6, 7, 8]
+    assert [each.view().image("a") for each in several] == [as_image(addition("a", number)) for number in range(9)]
+
+
+@pytest.mark.parametrize("name", ["\ud800", "a" * 100_000, "../shoes", ""])
+def test_of_what_cannot_be_a_name_the_message_is_short_and_can_be_sent(collections: Collections, name: str) -> None:
+    with pytest.raises(CollectionMissing) as error:
+        collections.open(name)
+    assert len(str(error.value).encode()) < 100
 
 
 def test_default_is_always_there(collections: Collections) -> None:

@@ -142,6 +142,18 @@ def test_a_version_of_changes_that_the_journal_never_had_is_refused(store: Index
     assert store.current() == "1.0"
 
 
+def test_what_was_removed_before_the_first_addition_is_kept_for_older_versions(
+    store: IndexStore, version: Manifest
+) -> None:
+    collection = Collection("default", store.folder)
+    collection.remove(["a"])
+    collection.fold()
+    collection.add([addition("b", 1)])
+    assert collection.journal.trimmed() == 0
+    store.promote("1.0")
+    assert contents(collection.view()).keys() == {"b"}
+
+
 def test_a_file_that_is_put_in_its_place_is_opened_anew(journal: Journal, version: Manifest) -> None:
     """As where a collection is deleted and made anew by another process."""
     journal.add([addition("a", 1)], version)

@@ -347,6 +347,13 @@ class TestPrune:
         assert not any((store.folder / name).exists() for name in gone)
         assert store.current() == "4"
 
+    def test_a_version_and_its_folds_count_as_one(self, store: IndexStore) -> None:
+        for name in ("1", "2", "2-f1", "3", "3-f1", "3-f2"):
+            publish(store, name)
+        assert store.prune(2) == ["1"]
+        assert store.prune(1) == ["2", "2-f1"]
+        assert names(store) == ["3", "3-f1", "3-f2"]
+
     @pytest.mark.parametrize("current", ["1", "2", "3", "4"])
     def test_the_current_one_is_never_deleted(self, current: str, store: IndexStore) -> None:
         for name in ("1", "2", "3", "4"):
