@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Literal, TypeAlias, TypeVar, overload
@@ -22,7 +23,7 @@ _PAGE = 16_384
 #: An image of a dump may bring 64 KiB of metadata.
 _DUMP_PAGE = 4_096
 #: The server has to download them all before it answers.
-_BULK = 256
+_BULK = 1000
 #: The most that a page of the gateway's own has.
 _IMAGES_PAGE = 1000
 
@@ -229,7 +230,7 @@ class Collection:
     def add_bulk(
         self, images: Iterable[NewImage | str], progress: Callable[[int, Sequence[Failure]], None] | None = None
     ) -> Added:
-        """Add images by URL that aren't there yet, 256 at a time, and say what became of them. An image that fails
+        """Add images by URL that aren't there yet, 1,000 at a time, and say what became of them. An image that fails
         doesn't stop the others.
 
         ``progress`` is called after each batch, with how many images have been sent so far, and with those of the batch
@@ -302,17 +303,35 @@ class Collection:
             cursor = url_of(page[-1])
 
     def _batches(self, route: str, items: Iterable[Json], most: int) -> Iterator[tuple[int, httpx.Response]]:
-        """Send ``items``; after each batch, how many have been sent so far, and the answer."""
-        sent = 0
-        for number, body in batches(items, most):
-            try:
-                answer = self._connection.post_array(f"{self._models}/{route}", body)
-            except Refused as error:
-                if error.position is None:
-                    raise
-                raise Refused(error.status, error.message, sent + error.position) from error
-            sent += number
-            yield sent, answer
+        """Send ``items``; after each batch, how many have been sent so far, and the answer. A batch is made ready while
+        the one before it is under way, and sent when that is answered."""
+        sent, prepared = 0, batches(items, most)
+        under_way: tuple[int, Future[httpx.Response]] | None = None
+        with ThreadPoolExecutor(1) as pool:
+            while True:
+                problem: Exception | None = None
+                try:
+                    batch = next(prepared, None)
+                except Exception as error:  # what is under way is told first
+                    batch, problem = None, error
+                if under_way is not None:
+                    number, answer = under_way
+                    yield sent + number, self._answered(answer, sent)
+                    sent += number
+                if problem is not None:
+                    raise problem
+                if batch is None:
+                    return
+                under_way = batch[0], pool.submit(self._connection.post_array, f"{self._models}/{route}", batch[1])
+
+    def _answered(self, answer: Future[httpx.Response], sent: int) -> httpx.Response:
+        """The answer to a batch, before which ``sent`` items were sent."""
+        try:
+            return answer.result()
+        except Refused as error:
+            if error.position is None:
+                raise
+            raise Refused(error.status, error.message, sent + error.position) from error
 
 
 def _fields(image: NewImage | StoredImage) -> dict[str, Json]:

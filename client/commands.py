@@ -318,11 +318,13 @@ def restore(name: str, file: BinaryIO, client: Client) -> None:
             progress.reach(done)
 
         def stop(line: BadLine) -> NoReturn:
-            raise BadLine(f"{line} ({restored:,} images before it are restored)")
+            raise line
 
         lines = Lines(file, stop)
         try:
             client.collection(name).restore(lines.stored_images(), reach)
+        except BadLine as line:
+            raise BadLine(f"{line} ({restored:,} images before it are restored)") from None
         except Refused as error:
             _raise_with_line(error, lines, f"{restored:,} images before it are restored")
     click.echo(f"{restored:,} images are restored")

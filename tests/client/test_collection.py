@@ -1,5 +1,6 @@
 """Images are added, found, listed and carried elsewhere, in as many requests as it takes."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -211,25 +212,36 @@ class TestAddBulk:
             [{"url": BOOT}, {"url": missing}, {"url": CLOG, "metadata": {"colour": "white"}}]
         ]
 
-    def test_in_batches_of_256(self, shoes: Collection, fake: Fake) -> None:
-        """600 URLs that fail but the last: 256, 256 and 88."""
-        urls = [f"https://example.org/{number}.jpg" for number in range(599)]
+    def test_in_batches_of_1000(self, shoes: Collection, fake: Fake) -> None:
+        """2,100 URLs that fail but the last: 1,000, 1,000 and 100."""
+        urls = [f"https://example.org/{number}.jpg" for number in range(2099)]
         told: list[int] = []
         answer = shoes.add_bulk(iter([*urls, CLOG]), lambda sent, _: told.append(sent))
         assert (answer.added, answer.found, [failure.url for failure in answer.failed]) == (1, 0, urls)
-        assert [len(body) for body in fake.bodies("/add_bulk")] == [256, 256, 88]
-        assert told == [256, 512, 600]
+        assert [len(body) for body in fake.bodies("/add_bulk")] == [1000, 1000, 100]
+        assert told == [1000, 2000, 2100]
+
+    def test_what_was_under_way_is_told_before_the_source_breaks_off(self, shoes: Collection, fake: Fake) -> None:
+        def source() -> Iterator[str]:
+            yield from (f"https://example.org/{number}.jpg" for number in range(1500))
+            raise ValueError("line 1501 is no URL")
+
+        told: list[int] = []
+        with pytest.raises(ValueError, match="line 1501"):
+            shoes.add_bulk(source(), lambda sent, _: told.append(sent))
+        assert told == [1000]
+        assert [len(body) for body in fake.bodies("/add_bulk")] == [1000]
 
     def test_nothing(self, shoes: Collection, fake: Fake) -> None:
         assert shoes.add_bulk([]) == Added(0, 0, ())
         assert fake.asked == []
 
     def test_a_batch_that_is_refused_says_for_which_image(self, shoes: Collection, fake: Fake) -> None:
-        images = [NewImage(BOOT)] * 300 + [NewImage(CLOG, {"text": "x" * 65_536})]
+        images = [NewImage(BOOT)] * 1200 + [NewImage(CLOG, {"text": "x" * 65_536})]
         with pytest.raises(Refused) as caught:
             shoes.add_bulk(images)
-        assert caught.value.position == 300
-        assert str(caught.value) == "image 300, counted from 0: metadata: metadata json too long"
+        assert caught.value.position == 1200
+        assert str(caught.value) == "image 1,200, counted from 0: metadata: metadata json too long"
         assert CLOG not in fake.collections["shoes"]
 
 
