@@ -34,7 +34,6 @@ CREATE TABLE numbers(key TEXT PRIMARY KEY, value INTEGER NOT NULL);
 INSERT INTO numbers VALUES ('last', 0), ('trimmed', 0);
 CREATE TABLE facts(key TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
-_CACHE_KIB = 48 * 1024
 BUSY_SECONDS = 30.0
 
 
@@ -190,8 +189,6 @@ class Journal:
                         check_same_thread=False,
                     )  # fmt: skip
                     self._open.execute("PRAGMA synchronous = FULL")
-                    # Paths come in no order, and their index outgrows SQLite's own 2 MB: adding many is half as fast.
-                    self._open.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
                 yield self._open
             except sqlite3.Error as error:
                 raise JournalDamaged(f"{self.path.name} cannot be read or written ({error})") from error
