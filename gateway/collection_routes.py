@@ -23,7 +23,7 @@ from gateway.downloads import client_has
 from gateway.duplicates import Duplicates, DuplicatesFailed, Shape
 from gateway.errors import PictureRefused, RequestRefused, refusals
 from gateway.folding import FoldFailed
-from gateway.live import Live, read
+from gateway.live import Live
 from gateway.model_servers import ModelServers
 from gateway.thumbnails import SIDE, NoThumbnail
 from searcher.collection import Collection
@@ -259,13 +259,8 @@ async def browse(
 
     def page() -> ImagePage:
         # One more than asked for, to know whether there are more.
-        images, count = read(
-            collection,
-            lambda view: (
-                view.images(cursor, limit + 1, condition),
-                view.count if condition is None else view.number(condition),
-            ),
-        )
+        view = collection.view()
+        images = view.images(cursor, limit + 1, condition)
         return ImagePage(
             images=[
                 CollectionImage(
@@ -277,7 +272,7 @@ async def browse(
                 for image in images[:limit]
             ],
             cursor=images[limit - 1].path if len(images) > limit else None,
-            count=count,
+            count=view.count if condition is None else view.number(condition),
         )
 
     return await to_thread.run_sync(page)

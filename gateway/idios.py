@@ -29,7 +29,7 @@ from gateway.embeddings import BadEmbedding, Embeddings, similarity
 from gateway.errors import PictureRefused, RequestRefused
 from gateway.idios_bodies import MAX_PAGE, Asked, documented, read_body
 from gateway.idios_errors import IdiosRoute, refusals, unprocessable
-from gateway.live import Live, read
+from gateway.live import Live
 from gateway.model_servers import ModelServers
 from gateway.open_versions import OpenVersions
 from gateway.picture_check import check_picture
@@ -494,7 +494,7 @@ async def _page(
             between, left = ",", left - len(images)
             if len(images) < _CHUNK or not left:
                 break
-            images = read(collection, part(images[-1].path, left))
+            images = part(images[-1].path, left)(collection.view())
         yield "]" if between == "," else "[]"
 
     return StreamingResponse(pieces(), media_type="application/json")

@@ -15,13 +15,11 @@ from gateway.folding import Folding
 from gateway.writer import Writer
 from searcher.collection import Collection
 from searcher.collections_store import Collections
-from searcher.errors import ChangesFolded, CollectionMissing, SearcherError
+from searcher.errors import CollectionMissing, SearcherError
 from searcher.manifest import ModelIdentity
 from searcher.overlay import View
 
 Answer = TypeVar("Answer")
-#: How often a view that is folded away while it is read is replaced by the next one.
-_TRIES = 5
 
 
 class Live:
@@ -55,7 +53,7 @@ class Live:
 
     async def read(self, collection: Collection, ask: Callable[[View], Answer]) -> Answer:
         """What ``ask`` makes, in a thread, of all that is in ``collection`` now."""
-        return await to_thread.run_sync(read, collection, ask)
+        return await to_thread.run_sync(lambda: ask(collection.view()))
 
     def writer(self, collection: Collection) -> Writer:
         """The one that writes ``collection``."""
@@ -90,14 +88,3 @@ class Live:
         except SearcherError:
             return None
         return collection if identity.name == model else None
-
-
-def read(collection: Collection, ask: Callable[[View], Answer]) -> Answer:
-    """What ``ask`` makes of all that is in ``collection`` now. While it reads, a fold may end whose changes the journal
-    then no longer keeps: it is asked again, of the folded version."""
-    for _ in range(_TRIES):
-        try:
-            return ask(collection.view())
-        except ChangesFolded:
-            continue
-    return ask(collection.view())

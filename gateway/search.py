@@ -22,7 +22,7 @@ from starlette.concurrency import run_in_threadpool
 
 from gateway.access import require_search
 from gateway.errors import RequestRefused, refusals
-from gateway.live import Live, read
+from gateway.live import Live
 from gateway.open_versions import OpenVersions, images_of
 from gateway.torchserve import TorchServe, TorchServeError
 from searcher.collection import Collection
@@ -228,7 +228,7 @@ def _stored(version: IndexVersion, collection: Collection, paths: list[str]) -> 
                 found[path] = _Stored(row, image.code, image.detail)
         return found
 
-    return read(collection, ask)
+    return ask(collection.view())
 
 
 def _results(version: IndexVersion, collection: Collection, paths: list[str], distances: list[int]) -> list[Result]:
