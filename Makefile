@@ -2,32 +2,51 @@
 # make release  checks that this commit can be released, and writes dist/
 # make test-images   builds the CPU image with buildah and proves it (root, Debian)
 # make test     lint, types, the rooms' walls, and every test
+# make check    the same in half a minute: without the files in tests/slow.txt
+# make soak     what may go wrong, thousands of times, and a table of the outcomes: for hours
 PYTHON ?= python3.11
-# The model that serves already, since the admin API can have switched it; at first the small one.
-MODEL ?= $(or $(shell bash indexer/current_model.sh),torchscripts_models/relahash-small-64bits.pt)
+# The model that serves already, since the admin API can have switched it; at first the general one.
+MODEL ?= $(or $(shell .venv/bin/python indexer/current_model.py 2>/dev/null),torchscripts_models/relahash-general-64bits.pt)
 MODEL := $(MODEL)
 DATALAKE ?= sample_datalake
 ARCHIVE := model_store/image-retrieval-v1.0.mar
 # Which model the archive holds: another MODEL, another stamp.
 ARCHIVED := model_store/.$(subst /,-,$(MODEL))
 
+# A worker a core, of one thread each; a worker takes whole files.
+# nproc would obey OMP_NUM_THREADS.
+PYTEST := OMP_NUM_THREADS=1 pytest -n $(shell env -u OMP_NUM_THREADS nproc) --dist loadfile --no-loadscope-reorder
+
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Empty, whatever the environment says: every process that a test starts would compile our modules anew.
+export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: serve test test-images release lock clean
+.PHONY: serve test check pytest soak style test-images release lock clean
 .DELETE_ON_ERROR:
 
 serve: .venv/installed $(ARCHIVE) $(filter sample_datalake,$(DATALAKE))
-	@bash indexer/refresh_index.sh "$(DATALAKE)" "$(MODEL)"
+	@hashlake refresh --model_path "$(MODEL)" --database database_info.txt -- "$(DATALAKE)"
 	@hashlake keys create first --role admin --unless_any
 	@HASHLAKE_DATALAKE="$(DATALAKE)" exec hashlake serve --admin
 
 test: .venv/installed-dev
+	@$(MAKE) --no-print-directory --jobs 2 style pytest
+
+check: style
+	$(PYTEST) --fast
+
+pytest: .venv/installed-dev
+	$(PYTEST)
+
+soak: .venv/installed-dev
+	$(PYTEST) -vv --soak tests/reliability
+
+style: .venv/installed-dev
 	ruff check .
 	ruff format --check .
 	mypy
 	lint-imports
-	pytest
 
 test-images: .venv/installed-dev
 	@bash searcher/test_images.sh
@@ -35,18 +54,25 @@ test-images: .venv/installed-dev
 release: .venv/installed-release
 	@python -m release
 
+# pip compiles what it installs on one core: half a minute. Some packages have files that are no Python of ours.
+INSTALL := pip install --quiet --no-compile
+COMPILE := python -m compileall -qq -j 0 .venv/lib || true
+
 .venv/installed: requirements.lock pyproject.toml hashlake/version.py
 	@test -d .venv || $(PYTHON) -m venv .venv
-	pip install --quiet -r requirements.lock
-	pip install --quiet --no-deps --no-build-isolation -e .
+	$(INSTALL) -r requirements.lock
+	$(INSTALL) --no-deps --no-build-isolation -e .
+	@$(COMPILE)
 	@touch $@
 
 .venv/installed-dev: requirements-dev.lock .venv/installed
-	pip install --quiet -r requirements-dev.lock
+	$(INSTALL) -r requirements-dev.lock
+	@$(COMPILE)
 	@touch $@
 
 .venv/installed-release: requirements-release.lock .venv/installed-dev
-	pip install --quiet -r requirements-release.lock
+	$(INSTALL) -r requirements-release.lock
+	@$(COMPILE)
 	@touch $@
 
 sample_datalake: .venv/installed
@@ -61,17 +87,16 @@ $(ARCHIVED):
 	@touch $@
 
 # The lock files say what is installed. torch loses its build tag: each machine's own index decides CPU or CUDA.
-LOCK := pip-compile --quiet --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-header \
+LOCK := pip-compile --quiet --strip-extras --unsafe-package hashlake --no-emit-index-url --no-emit-find-links --no-header \
 	--no-annotate --upgrade pyproject.toml
 lock: .venv/installed-dev
-	$(LOCK) --output-file requirements.lock
+	$(LOCK) --extra serve --output-file requirements.lock
 	$(LOCK) --extra dev --constraint requirements.lock --output-file requirements-dev.lock
 	$(LOCK) --extra release --constraint requirements-dev.lock --output-file requirements-release.lock
 	$(LOCK) --extra bench --constraint requirements.lock --output-file requirements-bench.lock
 	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements*.lock
-	sed 's/^faiss-cpu==.*/faiss-gpu/' requirements.lock | env -u PIP_FIND_LINKS PIP_CONFIG_FILE=/dev/null pip-compile --quiet \
-		--strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-header --no-annotate --upgrade \
-		--output-file requirements-cuda.lock -
+	env -u PIP_FIND_LINKS PIP_CONFIG_FILE=/dev/null $(LOCK) --extra serve --constraint requirements.lock \
+		--output-file requirements-cuda.lock
 
 clean:
 	rm -rf .venv index_store model_store/*.mar sample_datalake database_info.txt gateway_state screenshots

@@ -1,12 +1,12 @@
-"""Codes to search: what a good hash of unrelated pictures looks like, and what trained hash models produce.
+"""Codes to search: those of a good hash of unrelated pictures, and those of trained hash models.
 
-1. ``uniform``: every bit a fair coin. The nearest of many codes are all about equally far: the hardest case for
+1. ``uniform``: every bit is a fair coin. The nearest of many codes are all about equally far: the hardest case for
    an index that skips.
-2. ``clustered``: a picture's code is that of its class, with a few bits wrong. One class a thousand codes, every bit
+2. ``clustered``: a picture's code is that of its class, with a few bits wrong. One class per thousand codes, every bit
    flipped with probability 0.05.
 
-Both are made block by block, so that 100 million codes need hardly more memory than they fill. A seed and a size
-give the same codes on every machine.
+Both are made block by block, so 100 million codes need hardly more memory than they fill. The same seed and size give
+the same codes on every machine.
 """
 
 import numpy as np
@@ -23,7 +23,7 @@ BLOCK = 1 << 18
 
 
 def uniform(count: int, bits: int, seed: int, queries: int = QUERIES) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """``count`` codes and ``queries`` more, all bits independent: uint8, (count, bits / 8) and (queries, bits / 8)."""
+    """Returns ``count`` codes and ``queries`` more, of independent bits: uint8 (count or queries, bits / 8)."""
     random = np.random.default_rng(seed)
     codes = np.empty((count, bits // 8), np.uint8)
     for block in blocks(codes):
@@ -32,7 +32,7 @@ def uniform(count: int, bits: int, seed: int, queries: int = QUERIES) -> tuple[N
 
 
 def clustered(count: int, bits: int, seed: int, queries: int = QUERIES) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """``count`` codes around ``count // 1000`` centres, and ``queries`` drawn anew around the same: shapes as above."""
+    """Returns ``count`` codes around ``count // 1000`` centres, and ``queries`` around the same: shapes as above."""
     random = np.random.default_rng(seed)
     centres = coins(random, max(1, count // CODES_PER_CENTRE), bits)
     codes = np.empty((count, bits // 8), np.uint8)
@@ -42,29 +42,29 @@ def clustered(count: int, bits: int, seed: int, queries: int = QUERIES) -> tuple
 
 
 def blocks(codes: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-    """Views of ``codes``, at most ``BLOCK`` rows each."""
+    """Returns views of ``codes`` with at most ``BLOCK`` rows each."""
     return [codes[start : start + BLOCK] for start in range(0, len(codes), BLOCK)]
 
 
 def around(centres: NDArray[np.uint8], random: np.random.Generator, count: int) -> NDArray[np.uint8]:
-    """``count`` times: a centre chosen at random, with some bits flipped."""
+    """Returns ``count`` randomly chosen centres, each with some bits flipped."""
     chosen = centres[random.integers(0, len(centres), count)]
     chosen ^= flips(random, count, centres.shape[1] * 8)
     return chosen
 
 
 def coins(random: np.random.Generator, count: int, bits: int) -> NDArray[np.uint8]:
-    """``count`` rows of fair bits, packed."""
+    """Returns ``count`` rows of fair bits, packed."""
     size = count * bits // 8
     return words(random, size)[:size].reshape(count, bits // 8)
 
 
 def flips(random: np.random.Generator, count: int, bits: int) -> NDArray[np.uint8]:
-    """``count`` rows of bits set with probability ``FLIPPED`` / 2**16, packed.
+    """Returns ``count`` rows of bits set with probability ``FLIPPED`` / 2**16, packed.
 
-    A bit that is set with probability p becomes (1 + p) / 2 when OR-ed with a fair one and p / 2 when AND-ed. So the
-    binary digits of the probability, the last first, say what to do, for 64 bits at a time. Worked example, 0.011 in
-    binary (3/8): OR gives 0.1, OR gives 0.11, AND gives 0.011.
+    The probability p that a bit is set becomes (1 + p) / 2 when OR-ed with a fair bit, and p / 2 when AND-ed. So the
+    binary digits of the probability, last one first, say which to do, for 64 bits at a time. Example, 0.011 in binary
+    (3/8): OR gives 0.1, OR gives 0.11, AND gives 0.011.
     """
     size = count * bits // 8
     chosen = np.zeros(-(-size // 8), np.uint64)
@@ -78,5 +78,5 @@ def flips(random: np.random.Generator, count: int, bits: int) -> NDArray[np.uint
 
 
 def words(random: np.random.Generator, size: int) -> NDArray[np.uint8]:
-    """Random bytes, at least ``size``, up to a whole number of 64-bit words."""
+    """Returns at least ``size`` random bytes, rounded up to whole 64-bit words."""
     return random.integers(0, 1 << 64, -(-size // 8), dtype=np.uint64).view(np.uint8)

@@ -1,7 +1,7 @@
-"""What a live collection costs, beside what Idios says of itself: ``python -m benchmarks.collections FOLDER``.
+"""What a live collection costs, beside the figures that Idios publishes: ``python -m benchmarks.collections FOLDER``.
 
-For each size a stack of its own: TorchServe, the gateway, and a web server of FOLDER's photographs. The codes of the
-size are synthetic and restored over HTTP; what is hashed are the photographs. Loads that are compared take turns.
+Each size gets its own stack: TorchServe, the gateway, and a web server of FOLDER's photographs. The collection's codes
+are synthetic and restored over HTTP; the photographs are hashed. Compared loads take turns.
 
     restore ─▶ fold ─▶ (hash · add · search alone, while adding, while folding) × runs ─▶ list ─▶ goals
 """
@@ -29,28 +29,28 @@ from benchmarks.codes import clustered, uniform
 from benchmarks.live_load import form_request, json_request, keep_adding, load
 from benchmarks.live_stack import LiveStack, Memory, live_stack
 from benchmarks.photograph_site import photograph_site, photograph_url
-from client import Client, StoredImage
-from hashing.cores import usable_cores
-from hashing.model import HashModel
+from embedding.cores import usable_cores
+from embedding.torchscript import TorchScriptEmbedder
+from hashlake import Client, StoredImage
 
-#: Of Idios, by its README: CLIP ViT-B/32 without a GPU. MB of all but the workers, of a worker, and of the disk.
+#: Figures from Idios' README: CLIP ViT-B/32 without a GPU. MB of everything but the workers, of a worker, and on disk.
 IDIOS = {168_803: (2693, 830, 2280), 471_838: (3463, 889, 4711)}
 PREDICTIONS = "/predictions/image-retrieval-v1.0"
 COLLECTION = "live"
-#: What the gateway asks with a query.
+#: The fields that the gateway sends with a query.
 ASKS = {"collection": COLLECTION, "top_k": 10, "debug": True, "metadata": True}
-#: Pictures of one request for codes, as the gateway sends them.
+#: Pictures per request for codes, as the gateway sends them.
 GROUP = 16
 UPLOADERS = 16
 #: The frontend compiles its hot paths in its first seconds under load, and its heap grows.
 WARM_SECONDS = 10.0
-#: Changes that are not folded, where memory is looked at last: the gateway folds from 50,000 on.
+#: Unfolded changes at the last memory measurement: the gateway folds from 50,000 on.
 UNFOLDED = 40_000
 
 URL, UPLOAD = "an image's URL", "an upload"
 CODE, PICTURE, HASHING = "TorchServe, code", "TorchServe, picture", "TorchServe, hashing alone"
 ALONE, ADDING, FOLDING = "alone", "while adding", "while folding"
-#: Which are asked when.
+#: The loads of each phase.
 ASKED = {ALONE: (URL, UPLOAD, CODE, PICTURE, HASHING), ADDING: (URL, UPLOAD, CODE), FOLDING: (URL, UPLOAD, CODE)}
 
 
@@ -59,7 +59,7 @@ def name_of(number: int) -> str:
 
 
 def stored_images(first: int, count: int, bits: int, detail_bits: int | None) -> list[StoredImage]:
-    """``count`` images numbered from ``first``, with metadata; sorted by URL, as a dump is."""
+    """Returns ``count`` images numbered from ``first``, with metadata, sorted by URL like a dump."""
     codes, _ = clustered(count, bits, first, 1)
     details, _ = uniform(count, detail_bits or 8, first + 1, 1)
     both = np.concatenate([codes, details], axis=1) if detail_bits else codes
@@ -74,7 +74,7 @@ class Measurement:
     """One size on one stack."""
 
     def __init__(
-        self, stack: LiveStack, client: Client, site: int, files: list[bytes], model: HashModel, size: int
+        self, stack: LiveStack, client: Client, site: int, files: list[bytes], model: TorchScriptEmbedder, size: int
     ) -> None:
         self.stack, self.client, self.site, self.files, self.model, self.size = stack, client, site, files, model, size
         self.collection = client.collection(COLLECTION)
@@ -101,7 +101,7 @@ class Measurement:
                 self._search(pool, requests, FOLDING, seconds)
             self._list()
         more = stored_images(self.size, min(UNFOLDED, self.size // 5), *self._widths())
-        self.collection.restore(more)
+        self.collection.restore(more, assume_model=self._model_name())
         pool.apply(load, (requests[URL] * 4, self.stack.gateway_port, 4))
         self.memory["unfolded"] = self.stack.memory()
 
@@ -114,7 +114,7 @@ class Measurement:
     # --- The steps
 
     def _warm(self, pool: Pool, seconds: float) -> None:
-        """Use an empty stack as the full one will be, and leave it empty."""
+        """Use an empty stack as the full one will be used, and leave it empty."""
         self.client.create(COLLECTION)
         self.collection.add_bulk(self._next_urls(len(self.files)))
         ports = (self.stack.inference_port, self.stack.gateway_port)
@@ -122,10 +122,15 @@ class Measurement:
             pool.apply(load, ([self._request(kind, self.files[0])], port, 16, seconds / 3))
         self.client.delete(COLLECTION)
 
+    def _model_name(self) -> str:
+        return self.client.info(COLLECTION).model.name
+
     def _restore(self) -> None:
         self.client.create(COLLECTION)
         images = stored_images(0, self.size, *self._widths())
-        took = self.timed("restore", lambda: self.collection.restore(images))
+        took = self.timed(
+            "restore", lambda: self.collection.restore(images, assume_model=self.client.info(COLLECTION).model.name)
+        )
         self.rates["restore"].append(self.size / took)
         self.timed("fold what was restored", lambda: self.client.fold(COLLECTION))
 
@@ -133,7 +138,10 @@ class Measurement:
         files, port = self.files, self.stack.gateway_port
         self.rates["bare"].append(decode_and_hash_rate(self.model, files, GROUP))
         groups = [files[start : start + GROUP] for start in range(0, len(files), GROUP)]
-        requests = [json_request(self._torchserve(), {"hash": list(map(_base64, group))}) for group in groups]
+        requests = [
+            json_request(self._torchserve(), {"hash": list(map(_base64, group))}, secret=self.stack.secret)
+            for group in groups
+        ]
         _, took = pool.apply(load, (requests, self.stack.inference_port, self.stack.workers + 1))
         self.rates["hash"].append(len(files) / took)
 
@@ -165,7 +173,7 @@ class Measurement:
 
     @contextmanager
     def _adding(self) -> Iterator[None]:
-        """Photographs are added all the time by another process."""
+        """Within the block, another process adds photographs all the time."""
         context = multiprocessing.get_context("spawn")
         begun, stop, added = context.Event(), context.Event(), context.SimpleQueue()
         arguments = (
@@ -187,13 +195,14 @@ class Measurement:
 
     @contextmanager
     def _folding(self) -> Iterator[None]:
-        """One fold after the other, each of the whole collection and one change."""
+        """Within the block, folds follow one another, each of the whole collection and one change."""
         stop = threading.Event()
 
         def fold() -> None:
             with Client(self.stack.url, self.stack.key) as client:
                 while not stop.is_set():
-                    client.collection(COLLECTION).restore(stored_images(0, 1, *self._widths()))
+                    one = stored_images(0, 1, *self._widths())
+                    client.collection(COLLECTION).restore(one, assume_model=self._model_name())
                     self.timed("fold while searching", lambda: client.fold(COLLECTION))
 
         thread = threading.Thread(target=fold)
@@ -210,7 +219,7 @@ class Measurement:
         self.timed("urls", lambda: sum(1 for _ in self.collection.urls()))
         self.timed("dump", lambda: sum(1 for _ in self.collection.dump()))
         self.timed("count", self.collection.count)
-        condition = {"year": {"$lt": 100}, "class": {"$ne": -len(self.seconds["count"])}}  # not asked before
+        condition = {"year": {"$lt": 100}, "class": {"$ne": -len(self.seconds["count"])}}  # a new condition each time
         self.timed("count, a new filter", lambda: self.collection.count(condition))
         self.timed("count, the same filter again", lambda: self.collection.count(condition))
 
@@ -229,7 +238,7 @@ class Measurement:
         if kind == UPLOAD:
             return form_request(self._idios("search"), {}, {"image": picture})
         if kind == HASHING:
-            return json_request(self._torchserve(), {"hash": [_base64(picture)]})
+            return json_request(self._torchserve(), {"hash": [_base64(picture)]}, secret=self.stack.secret)
         fields = {name: value if isinstance(value, str) else json.dumps(value) for name, value in ASKS.items()}
         return form_request(self._torchserve(), fields, {"image": picture})
 
@@ -248,7 +257,7 @@ class Measurement:
 
 
 class Report:
-    """Says what was measured, and which goals were met. ``busy``: the load average before."""
+    """Prints the measurements and which goals were met. ``busy``: the load average before."""
 
     def __init__(self, measured: Measurement, busy: float) -> None:
         self.measured, self.busy = measured, busy
@@ -368,9 +377,9 @@ def main(
     folder: Path, model_path: Path, sizes: tuple[int, ...], pictures: int, seconds: float, runs: int, warm: float
 ) -> None:
     """Measure live collections of these sizes, with the photographs below FOLDER."""
-    model = HashModel.load(model_path)
+    model = TorchScriptEmbedder.load(model_path)
     files = read_pictures(folder)[:pictures]
-    context = multiprocessing.get_context("spawn")  # the load has a process of its own, as real clients have
+    context = multiprocessing.get_context("spawn")  # the load runs in its own process, like real clients
     for size in sizes:
         busy, _, _ = os.getloadavg()
         with (

@@ -1,7 +1,7 @@
 """Near-duplicates, by tables and by brute force: ``python -m benchmarks.duplicates [--count 471838]``.
 
-For each radius, each in a process of its own: all pairs, all groups, and the pairs by comparing every code with every
-later one, which must find as many. Times are those of one core, memory is the most that was added while it went.
+For each radius, each in its own process: all pairs, all groups, and the pairs by comparing every code with every later
+one, which must find the same number. Times are for one core; memory is the most that was added meanwhile.
 """
 
 import multiprocessing
@@ -17,8 +17,8 @@ import psutil
 from numpy.typing import NDArray
 
 from benchmarks.codes import clustered, uniform
-from searcher.duplicates import groups, pairs
-from searcher.neighbours import by_scan
+from searcher.scan.duplicates import groups, pairs
+from searcher.scan.neighbours import by_scan
 
 BITS = 64
 RADII = (0, 2, 4, 8)
@@ -49,11 +49,11 @@ WAYS: dict[str, Callable[[Codes, int], Iterator[int]]] = {
 
 
 def measure(make: Callable[..., tuple[Codes, Codes]], count: int, radius: int, way: str) -> tuple[int, float, float]:
-    """How many are found, in how many seconds, and MiB of memory."""
+    """Returns how many were found, the seconds, and the MiB of memory."""
     codes, _ = make(count, BITS, 0, 1)
-    for few in (codes[:2], codes[:20_000]):  # compiled for both, the scan and the tables
+    for few in (codes[:2], codes[:20_000]):  # compile both the scan and the tables
         sum(WAYS[way](few, 0))
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    Path("/proc/self/clear_refs").write_text("5")  # reset the peak
     before, started = psutil.Process().memory_info().rss / 2**20, time.process_time()
     found = sum(WAYS[way](codes, radius))
     took = time.process_time() - started

@@ -1,7 +1,7 @@
-"""Ten million codes, every way to search them, one answer: ``python -m benchmarks.exactness``.
+"""Every way to search ten million codes must give the same answer: ``python -m benchmarks.exactness``.
 
 faiss.IndexBinaryFlat and both modes, one thread and two, batches of 1 and 64, k of 1, 10 and 1000, on uniform and
-clustered codes: every distance and every row must be the same. Says so, or fails.
+clustered codes: every distance and every row must be the same. Prints so, or fails.
 """
 
 from pathlib import Path
@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.codes import clustered, uniform
-from searcher.codes import write_codes
-from searcher.manifest import Mode
-from searcher.search import CodeIndex, Hits
-from searcher.table_builder import build_tables
-from searcher.tables import write_tables
+from searcher.scan.codes import write_codes
+from searcher.scan.search import CodeIndex, Hits
+from searcher.scan.table_builder import build_tables
+from searcher.scan.tables import Mode, write_tables
 
 BITS = 64
 QUERIES = 64

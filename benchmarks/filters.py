@@ -1,7 +1,7 @@
-"""What leaving rows out costs: ``python -m benchmarks.filters``.
+"""What a filter of rows costs: ``python -m benchmarks.filters``.
 
-The same queries over ten million codes without a mask and with random ones, in turns; each time as a multiple of the
-time without.
+The same queries over ten million codes, without a mask and with random masks, in turns; each time is a multiple of the
+time without a mask.
 """
 
 import time
@@ -12,8 +12,8 @@ import click
 import numpy as np
 
 from benchmarks.codes import clustered, uniform
-from searcher.codes import write_codes
-from searcher.search import CodeIndex
+from searcher.scan.codes import write_codes
+from searcher.scan.search import CodeIndex
 
 BITS = 64
 ALLOWED = (None, 1.0, 0.5, 0.1, 0.01, 0.001, 0.0001)

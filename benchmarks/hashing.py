@@ -1,10 +1,10 @@
-"""How fast one core hashes photographs, by each way of running the model and of decoding; see RESULTS.md.
+"""How fast one core hashes photographs, by ways of running the model and ways of decoding; see RESULTS.md.
 
     python -m benchmarks.hashing FOLDER [--model_path MODEL.pt]
 
-In each round every way decodes and hashes the same photographs, 16 at once and one alone: a machine that slows down
-does so for all of them. Medians of the rounds are printed; × says how many times as fast as the product a way is. The
-last columns are means over more photographs: bits of a code that differ from float32 as saved (ways of running) or from
+In each round every way decodes and hashes the same photographs, in batches of 16 and one by one, so a machine that
+slows down does so for all. Prints medians of the rounds; × is a way's speed relative to the product. The last columns
+are means over more photographs: bits of a code that differ from float32 as saved (ways of running) or from decoding
 every pixel (ways of decoding), and bits that differ between a photograph alone and in a batch.
 """
 
@@ -21,9 +21,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hashing.card import ModelCard, Preprocessing
-from hashing.model import HashModel
-from hashing.picture import SUFFIXES, decode, decoder
+from embedding.card import ModelCard
+from embedding.torchscript import TorchScriptEmbedder
+from pictures.decode import decode, decoder
+from pictures.formats import SUFFIXES
+from pictures.preparation import Preprocessing
 
 ROUNDS = 7
 BATCH = 16
@@ -31,7 +33,7 @@ TIMED_IN_BATCHES = 64  # photographs
 TIMED_ALONE = 32
 COMPARED = 256
 
-#: Multiples of the model's input size, below which a JPEG is not decoded smaller.
+#: Multiples of the model's input size: a JPEG is not decoded smaller than that.
 DRAFTS = (1.0, 1.5, 2.0, 4.0)
 GAP = 1.5
 
@@ -42,7 +44,7 @@ Bits = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Running:
-    """How a TorchScript file is run: ``dtype`` of weights and layers, and what PyTorch does to it beforehand."""
+    """A way to run a TorchScript file: ``dtype`` of weights and layers, and what PyTorch does to it beforehand."""
 
     dtype: str = "float32"
     freeze: bool = True
@@ -52,7 +54,7 @@ class Running:
     autocast: bool = False
 
     def load(self, path: Path, card: ModelCard) -> Callable[[Pictures], Outputs]:
-        """What gives the outputs, float32 (n, bits), of pictures, uint8 (n, size, size, 3)."""
+        """Returns a function from pictures, uint8 (n, size, size, 3), to outputs, float32 (n, bits)."""
         methods = ["outputs"] if card.detail_bits else []
         module = torch.jit.load(str(path)).eval().to(getattr(torch, self.dtype))  # type: ignore[no-untyped-call]
         if self.channels_last:
@@ -84,7 +86,7 @@ RUNNING: dict[str, Running | None] = {
     "float32, frozen": Running(channels_last=False),
     "float32, frozen, channels last": Running(),
     "float32, frozen, oneDNN graphs": Running(channels_last=False, graph_compiler=True),
-    PRODUCT: None,  # HashModel itself, which also decides ties
+    PRODUCT: None,  # the embedder itself, which also settles ties
     "float32, optimize_for_inference": Running(optimize_for_inference=True),
     "bfloat16, frozen, channels last": Running("bfloat16"),
     "bfloat16, frozen, channels last, oneDNN graphs": Running("bfloat16", graph_compiler=True),
@@ -95,7 +97,7 @@ RUNNING: dict[str, Running | None] = {
 
 @dataclass(frozen=True)
 class Way:
-    """One row: a decoder, what runs the model, and the ``reference`` row that its codes are compared with."""
+    """One row: a decoder, a way to run the model, and the ``reference`` row to compare codes with."""
 
     preprocessing: Preprocessing
     bits: Callable[[Pictures], Bits]
@@ -109,9 +111,9 @@ class Way:
         return np.concatenate([self.bits(pictures[start : start + size]) for start in range(0, len(pictures), size)])
 
     def seconds(self, files: list[bytes], size: int) -> float:
-        """Seconds a picture of decoding and hashing ``files``, ``size`` at once.
+        """Returns the seconds per picture to decode and hash ``files``, ``size`` at once.
 
-        Of this thread, which does it all and never waits: what else the core has to do meanwhile is not counted.
+        Counts this thread's CPU time, because it does all the work and never waits: other load on the core is excluded.
         """
         started = time.thread_time()
         for start in range(0, len(files), size):
@@ -123,17 +125,15 @@ def signs(forward: Callable[[Pictures], Outputs]) -> Callable[[Pictures], Bits]:
     return lambda pictures: forward(pictures) > 0
 
 
-def product_bits(model: HashModel) -> Callable[[Pictures], Bits]:
+def product_bits(model: TorchScriptEmbedder) -> Callable[[Pictures], Bits]:
     def bits(pictures: Pictures) -> Bits:
-        codes = model.hash(pictures)
-        parts = [codes.codes] if codes.details is None else [codes.codes, codes.details]
-        return np.unpackbits(np.concatenate(parts, axis=1), axis=1).astype(bool)
+        return np.unpackbits(np.concatenate(list(model.embed(pictures).values()), axis=1), axis=1).astype(bool)
 
     return bits
 
 
-def all_ways(path: Path, model: HashModel) -> dict[str, Way]:
-    """Every row by its name: the ways of running, then those of decoding."""
+def all_ways(path: Path, model: TorchScriptEmbedder) -> dict[str, Way]:
+    """Returns every row by its name: the ways of running, then those of decoding."""
     prepared, own = model.card.preprocessing, product_bits(model)
     ways: dict[str, Way] = {}
     for name, running in RUNNING.items():
@@ -148,7 +148,7 @@ def all_ways(path: Path, model: HashModel) -> dict[str, Way]:
 
 
 def forward_only(path: Path, card: ModelCard, dtype: str, pictures: Pictures) -> tuple[Outputs, float]:
-    """Outputs for ``pictures``, and milliseconds a picture of the forward pass in batches. Runs in any process."""
+    """Returns outputs for ``pictures``, and milliseconds per picture of a batched forward pass. Runs in any process."""
     torch.set_num_threads(1)
     torch.jit.enable_onednn_fusion(True)
     forward = Running(dtype, graph_compiler=True).load(path, card)
@@ -160,9 +160,9 @@ def forward_only(path: Path, card: ModelCard, dtype: str, pictures: Pictures) ->
 
 
 def show_precision(path: Path, card: ModelCard, pictures: Pictures) -> None:
-    """What else decides about bfloat16: the same where oneDNN may use AVX2 only, as on processors without AVX-512 and
-    AMX; and how close to zero an output must be for bfloat16 to be unsure of its sign."""
-    os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX2"  # read once a process, so this one keeps what it has
+    """Print what else matters for bfloat16: the same figures with AVX2 only, as on processors without AVX-512 and AMX,
+    and how close to zero an output must be for bfloat16 to be unsure of its sign."""
+    os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX2"  # read once per process, so this process keeps its own
     outputs: dict[str, Outputs] = {}
     with multiprocessing.get_context("spawn").Pool(1) as older:
         for dtype in ("float32", "bfloat16"):
@@ -191,12 +191,12 @@ def show_precision(path: Path, card: ModelCard, pictures: Pictures) -> None:
 def main(folder: Path, model_path: Path) -> None:
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     files = [path.read_bytes() for path in paths[:: max(1, len(paths) // COMPARED)][:COMPARED]]
-    model = HashModel.load(model_path)
+    model = TorchScriptEmbedder.load(model_path)
     ways = all_ways(model_path, model)
     alone: dict[str, Bits] = {}
-    moved: dict[str, float] = {}  # bits between a picture alone and the same one in a batch
+    moved: dict[str, float] = {}  # bits that differ between a picture alone and in a batch
     for name, way in ways.items():
-        torch.jit.enable_onednn_fusion(way.graph_compiler)  # asked when a batch size is first met: here
+        torch.jit.enable_onednn_fusion(way.graph_compiler)  # read when a batch size first occurs: here
         pictures = way.decoded(files)
         for size in (1, BATCH):
             for _ in range(3):

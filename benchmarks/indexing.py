@@ -1,9 +1,9 @@
-"""How fast the indexer is, against what these cores could do at most; see RESULTS.md.
+"""How fast the indexer is, compared with the most that these cores can do; see RESULTS.md.
 
     python -m benchmarks.indexing FOLDER [--model_path MODEL.pt] [--runs 3]
 
-In each run, one after the other: the bare forward pass, the bare decode-and-hash loop, and the indexer's own build
-from files to published version. Medians and ratios are printed.
+Each run measures, one after the other, the bare forward pass, the bare decode-and-hash loop, and the indexer's build
+from files to published version. Prints medians and ratios.
 """
 
 import statistics
@@ -14,13 +14,14 @@ from pathlib import Path
 import click
 
 from benchmarks.bare import decode_and_hash_rate, forward_rate, read_pictures
-from hashing.cores import usable_cores
-from hashing.model import HashModel
-from hashing.picture import SUFFIXES
+from embedding.cores import usable_cores
+from embedding.torchscript import TorchScriptEmbedder
 from indexer.builder import Request, build
 from indexer.hasher import CHUNK
-from indexer.listing import Listing
-from searcher.store import IndexStore
+from pictures.formats import SUFFIXES
+from searcher.versions.store import IndexStore
+from sources.folder import FolderSource
+from sources.listing import Listing
 
 
 @click.command()
@@ -30,7 +31,7 @@ from searcher.store import IndexStore
 )
 @click.option("--runs", default=3, show_default=True)
 def main(folder: Path, model_path: Path, runs: int) -> None:
-    model = HashModel.load(model_path)
+    model = TorchScriptEmbedder.load(model_path)
     files = read_pictures(folder)
     rates: dict[str, list[float]] = {"forward pass": [], "decode and hash": [], "indexer": []}
     for _ in range(runs):
@@ -40,11 +41,13 @@ def main(folder: Path, model_path: Path, runs: int) -> None:
             listing = Path(scratch) / "database_info.txt"
             paths = (str(path.absolute()) for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES)
             listing.write_text("".join(f"{path}\n" for path in paths), encoding="utf-8")
-            request = Request(IndexStore(Path(scratch) / "index_store"), "1.0.0", Listing(listing), Path("/"))
+            request = Request(
+                IndexStore(Path(scratch) / "index_store"), "1.0.0", FolderSource(Path("/"), Listing(listing))
+            )
             started = time.perf_counter()
             report = build(request, model, tell=click.echo)
             rates["indexer"].append(report.manifest.count / (time.perf_counter() - started))
-        # Before and after: what the machine does otherwise drifts within seconds.
+        # Measured before and after: the machine's other load drifts within seconds.
         rates["decode and hash"].append((before + decode_and_hash_rate(model, files, CHUNK)) / 2)
     middle = {name: statistics.median(values) for name, values in rates.items()}
     click.echo(f"{len(files)} pictures, {usable_cores()} cores, chunks of {CHUNK}, median of {runs} runs")

@@ -1,7 +1,7 @@
-"""A large version in its workers: ``python -m benchmarks.large PHOTO [--count 100000000]``.
+"""A large version in several workers: ``python -m benchmarks.large PHOTO [--count 100000000]``.
 
-publish a version of so many clustered codes in each mode
-two processes open it at once: time to open, to warm up, and what each holds of memory for itself
+publish a version of that many clustered codes in each mode
+two processes open it at once: time to open and to warm up, and each one's own memory
 one photograph through the handler: decode, hash, search
 """
 
@@ -18,18 +18,19 @@ import click
 import numpy as np
 
 from benchmarks.codes import clustered
-from handler.follower import VersionFollower
+from contract.model import ModelIdentity
+from contract.space import CODE
+from embedding.torchscript import TorchScriptEmbedder
 from handler.metrics import Metrics
 from handler.retrieval import Retrieval
 from handler.served import Served
-from hashing.model import HashModel
-from searcher.codes import DETAILS_FILE, INDEX_FILE, write_codes
-from searcher.images import IMAGES_FILE, ImageTable
-from searcher.manifest import MANIFEST_FILE, FileEntry, Manifest, Mode, ModelIdentity, read_manifest
-from searcher.search import Query, compile_kernels
-from searcher.store import CURRENT_FILE, IndexStore
-from searcher.table_builder import build_tables
-from searcher.tables import TABLE_FILES, write_tables
+from searcher.scan.ranking import Query, compile_kernels
+from searcher.scan.table_builder import build_tables
+from searcher.scan.tables import TABLE_FILES, Mode, write_tables
+from searcher.versions.images import IMAGES_FILE, ImageTable
+from searcher.versions.manifest import MANIFEST_FILE, FileEntry, Manifest, read_manifest
+from searcher.versions.store import CURRENT_FILE, IndexStore
+from searcher.versions.vectors import write_vectors
 
 MODES: tuple[Mode, ...] = ("default", "unnecessary fast")
 WORKERS = 2
@@ -48,20 +49,18 @@ class Sums(Metrics):
 
 
 def publish(store: IndexStore, identity: ModelIdentity, count: int) -> None:
-    """A version for each mode, called by it; the second shares the first one's codes and images."""
+    """Publish a version for each mode, named after it; the second shares the first one's codes and images."""
     codes, _ = clustered(count, identity.bits, seed=0)
     for mode in MODES:
         folder = store.folder / _name(mode)
         folder.mkdir(parents=True)
-        files = [INDEX_FILE, IMAGES_FILE]
-        if identity.detail_bits:
-            files.append(DETAILS_FILE)
         if mode == "default":
-            write_codes(codes, folder / INDEX_FILE)
-            if identity.detail_bits:
-                random = np.random.default_rng(1)
-                details = random.integers(0, 256, (count, identity.detail_bits // 8), dtype=np.uint8)
-                write_codes(details, folder / DETAILS_FILE)
+            random = np.random.default_rng(1)
+            vectors = {
+                space.name: codes if space.name == CODE else random.integers(0, 256, (count, space.columns), np.uint8)
+                for space in identity.spaces
+            }
+            files = [*write_vectors(folder, identity.spaces, vectors), IMAGES_FILE]
             _write_images(folder / IMAGES_FILE, count)
         else:
             for file in files:
@@ -93,28 +92,26 @@ def _write_images(path: Path, count: int) -> None:
 
 
 def worker(store: Path, name: str, pipe: Connection) -> None:
-    """Opens version ``name``, and answers from it while the others do."""
+    """Open version ``name`` and answer from it while the other workers do."""
     model = read_manifest(store / name).model
-    compile_kernels(model.bits, model.detail_bits)
+    compile_kernels(model.spaces)
     before = memory()
     started = time.perf_counter()
     version = IndexStore(store).open(name)
     opened = time.perf_counter()
     version.warm_up()
     warm = time.perf_counter()
-    queries = [
-        Query(version.codes.code(row), version.details.code(row) if version.details else None) for row in range(ASKED)
-    ]
+    queries = [Query({name: array[row] for name, array in version.vectors.items()}) for row in range(ASKED)]
     pipe.send((1000 * (opened - started), 1000 * (warm - opened)))
-    pipe.recv()  # all have opened it
+    pipe.recv()  # all workers have opened it
     for query in queries:
         version.search([query])
     pipe.send({key: value - before[key] for key, value in memory().items()})
-    pipe.recv()  # all have measured
+    pipe.recv()  # all workers have measured
 
 
 def memory() -> dict[str, float]:
-    """MiB by kind, from /proc/self/smaps_rollup."""
+    """Returns MiB by kind, from /proc/self/smaps_rollup."""
     lines = [line.split() for line in Path("/proc/self/smaps_rollup").read_text().splitlines()[1:]]
     return {name.rstrip(":"): int(size) / 1024 for name, size, _ in lines}
 
@@ -141,10 +138,10 @@ def show_workers(store: IndexStore, mode: Mode) -> None:
         )
 
 
-def show_handler(store: IndexStore, model: HashModel, identity: ModelIdentity, photo: Path, mode: Mode) -> None:
+def show_handler(store: IndexStore, model: TorchScriptEmbedder, photo: Path, mode: Mode) -> None:
     (store.folder / CURRENT_FILE).write_text(_name(mode) + "\n")
     metrics = Sums()
-    retrieval = Retrieval(model, Served(VersionFollower(store, identity)), metrics)
+    retrieval = Retrieval(model, Served(store.folder, model.identity), metrics)
     totals = []
     request = {"image": photo.read_bytes(), "top_k": b"10", "debug": b"true"}
     for _ in range(ASKED + 1):
@@ -166,16 +163,15 @@ def show_handler(store: IndexStore, model: HashModel, identity: ModelIdentity, p
 @click.option("--model_path", default="torchscripts_models/relahash-small-64bits.pt", show_default=True)
 def main(photo: Path, count: int, model_path: str) -> None:
     """Open a large version in several workers, and ask it."""
-    model = HashModel.load(Path(model_path))
-    identity = ModelIdentity.model_validate(model.identity())
+    model = TorchScriptEmbedder.load(Path(model_path))
     model.warm_up(1)
     with TemporaryDirectory(prefix="large-", dir=Path.cwd()) as folder:
         store = IndexStore(Path(folder))
-        publish(store, identity, count)
+        publish(store, model.identity, count)
         for mode in MODES:
-            click.echo(f"{count:,} images of {identity.bits} bits, mode {mode}")
+            click.echo(f"{count:,} images of {model.identity.bits} bits, mode {mode}")
             show_workers(store, mode)
-            show_handler(store, model, identity, photo, mode)
+            show_handler(store, model, photo, mode)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Who asks a stack while ``benchmarks.collections`` looks on: requests made beforehand, sent by another process."""
+"""The load of ``benchmarks.collections``: requests prepared beforehand, sent by another process."""
 
 import itertools
 import re
@@ -13,13 +13,15 @@ from typing import Any
 import httpx
 
 from benchmarks.photograph_site import photograph_url
-from client import Client
+from contract.names import SECRET_HEADER
+from hashlake import Client
 
 _LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 
 
-def json_request(url: str, body: Any, key: str = "") -> bytes:
-    return _written(httpx.Request("POST", url, json=body, headers={"X-API-Key": key}))
+def json_request(url: str, body: Any, key: str = "", secret: str = "") -> bytes:
+    headers = {"X-API-Key": key, SECRET_HEADER: secret}
+    return _written(httpx.Request("POST", url, json=body, headers=headers))
 
 
 def form_request(url: str, fields: Mapping[str, str], files: Mapping[str, bytes], key: str = "") -> bytes:
@@ -34,8 +36,8 @@ def _written(request: httpx.Request) -> bytes:
 
 
 def load(requests: list[bytes], port: int, clients: int, seconds: float | None = None) -> tuple[list[float], float]:
-    """Latencies of what ``clients`` connections got answered, and how long it took, in seconds: each of ``requests``
-    once, or all again and again for ``seconds``."""
+    """Send each of ``requests`` once, or all of them repeatedly for ``seconds``, over ``clients`` connections. Returns
+    the latencies of the answered ones and the time taken, in seconds."""
     started = time.perf_counter()
     waiting: Iterator[bytes] = iter(requests) if seconds is None else itertools.cycle(requests)
     stop_at = float("inf") if seconds is None else started + seconds
@@ -83,8 +85,8 @@ def keep_adding(
     url: str, key: str, collection: str, site: int, pictures: int, turn: int,
     begun: Event, stop: Event, added: "SimpleQueue[tuple[int, float]]",
 ) -> None:  # fmt: skip
-    """Add photographs of ``site`` by URL, as the client's ``add_bulk`` does, until ``stop``; then put how many and in
-    how many seconds."""
+    """Add photographs of ``site`` by URL, as the client's ``add_bulk`` does, until ``stop``; then put how many were
+    added, in how many seconds."""
 
     def urls() -> Iterator[str]:
         for number in itertools.count():

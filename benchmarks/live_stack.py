@@ -1,4 +1,4 @@
-"""What ``benchmarks.collections`` measures, each a process of its own, on free ports of this machine.
+"""The stack that ``benchmarks.collections`` measures: each part in its own process, on free ports of this machine.
 
 photographs ◀── gateway ──▶ TorchServe's frontend ──▶ workers
 """
@@ -15,17 +15,18 @@ from pathlib import Path
 
 import psutil
 
-from client import Client, ClientError
-from gateway.keys import KEYS_FILE, KeyStore
+from embedding.cores import usable_cores
+from gateway.access.keys import KEYS_FILE, KeyStore
 from handler.archive import build_archive
-from handler.torchserve import Settings, TorchServe
-from hashing.cores import usable_cores
+from handler.settings import Settings
+from handler.torchserve import TorchServe
+from hashlake import Client, ClientError
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes of a process: ``resident``; its ``share``, where what several processes have counts once among them (PSS);
-    and its ``own``, which no other has (USS)."""
+    """Bytes of a process: ``resident``; its ``share``, where shared pages are divided among their processes (PSS); and
+    its ``own``, which no other process has (USS)."""
 
     resident: int
     share: int
@@ -37,19 +38,21 @@ class Memory:
 
 @dataclass(frozen=True)
 class LiveStack:
-    """A running TorchServe and gateway, with no version in ``default`` and no other collection. ``key`` opens all."""
+    """A running TorchServe and gateway, with no version in ``default`` and no other collection. ``key``: an admin's;
+    ``secret``: what the gateway's own requests are known by."""
 
     inference_port: int
     gateway_port: int
     key: str
     workers: int
+    secret: str
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.gateway_port}"
 
     def memory(self) -> dict[str, Memory]:
-        """What each process has now."""
+        """Returns each process's memory now."""
         found: dict[str, Memory] = {}
         for process in psutil.Process().children(recursive=True):
             with suppress(psutil.NoSuchProcess):
@@ -69,14 +72,13 @@ def _name(command: str) -> str | None:
 
 @contextmanager
 def live_stack(model_path: Path, folder: Path) -> Iterator[LiveStack]:
-    """TorchServe with a worker a core and ``hashlake admin`` before it, which fetches from this machine. All they write
-    is in ``folder``."""
-    inference, management, metrics, port = _free_ports(4)
+    """Yields TorchServe with one worker per core, and in front of it ``hashlake admin``, which may fetch from this
+    machine. They write only to ``folder``."""
+    inference, metrics, port = _free_ports(3)
     archive = build_archive(model_path, folder / "model_store")
     settings = Settings(
         host="127.0.0.1",
         inference_port=inference,
-        management_port=management,
         metrics_port=metrics,
         workers=usable_cores(),
         model_store=archive.parent,
@@ -89,7 +91,6 @@ def live_stack(model_path: Path, folder: Path) -> Iterator[LiveStack]:
     environment = os.environ | {
         "HASHLAKE_GATEWAY_PORT": str(port),
         "HASHLAKE_INFERENCE_PORT": str(inference),
-        "HASHLAKE_MANAGEMENT_PORT": str(management),
         "HASHLAKE_INDEX_STORE": str(settings.index_store),
         "HASHLAKE_MODEL_STORE": str(settings.model_store),
         "HASHLAKE_STATE": str(state),
@@ -101,7 +102,7 @@ def live_stack(model_path: Path, folder: Path) -> Iterator[LiveStack]:
         server.wait_ready()
         gateway = subprocess.Popen([sys.executable, "-m", "hashlake", "admin"], env=environment)
         try:
-            stack = LiveStack(inference, port, key, settings.workers)
+            stack = LiveStack(inference, port, key, settings.workers, settings.run.secret())
             _wait_for(gateway, stack)
             yield stack
         finally:
@@ -109,6 +110,7 @@ def live_stack(model_path: Path, folder: Path) -> Iterator[LiveStack]:
             gateway.wait(30)
     finally:
         server.stop()
+        settings.run.remove()
 
 
 def _wait_for(gateway: "subprocess.Popen[bytes]", stack: LiveStack) -> None:

@@ -1,14 +1,14 @@
-"""Other systems' searches of the same codes, each behind the same five verbs.
+"""Other systems that search the same codes, each behind the same five methods.
 
-1. ``build`` takes the codes in. It may use all cores, and raises ImportError or RuntimeError, saying what is missing,
-   where the peer isn't installed or doesn't start.
-2. ``tune`` gives an approximate peer the cheapest setting that still finds 99% of the answers, and notes it in
-   ``setting``; exact ones have nothing to tune.
+1. ``build`` takes the codes. It may use all cores. If the peer isn't installed or doesn't start, it raises ImportError
+   or RuntimeError, which says what is missing.
+2. ``tune`` gives an approximate peer the cheapest setting that still finds 99% of the answers, and records it in
+   ``setting``; exact peers have nothing to tune.
 3. ``search`` answers one query on one core: one thread here, or a server held to one.
 4. ``processes`` names the servers, whose memory counts as the peer's.
-5. ``close`` stops them and deletes their files; it may be called at any time, and after a failed build it must be.
+5. ``close`` stops them and deletes their files. Call it at any time; after a failed build, always.
 
-No peer but faiss is installed with hashlake: they are imported by name when they are built.
+Only faiss is installed with hashlake; the other peers are imported by name when they are built.
 """
 
 import os
@@ -25,7 +25,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from hashing.cores import usable_cores
+from embedding.cores import usable_cores
 
 Answer = tuple[NDArray[np.int32], NDArray[np.int64]]
 """Distances and rows of the nearest codes, the nearest first; fewer than asked for where a peer found fewer."""
@@ -42,22 +42,22 @@ class Peer(ABC):
 
     @abstractmethod
     def build(self, codes: NDArray[np.uint8]) -> None:
-        """Takes in ``codes``, uint8, (count, bits / 8)."""
+        """Takes ``codes``, uint8, (count, bits / 8)."""
 
-    # Not abstract: for most peers, this and what follows it is all there is to do.
+    # The methods below aren't abstract: their defaults suit most peers.
     def tune(self, queries: NDArray[np.uint8], distances: NDArray[np.integer[Any]], k: int) -> None:  # noqa: B027
         """Chooses a setting. ``distances``, (queries, k or more), are the true ones of each query, ascending."""
 
     @abstractmethod
     def search(self, query: NDArray[np.uint8], k: int) -> Answer:
-        """The ``k`` codes nearest to ``query``, uint8, (bits / 8,)."""
+        """Returns the ``k`` codes nearest to ``query``, uint8, (bits / 8,)."""
 
     def processes(self) -> list[int]:
-        """Process numbers of the servers running now."""
+        """Returns the process IDs of the running servers."""
         return []
 
     def close(self) -> None:  # noqa: B027
-        """Stops the servers. What lies in our own memory goes with the object."""
+        """Stops the servers. Memory of our own process goes with the object."""
 
 
 class Approximate(Peer):
@@ -68,7 +68,7 @@ class Approximate(Peer):
 
     @abstractmethod
     def values(self) -> Sequence[int]:
-        """What the knob can be set to, ascending."""
+        """Returns the knob's possible values, ascending."""
 
     @abstractmethod
     def turn(self, value: int) -> None:
@@ -83,7 +83,7 @@ class Approximate(Peer):
                 return
 
     def recall(self, queries: NDArray[np.uint8], furthest: NDArray[np.integer[Any]], k: int) -> float:
-        """The share of answers no further than the true k-th: of equally far codes, any is right."""
+        """Returns the share of answers no farther than the true k-th: of codes at the same distance, any is right."""
         found = [int((self.search(query, k)[0] <= limit).sum()) for query, limit in zip(queries, furthest, strict=True)]
         return sum(found) / (k * len(queries))
 
@@ -95,7 +95,7 @@ class Faiss(Peer):
 
     @abstractmethod
     def empty(self, bits: int, count: int) -> Any:
-        """An index that holds nothing yet, for ``count`` codes."""
+        """Returns an empty index for ``count`` codes."""
 
     def build(self, codes: NDArray[np.uint8]) -> None:
         faiss.omp_set_num_threads(usable_cores())
@@ -127,7 +127,7 @@ class FaissIvf(Faiss, Approximate):
     knob = "nprobe"
 
     def empty(self, bits: int, count: int) -> Any:
-        # Four lists a square root, as faiss advises; above 4096, k-means would take longer than all else here.
+        # 4 · √count lists, as faiss advises; above 4096, k-means would take longer than everything else here.
         lists = min(4096, 1 << round(np.log2(4 * count**0.5)))
         return faiss.IndexBinaryIVF(faiss.IndexBinaryFlat(bits), bits, lists)
 
@@ -155,7 +155,7 @@ class FaissHnsw(Faiss, Approximate):
 
 
 class FaissMultiHash(Faiss, Approximate):
-    """Hash tables of 16 bits each; buckets within ``nflip`` flipped bits of the query are looked into."""
+    """Hash tables of 16 bits each; it looks into buckets within ``nflip`` flipped bits of the query."""
 
     name = "faiss IndexBinaryMultiHash"
     knob = "nflip"
@@ -204,9 +204,9 @@ class Usearch(Peer):
 
 
 class UsearchFlat(Usearch):
-    """usearch's scan of the codes in an index: a tenth of the shortcut's time.
+    """usearch's scan of the codes in an index: it takes a tenth of the shortcut's time.
 
-    An index has a graph, which exact search doesn't walk: the smallest and the quickest to build will do.
+    An index has a graph, but exact search doesn't use it, so we build the smallest and quickest one.
     """
 
     name = "usearch Index.search(exact=True)"
@@ -214,7 +214,7 @@ class UsearchFlat(Usearch):
 
 
 class UsearchHnsw(Usearch, Approximate):
-    """usearch's graph, with its own defaults but for the links a code, 16 as in faiss."""
+    """usearch's graph, with its defaults except for the links per code: 16, as in faiss."""
 
     name = "usearch Index"
     knob = "expansion_search"
@@ -228,7 +228,7 @@ class UsearchHnsw(Usearch, Approximate):
 
 
 class Server(Peer):
-    """A peer in a process of its own, with its files in a folder that goes when it goes."""
+    """A peer in its own process; its files are in a folder that is deleted with it."""
 
     def __init__(self) -> None:
         self.running = ExitStack()
@@ -266,7 +266,7 @@ class Pgvector(Server):
         self.connection = self.running.enter_context(psycopg.connect(server.get_uri(), autocommit=True))
         self.connection.execute("CREATE EXTENSION vector")
         with self.connection.transaction(), self.connection.cursor() as cursor:
-            # PLAIN: without it PostgreSQL stores a shorter header and copies every code to compare it. A third faster.
+            # PLAIN is a third faster: without it PostgreSQL stores a shorter header and copies each code to compare it.
             cursor.execute(f"CREATE UNLOGGED TABLE codes (row integer, code bit({bits}) STORAGE PLAIN)")
             with cursor.copy("COPY codes FROM STDIN (FORMAT binary, FREEZE)") as copy:
                 copy.write(b"PGCOPY\n\xff\r\n\x00" + bytes(8))
@@ -276,14 +276,14 @@ class Pgvector(Server):
         self.connection.execute("ANALYZE codes")
 
     def settings(self, codes: NDArray[np.uint8]) -> list[str]:
-        # A table larger than a quarter of the shared buffers is read past them: four times its size, then, or the
+        # PostgreSQL reads a table larger than a quarter of the shared buffers past them: so four times its size, or the
         # quarter of the machine's memory that PostgreSQL's manual advises. A row is 40 bytes and its code, rounded up.
         table = len(codes) * (48 + codes.shape[1])
         buffers = max(128 << 20, min(4 * table, psutil.virtual_memory().total // 4))
         return [
             f"shared_buffers = {buffers >> 20}MB",
             "max_parallel_workers_per_gather = 0",  # one core
-            "io_method = sync",  # no reading ahead on another one either
+            "io_method = sync",  # no reading ahead on another core
             "synchronize_seqscans = off",
             "autovacuum = off",
             "fsync = off",
@@ -297,7 +297,7 @@ class Pgvector(Server):
 
 
 def tuples(codes: NDArray[np.uint8], first: int) -> bytes:
-    """Rows ``first``, ``first + 1``, … of the table in the format of COPY: sizes before values, big-endian."""
+    """Returns rows ``first``, ``first + 1``, … of the table in COPY's format: sizes before values, big-endian."""
     size = codes.shape[1]
     kinds = [("fields", ">i2"), ("row_size", ">i4"), ("row", ">i4"), ("code_size", ">i4"), ("bits", ">i4")]
     rows = np.empty(len(codes), np.dtype([*kinds, ("code", np.uint8, (size,))]))
@@ -329,7 +329,7 @@ class Milvus(Server):
         schema = self.client.create_schema()
         schema.add_field("row", pymilvus.DataType.INT64, is_primary=True)
         schema.add_field("code", pymilvus.DataType.BINARY_VECTOR, dim=codes.shape[1] * 8)
-        # Eventually: nothing is written while we search, so there is nothing to wait for.
+        # "Eventually" suffices: nothing is written while we search.
         self.client.create_collection("codes", schema=schema, num_shards=1, consistency_level="Eventually")
         for start in range(0, len(codes), 100_000):
             block = enumerate(codes[start : start + 100_000], start)
@@ -347,7 +347,7 @@ class Milvus(Server):
 
 
 def hold_to_one_core(pid: int) -> None:
-    """Moves all threads of a process to the last usable core; threads that they start later stay there too."""
+    """Moves all threads of a process to the last usable core; threads that they start later also stay there."""
     core = max(os.sched_getaffinity(0))
     for thread in Path(f"/proc/{pid}/task").iterdir():
         os.sched_setaffinity(int(thread.name), {core})

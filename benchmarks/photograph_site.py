@@ -1,4 +1,4 @@
-"""A web server of photographs, in a process of its own that costs the others little."""
+"""A cheap web server of photographs, in its own process."""
 
 import asyncio
 import multiprocessing
@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 
 
 class _Photographs(asyncio.Protocol):
-    """GET /ROUND/NUMBER.jpg: photograph NUMBER, under as many URLs as there are rounds."""
+    """GET /ROUND/NUMBER.jpg: photograph NUMBER, under a new URL each round."""
 
     def __init__(self, pictures: list[bytes]) -> None:
         self._pictures = pictures
@@ -39,12 +39,12 @@ def _serve(pictures: list[bytes], say: Connection) -> None:
 
 @contextmanager
 def photograph_site(pictures: list[bytes]) -> Iterator[int]:
-    """A web server of ``pictures``, image files; its port. ``photograph_url`` says where they are."""
+    """Serve ``pictures``, image files. Yields the port; ``photograph_url`` gives their URLs."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=_serve, args=(pictures, there), daemon=True)
     process.start()
-    there.close()  # so that its end is noticed here
+    there.close()  # so that we notice its end
     try:
         yield here.recv()
     finally:
@@ -53,5 +53,5 @@ def photograph_site(pictures: list[bytes]) -> Iterator[int]:
 
 
 def photograph_url(port: int, turn: int, number: int) -> str:
-    """A URL of photograph ``number``: another one each ``turn``."""
+    """Returns a URL of photograph ``number``, different for each ``turn``."""
     return f"http://127.0.0.1:{port}/{turn}/{number}.jpg"

@@ -1,8 +1,8 @@
-"""What the order by detail codes costs: ``python -m benchmarks.ranking``.
+"""What ordering by detail codes costs: ``python -m benchmarks.ranking``.
 
-The same queries, one at a time and in turns: in the order of distances alone, with ties in the order of details, and by
-details first; the last two also as multiples of the first. Codes are either all different, or 4,000 different
-ones shared by all images, as trained models give them: then hundreds or thousands of images tie at every distance.
+The same queries, one at a time, in three orders that take turns: by distance alone, with ties by detail, and by detail
+first; the last two also as multiples of the first. Codes are either all different, or all images share 4,000 codes, as
+with trained models: then hundreds or thousands of images tie at every distance.
 """
 
 import time
@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.codes import around, coins, uniform
-from searcher.codes import DETAILS_FILE, INDEX_FILE, write_codes
-from searcher.manifest import Mode
-from searcher.ranking import Ranking
-from searcher.search import CodeIndex, Query
-from searcher.table_builder import build_tables
-from searcher.tables import write_tables
+from contract.space import CODE, DETAIL
+from searcher.scan.codes import DETAILS_FILE, INDEX_FILE, write_codes
+from searcher.scan.ranking import Query, Ranking
+from searcher.scan.search import CodeIndex
+from searcher.scan.table_builder import build_tables
+from searcher.scan.tables import Mode, write_tables
 
 BITS = 64
 DETAIL_BITS = 256
@@ -31,7 +31,7 @@ ROUNDS = 31
 
 
 def shared(count: int, bits: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """``count`` codes, and queries, of which 4,000 are different, in 100 clusters: shapes as ``uniform``."""
+    """Returns ``count`` codes and queries, of which 4,000 are different, in 100 clusters: shapes as ``uniform``."""
     random = np.random.default_rng(seed)
     distinct = around(coins(random, CLASSES, bits), random, DISTINCT)
     return distinct[random.integers(0, DISTINCT, count)], distinct[random.integers(0, DISTINCT, ROUNDS)]
@@ -53,8 +53,10 @@ def main(counts: tuple[int, ...], top_k: int) -> None:
                 write_tables(build_tables(codes), folder)
                 for mode in get_args(Mode):
                     ranking = Ranking(
-                        CodeIndex.open(folder, count=count, bits=BITS, mode=mode),
-                        CodeIndex.open(folder, count=count, bits=DETAIL_BITS, file=DETAILS_FILE),
+                        {
+                            CODE: CodeIndex.open(folder, count=count, bits=BITS, mode=mode),
+                            DETAIL: CodeIndex.open(folder, count=count, bits=DETAIL_BITS, file=DETAILS_FILE),
+                        }
                     )
                     plain, distance, detail = milliseconds(ranking, queries, detail_queries, top_k)
                     click.echo(
@@ -66,12 +68,12 @@ def main(counts: tuple[int, ...], top_k: int) -> None:
 def milliseconds(
     ranking: Ranking, queries: NDArray[np.uint8], details: NDArray[np.uint8], top_k: int
 ) -> NDArray[np.float64]:
-    """The median time of a query in each order."""
+    """Returns the median time of a query in each order."""
     times: list[list[float]] = []
     for code, detail in zip(queries[:ROUNDS], details[:ROUNDS], strict=True):
-        both = Query(code, detail, top_k)
+        both = Query({CODE: code, DETAIL: detail}, top_k)
         times.append([])
-        for query in (Query(code, top_k=top_k), both, replace(both, rank="detail")):
+        for query in (Query({CODE: code}, top_k), both, replace(both, rank="detail")):
             started = time.perf_counter()
             ranking.search([query])
             times[-1].append(1000 * (time.perf_counter() - started))

@@ -1,13 +1,13 @@
 """Search against its peers: ``python -m benchmarks.search [--full] [--plot docs/search.svg]``.
 
     for uniform and clustered codes, 1 and 10 million (``--full``: 100 million too, for faiss and us)
-        every contestant takes the codes in, in a process of its own
+        every contestant takes the codes, in its own process
         three rounds: each in turn answers queries one by one for a second
         for each: recall (share of answers no farther than NumPy's k-th), medians of the rounds' p50 and p99,
         build time, memory, and how many times faster than faiss IndexBinaryFlat it is
 
-Peers come from ``pip install -r requirements-bench.lock``; one that isn't there or doesn't start is named with its
-reason, and so is one that isn't built within ``--build_limit`` seconds.
+Peers come from ``pip install -r requirements-bench.lock``. A peer that is missing, doesn't start, or isn't built within
+``--build_limit`` seconds is named with the reason.
 """
 
 import multiprocessing
@@ -26,11 +26,10 @@ from numpy.typing import NDArray
 
 from benchmarks.codes import clustered, uniform
 from benchmarks.peers import PEERS, Answer, FaissFlat, Peer
-from searcher.codes import write_codes
-from searcher.manifest import Mode
-from searcher.search import CodeIndex
-from searcher.table_builder import build_tables
-from searcher.tables import write_tables
+from searcher.scan.codes import write_codes
+from searcher.scan.search import CodeIndex
+from searcher.scan.table_builder import build_tables
+from searcher.scan.tables import Mode, write_tables
 
 BITS = 64
 TOP_K = 10
@@ -76,7 +75,7 @@ CONTESTANTS: tuple[type[Peer], ...] = (HashlakeFast, HashlakeFlat, *PEERS)
 
 @dataclass
 class Result:
-    """What one contestant did on one set of codes. Seconds, bytes, and milliseconds a query of each round."""
+    """One contestant's result on one set of codes: seconds, bytes, and each round's milliseconds per query."""
 
     name: str
     exact: bool
@@ -91,7 +90,7 @@ class Result:
 
 
 def contest(contestant: type[Peer], folder: Path, pipe: Connection) -> None:
-    """The life of a contestant's process: build, say how it went, then a round for each message."""
+    """The life of a contestant's process: build, report, then run one round per message."""
     peer = contestant()
     try:
         codes, queries, truth = (np.load(folder / f"{name}.npy") for name in ("codes", "queries", "truth"))
@@ -100,7 +99,7 @@ def contest(contestant: type[Peer], folder: Path, pipe: Connection) -> None:
         peer.build(codes)
         build = time.perf_counter() - started
         peer.tune(queries[:CHECKED], truth[:CHECKED], TOP_K)
-        truth = truth[CHECKED:]  # judged by other queries than those it was tuned with
+        truth = truth[CHECKED:]  # judged by other queries than it was tuned with
         found = [peer.search(query, TOP_K)[0] for query in queries[CHECKED : 2 * CHECKED]]
         near = sum(int((each <= limit).sum()) for each, limit in zip(found, truth[:, TOP_K - 1], strict=True))
         right = all(np.array_equal(each, limits) for each, limits in zip(found, truth, strict=True))
@@ -127,17 +126,17 @@ def contest(contestant: type[Peer], folder: Path, pipe: Connection) -> None:
 
 
 def _memory(peer: Peer) -> int:
-    """Resident bytes of this process and the peer's servers; pages they share count once."""
+    """Returns the resident bytes of this process and the peer's servers; shared pages count once."""
     others = sum(psutil.Process(pid).memory_full_info().pss for pid in peer.processes())
     return int(psutil.Process().memory_info().rss + others)
 
 
 def truth_of(codes: NDArray[np.uint8], queries: NDArray[np.uint8], k: int) -> NDArray[np.int64]:
-    """The ``k`` least distances of each query, ascending, by counting every bit in NumPy."""
+    """Returns the ``k`` least distances of each query, ascending, by counting every bit in NumPy."""
     words, found = codes.view(np.uint64)[:, 0], []
     for query in queries.view(np.uint64)[:, 0]:
         distances = np.bitwise_count(words ^ query)
-        enough = np.sort(distances[: 1 << 16])[k - 1]  # the k-th best of a part is no less than that of all
+        enough = np.sort(distances[: 1 << 16])[k - 1]  # a part's k-th best is an upper bound
         found.append(np.sort(distances[distances <= enough])[:k])
     return np.stack(found).astype(np.int64)
 
@@ -145,7 +144,7 @@ def truth_of(codes: NDArray[np.uint8], queries: NDArray[np.uint8], k: int) -> ND
 def run(
     kind: str, make: Callable[..., Any], count: int, contestants: tuple[type[Peer], ...], build_limit: float
 ) -> list[Result]:
-    """All contestants on one set of codes."""
+    """Run all contestants on one set of codes."""
     spawn = multiprocessing.get_context("spawn")
     with TemporaryDirectory(prefix="codes-", dir=Path.cwd()) as name:
         folder = Path(name)
@@ -198,7 +197,7 @@ def show(results: list[Result]) -> None:
 
 
 def plot(results: dict[tuple[str, int], list[Result]], path: Path) -> None:
-    """A bar a contestant, a panel a set of codes: median milliseconds a query, logarithmic."""
+    """Plot one bar per contestant and one panel per set of codes: median milliseconds per query, logarithmic."""
     import matplotlib.pyplot as plt
 
     plt.rcParams |= {"svg.hashsalt": "hashlake", "svg.fonttype": "none"}

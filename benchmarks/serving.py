@@ -1,10 +1,10 @@
-"""How fast a running server is, against the bare decode-and-hash loop on the same cores; see RESULTS.md.
+"""How fast a running server is, compared with the bare decode-and-hash loop on the same cores; see RESULTS.md.
 
     python -m benchmarks.serving FOLDER [--model_path MODEL.pt] [--batching 4 1] [--workers 2]
 
-Starts TorchServe itself, over an index of FOLDER, with the workers and batching that are shipped. Clients post the
-folder's photographs as JSON with base64, the way most do, over kept-alive connections, from a process of their own.
-The clients' cost is part of what two cores do: it is not taken out.
+Starts TorchServe over an index of FOLDER, with the shipped workers and batching. Clients post the folder's photographs
+as JSON with base64, as most clients do, over kept-alive connections, from their own process. The clients share the two
+cores, and their cost is not subtracted.
 """
 
 import base64
@@ -28,14 +28,16 @@ import numpy as np
 import psutil
 
 from benchmarks.bare import decode_and_hash_rate, read_pictures
+from embedding.cores import usable_cores
+from embedding.torchscript import TorchScriptEmbedder
 from handler.archive import build_archive
-from handler.torchserve import Settings, TorchServe
-from hashing.cores import usable_cores
-from hashing.model import HashModel
-from hashing.picture import SUFFIXES, decode
+from handler.settings import Settings
+from handler.torchserve import TorchServe
 from indexer.builder import Request, build
-from indexer.listing import Listing
-from searcher.store import IndexStore
+from pictures.formats import SUFFIXES
+from searcher.versions.store import IndexStore
+from sources.folder import FolderSource
+from sources.listing import Listing
 
 PATH = "/predictions/image-retrieval-v1.0"
 CLIENTS = (1, 4, 16)
@@ -52,7 +54,7 @@ def http_request(data: bytes, port: int) -> bytes:
 
 
 def load(requests: list[bytes], port: int, clients: int, seconds: float) -> list[float]:
-    """Latencies in seconds of all requests that ``clients`` connections got answered. Runs in its own process."""
+    """Returns latencies, in seconds, of all answered requests of ``clients`` connections. Runs in its own process."""
     latencies: list[float] = []
     stop_at = time.perf_counter() + seconds
 
@@ -82,7 +84,7 @@ def load(requests: list[bytes], port: int, clients: int, seconds: float) -> list
 
 
 def milliseconds_spent(port: int) -> dict[str, float]:
-    """The handler's counters: pictures, and milliseconds by step."""
+    """Returns the handler's counters: pictures, and milliseconds by step."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
         text = answer.read().decode()
     return {
@@ -91,12 +93,12 @@ def milliseconds_spent(port: int) -> dict[str, float]:
     }
 
 
-def one_by_one(model: HashModel, files: list[bytes]) -> float:
-    """Median milliseconds of decoding and hashing one picture at a time, in this process."""
+def one_by_one(model: TorchScriptEmbedder, files: list[bytes]) -> float:
+    """Returns the median milliseconds to decode and hash one picture at a time, in this process."""
     times = []
     for data in files[:200]:
         started = time.perf_counter()
-        model.hash(decode(data, model.card.preprocessing)[None])
+        model.embed(model.prepare(data)[None])
         times.append(time.perf_counter() - started)
     return 1000 * statistics.median(times)
 
@@ -123,7 +125,7 @@ def with_batching(archive: Path, batch_size: int, max_batch_delay: int) -> None:
 def main(
     folder: Path, model_path: Path, seconds: float, runs: int, workers: int | None, batching: tuple[int, int] | None
 ) -> None:
-    model = HashModel.load(model_path)
+    model = TorchScriptEmbedder.load(model_path)
     files = read_pictures(folder)
     with (
         tempfile.TemporaryDirectory() as scratch,
@@ -141,19 +143,22 @@ def serving(
     workers: int | None = None,
     batching: tuple[int, int] | None = None,
 ) -> Iterator[Settings]:
-    """A TorchServe, ready, over an index of ``folder`` that is made in ``scratch``."""
+    """Yields a ready TorchServe over an index of ``folder``, made in ``scratch``."""
     store = IndexStore(scratch / "index_store")
     listing = scratch / "database_info.txt"
     paths = (str(path.absolute()) for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES)
     listing.write_text("".join(f"{path}\n" for path in paths), encoding="utf-8")
-    build(Request(store, "1.0.0", Listing(listing), Path("/")), HashModel.load(model_path), tell=click.echo)
+    build(
+        Request(store, "1.0.0", FolderSource(Path("/"), Listing(listing))),
+        TorchScriptEmbedder.load(model_path),
+        tell=click.echo,
+    )
     archive = build_archive(model_path, scratch / "model_store")
     if batching:
         with_batching(archive, *batching)
     settings = Settings(
         host="127.0.0.1",
         inference_port=18080,
-        management_port=18081,
         metrics_port=18082,
         workers=workers or usable_cores(),
         model_store=archive.parent,
@@ -167,12 +172,15 @@ def serving(
         yield settings
     finally:
         server.stop()
+        settings.run.remove()
 
 
 class Measurement:
-    """Bare loops and loads in turn, so that each ratio compares neighbours in time."""
+    """Bare loops and loads take turns, so that each ratio compares neighbours in time."""
 
-    def __init__(self, model: HashModel, files: list[bytes], requests: list[bytes], settings: Settings) -> None:
+    def __init__(
+        self, model: TorchScriptEmbedder, files: list[bytes], requests: list[bytes], settings: Settings
+    ) -> None:
         self.model, self.files, self.requests, self.settings = model, files, requests, settings
         self.bare: list[float] = []
         self.alone: list[float] = []
@@ -180,7 +188,7 @@ class Measurement:
         self.steps: dict[str, float] = dict.fromkeys(STEPS, 0.0)
 
     def run(self, seconds: float, runs: int) -> None:
-        context = multiprocessing.get_context("spawn")  # the load has a process of its own, as real clients have
+        context = multiprocessing.get_context("spawn")  # the load runs in its own process, like real clients
         with context.Pool(1) as pool:
             pool.apply(load, (self.requests, self.settings.inference_port, 16, WARM_SECONDS))
             for _ in range(runs):
@@ -234,7 +242,7 @@ def processes(word: str) -> list[psutil.Process]:
 
 
 def cpu_seconds() -> list[float]:
-    """CPU seconds so far: frontend, workers, load."""
+    """Returns the CPU seconds so far: frontend, workers, load."""
     return [
         sum(sum(each.cpu_times()[:2]) for each in processes(word))
         for word in ("org.pytorch.serve.ModelServer", "model_service_worker", "multiprocessing.spawn")

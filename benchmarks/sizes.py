@@ -1,4 +1,4 @@
-"""What a million images cost on disk, and the largest picture in memory; the README's sizing table.
+"""What a million images cost on disk, and the largest picture in memory: the README's table of sizes.
 
 python -m benchmarks.sizes
 """
@@ -13,22 +13,22 @@ import click
 import numpy as np
 from PIL import Image
 
-from hashing.card import Preprocessing
-from hashing.picture import decode
-from searcher.codes import DETAILS_FILE, INDEX_FILE, write_codes
-from searcher.images import IMAGES_FILE, ImageFile, ImageTable
+from pictures.decode import decode
+from pictures.preparation import Preprocessing
+from searcher.scan.codes import DETAILS_FILE, INDEX_FILE, write_codes
+from searcher.versions.images import IMAGES_FILE, ImageFile, ImageTable
 
 IMAGES = 1_000_000
 
 
 def peak() -> int:
-    """Most MiB that this process has had resident (getrusage would count what its parent had when it forked)."""
+    """Returns this process's peak resident MiB (getrusage would include its parent's memory at the fork)."""
     (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
     return int(line.split()[1]) // 1024
 
 
 def decode_largest(data: bytes) -> int:
-    """MiB that decoding ``data`` adds to a process. Runs in one of its own."""
+    """Returns the MiB that decoding ``data`` adds to a process. Runs in its own process."""
     before = peak()
     decode(data, Preprocessing(image_size=128))
     return peak() - before

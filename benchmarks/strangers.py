@@ -1,6 +1,6 @@
-"""Codes of pictures unlike all that a model was trained on: ``python -m benchmarks.strangers MODEL FOLDER``.
+"""Codes of pictures unlike a model's training pictures: ``python -m benchmarks.strangers MODEL FOLDER``.
 
-A model that knows clothes could give all landscapes the few codes of its classes. Here is how many it gives.
+A model that knows clothes could give all landscapes the few codes of its classes. This counts how many it gives.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -10,9 +10,10 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from hashing.cores import usable_cores
-from hashing.model import Codes, HashModel
-from hashing.picture import SUFFIXES, decode
+from contract.space import Vectors
+from embedding.cores import usable_cores
+from embedding.torchscript import TorchScriptEmbedder
+from pictures.formats import SUFFIXES
 from training.codes import code_statistics
 from training.signatures import Signatures
 
@@ -22,21 +23,19 @@ from training.signatures import Signatures
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 def main(model_path: Path, folder: Path) -> None:
     """Count distinct codes of the pictures in FOLDER."""
-    model = HashModel.load(model_path)
+    model = TorchScriptEmbedder.load(model_path)
     paths = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES]
 
     if not paths:
         raise click.ClickException(f"{folder} holds no pictures")
 
-    def hashed(path: Path) -> Codes:
-        return model.hash(decode(path.read_bytes(), model.card.preprocessing)[None])
+    def hashed(path: Path) -> Vectors:
+        return model.embed(model.prepare(path.read_bytes())[None])
 
     with ThreadPoolExecutor(usable_cores()) as pool:
         found = list(pool.map(hashed, paths))
-    _say(f"{model.card.bits} bits", np.concatenate([each.codes for each in found]))
-    details = [each.details for each in found if each.details is not None]
-    if details:
-        _say(f"{model.card.detail_bits} detail bits", np.concatenate(details))
+    for space in model.identity.spaces:
+        _say(f"{space.name}, {space.width} bits", np.concatenate([each[space.name] for each in found]))
 
 
 def _say(name: str, codes: NDArray[np.uint8]) -> None:

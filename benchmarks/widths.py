@@ -1,7 +1,7 @@
 """Every width against faiss IndexBinaryFlat, one core: ``python -m benchmarks.widths``.
 
-As many codes of each width as fill 80 MB, uniform and clustered, top 10; one query and a batch of 64. The tables of the
-mode 'unnecessary fast' are built for wider codes too than the mode allows, to show what they would cost.
+80 MB of codes of each width, uniform and clustered, top 10; one query and a batch of 64. The tables of the mode
+'unnecessary fast' are also built for widths that the mode refuses, to show what they would cost.
 """
 
 import time
@@ -13,10 +13,10 @@ import faiss
 import numpy as np
 
 from benchmarks.codes import clustered, uniform
-from searcher.engine import Question
-from searcher.flat import FlatScan
-from searcher.multi_index import MultiIndex
-from searcher.table_builder import build_tables
+from searcher.scan.flat import FlatScan
+from searcher.scan.multi_index import MultiIndex
+from searcher.scan.question import Question
+from searcher.scan.table_builder import build_tables
 
 MEGABYTES = 80
 TOP_K = 10
@@ -26,7 +26,7 @@ WIDEST_TABLES = 256
 
 
 def milliseconds(search: Callable[[slice], object], batch: int) -> float:
-    """A query's median time in batches of ``batch``."""
+    """Returns a query's median time in batches of ``batch``."""
     times = []
     for turn in range(8):
         started = time.perf_counter()
@@ -36,7 +36,7 @@ def milliseconds(search: Callable[[slice], object], batch: int) -> float:
 
 
 def measure(bits: int, make: Callable[..., Any]) -> str:
-    """One line of the table."""
+    """Returns one line of the table."""
     count = min(MEGABYTES * 1_000_000 * 8 // bits, 20_000_000)
     codes, queries = make(count, bits, 0)
     peer = faiss.IndexBinaryFlat(bits)

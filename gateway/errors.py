@@ -1,31 +1,97 @@
-"""What the gateway refuses, and the JSON that says so: TorchServe's own shape, so that clients know one.
+"""The gateway's errors and their JSON, in TorchServe's shape, so that clients need to know only one.
 
-GatewayError          the gateway cannot start, or a command cannot be carried out
-RequestRefused        one HTTP request, with its status
-PictureRefused        a picture that cannot be added or asked about
+    GatewayError               the gateway cannot start, or a command cannot be carried out
+    ├─ RequestRefused          one HTTP request, with its status
+    │  └─ ModelGone            TorchServe has no model of the requested name
+    ├─ PictureRefused          a picture that cannot be fetched, read or added
+    │  └─ OriginFault          … for now, through a fault of the server that its URL names
+    ├─ TorchServeError         TorchServe's management refuses, or cannot be reached
+    └─ CommandFailed           a child process that ended without success
+       ├─ FoldFailed           … folding a collection, which is unchanged
+       ├─ DuplicatesFailed     … reporting near-duplicates; the report breaks off
+       └─ StepFailed           … or any other failed step of a reindexing job
+
+gateway/statuses.py gives each its HTTP status.
 """
 
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 
 from pydantic import BaseModel, Field
 
+#: What is not to be had for now may be in a second: a process that died is back after some (handler/supervision.py).
+RETRY_AFTER = {"Retry-After": "1"}
+
 
 class GatewayError(Exception):
-    """The message says what is wrong, in one line."""
+    """Base of the gateway's errors. The message says in one line what is wrong."""
 
 
-class RequestRefused(Exception):
-    """A request that gets ``status`` instead of an answer; the message is for the client."""
+class RequestRefused(GatewayError):
+    """A request that gets ``status`` instead of an answer; the message is for the client, and so are ``headers``. 503
+    says when to ask again: ``RETRY_AFTER``, unless the headers say it."""
 
     def __init__(self, status: HTTPStatus, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.status = status
-        self.headers = headers
+        self.headers = {**RETRY_AFTER, **(headers or {})} if status == HTTPStatus.SERVICE_UNAVAILABLE else headers
 
 
-class PictureRefused(Exception):
-    """A picture that cannot be fetched or read, or is too small; the message is for the client."""
+class ModelGone(RequestRefused):
+    """TorchServe has no model of the requested name."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(HTTPStatus.SERVICE_UNAVAILABLE, f"the search server has no model {model}")
+
+
+class PictureRefused(GatewayError):
+    """A picture that cannot be fetched or read; the message is for the client."""
+
+
+class OriginFault(PictureRefused):
+    """A picture whose URL is in order, but whose server fails. As of any gateway, the status is 504 if that server is
+    too slow, else 502."""
+
+    def __init__(self, message: str, *, late: bool = False, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.status = HTTPStatus.GATEWAY_TIMEOUT if late else HTTPStatus.BAD_GATEWAY
+        self.headers = {} if retry_after is None else {"Retry-After": f"{math.ceil(retry_after)}"}
+
+
+class TorchServeError(GatewayError):
+    """TorchServe cannot be reached, or refused the request; the message says which."""
+
+
+class CommandFailed(GatewayError):
+    """A child process that failed; the message is the last line of its standard error. ``status``: its exit status, or
+    None where it isn't known."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class FoldFailed(CommandFailed):
+    """A fold that failed; the collection is unchanged."""
+
+
+class DuplicatesFailed(CommandFailed):
+    """A near-duplicates report that broke off."""
+
+
+class StepFailed(CommandFailed):
+    """A step of a reindexing job that failed."""
+
+
+def unreachable() -> RequestRefused:
+    """Returns the refusal (503) for when TorchServe doesn't answer."""
+    return RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, "the search server cannot be reached")
+
+
+def busy() -> RequestRefused:
+    """Returns the refusal (503) for when too many requests wait for TorchServe already."""
+    return RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, "the search server is busy: try again")
 
 
 class ErrorBody(BaseModel):
@@ -43,5 +109,5 @@ def error_body(status: int, message: str) -> ErrorBody:
 
 
 def refusals(*statuses: HTTPStatus) -> dict[int | str, dict[str, object]]:
-    """The ``responses`` of a route that may answer ``statuses``, for the OpenAPI document."""
+    """Returns the ``responses`` argument of a route that may answer with ``statuses``, for the OpenAPI document."""
     return {int(status): {"model": ErrorBody, "description": status.phrase} for status in statuses}

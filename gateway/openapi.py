@@ -6,14 +6,14 @@ import tempfile
 from pathlib import Path
 
 from gateway.app import create_app
-from gateway.settings import Settings
+from gateway.settings import GatewaySettings
 
 
 def document() -> str:
-    """The document as JSON, keys sorted. It depends on nothing but the code."""
+    """Returns the document as JSON with sorted keys. It depends on the code alone."""
     with tempfile.TemporaryDirectory() as empty:
         folder = Path(empty)
-        app = create_app(Settings(state=folder, models=folder, index_store=folder, model_store=folder))
+        app = create_app(GatewaySettings(state=folder, models=folder, index_store=folder, model_store=folder))
         return json.dumps(app.openapi(), ensure_ascii=False, indent=1, sort_keys=True) + "\n"
 
 

@@ -1,40 +1,52 @@
-"""What the gateway is told by its environment (``HASHLAKE_…``), checked once, before anything listens."""
+"""The gateway's settings from its environment (``HASHLAKE_…``), checked once, before anything listens."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, InstanceOf, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from gateway.addresses import HostList, Reach
+from contract.address import bare_host, reachable_host, url_of
+from contract.run_folder import RunFolder
+from gateway.access.hosts import AllowedHosts, parse_origins
+from gateway.access.proxies import Networks, parse_networks
 from gateway.errors import GatewayError
-from gateway.fetching import FetchLimits
+from gateway.prefix import parse_root
+from searcher.live.scrubbing import DEFAULT_MB_PER_S
+from sources.fetching.addresses import HostList, Reach
+from sources.fetching.fetcher import FetchLimits
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
-def _hosts(given: object) -> object:
-    return HostList.parse(given) if isinstance(given, str) else given
+def _by(parse: Callable[[str], object]) -> BeforeValidator:
+    """Reads a setting's text with ``parse``."""
+    return BeforeValidator(lambda given: parse(given) if isinstance(given, str) else given)
 
 
-#: The environment has it as HostList.parse reads it.
-Hosts = Annotated[InstanceOf[HostList], NoDecode, BeforeValidator(_hosts)]
+#: A host list, spelled in the environment as HostList.parse reads it.
+Hosts = Annotated[InstanceOf[HostList], NoDecode, _by(HostList.parse)]
+Host = Annotated[str, _by(bare_host)]
 
 
-class Settings(BaseSettings):
-    """Every field is the variable ``HASHLAKE_`` + its name in capitals; the README has the table.
+class GatewaySettings(BaseSettings):
+    """Each field comes from the variable ``HASHLAKE_`` + its name in capitals; the README has the table.
 
-    Relative folders start from the working folder.
+    Relative paths are relative to the working folder.
     """
 
     model_config = SettingsConfigDict(env_prefix="HASHLAKE_", env_ignore_empty=True, frozen=True)
 
-    gateway_host: str = "127.0.0.1"
+    gateway_host: Host = "127.0.0.1"
     gateway_port: Port = 8000
-    torchserve_host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"  # TorchServe's, which is here unless torchserve_host says otherwise
+    torchserve_host: Host | None = None
     inference_port: Port = 8080
-    management_port: Port = 8081
+    run_folder: Path | None = None
+    secret_file: Path | None = None
+    start_timeout: Annotated[int, Field(ge=1)] = 600
     index_store: Path = Path("index_store")
     model_store: Path = Path("model_store")
     models: Path = Path("torchscripts_models")
@@ -42,12 +54,18 @@ class Settings(BaseSettings):
     datalake: Path | None = None
     datalake_root: Path = Path()
     database: Path = Path("database_info.txt")
-    device: str = "cpu"
+    device: Annotated[str, Field(pattern=r"^(cpu(:0)?|cuda(:[0-9]{1,4})?)$")] = "cpu"
     search_needs_key: bool = False
+    allowed_hosts: Annotated[InstanceOf[AllowedHosts], NoDecode, _by(AllowedHosts.parse)] = AllowedHosts()
+    allowed_origins: Annotated[tuple[str, ...], NoDecode, _by(parse_origins)] = ()
+    trusted_proxies: Annotated[Networks, NoDecode, _by(parse_networks)] = ()
+    root_path: Annotated[str, _by(parse_root)] = ""
+    bodies_max_mb: Annotated[int, Field(ge=80)] = 256  # room for one body of 64 MiB
     thumbnail_cache_mb: Annotated[int, Field(ge=1)] = 256
     idios_port: Port | None = None
     collections_read_only: bool = False
     fold_after: Annotated[int, Field(ge=1)] = 50_000
+    verify_mb_per_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = DEFAULT_MB_PER_S
     fetch_allow: Hosts = HostList()
     fetch_deny: Hosts = HostList()
     fetch_max_mb: Annotated[int, Field(ge=1)] = 32
@@ -55,8 +73,8 @@ class Settings(BaseSettings):
     fetch_redirects: Annotated[int, Field(ge=0)] = 5
 
     @classmethod
-    def read(cls) -> "Settings":
-        """The environment's settings. Raises GatewayError, in one line, for what is wrong with them."""
+    def read(cls) -> "GatewaySettings":
+        """Returns the environment's settings. Raises GatewayError, in one line, if one is wrong."""
         try:
             settings = cls()
         except ValidationError as error:
@@ -69,16 +87,16 @@ class Settings(BaseSettings):
     @property
     def inference(self) -> str:
         """TorchServe's inference address."""
-        return f"http://{self.torchserve_host}:{self.inference_port}"
+        return url_of(self.torchserve_host or reachable_host(self.host), self.inference_port)
 
     @property
-    def management(self) -> str:
-        """TorchServe's management address."""
-        return f"http://{self.torchserve_host}:{self.management_port}"
+    def run(self) -> RunFolder:
+        """Where TorchServe's management socket is, and the secret that its workers know."""
+        return RunFolder(self.run_folder, self.inference_port, self.secret_file)
 
     @property
     def fetching(self) -> FetchLimits:
-        """Which URLs are downloaded, and how much of them."""
+        """Limits on downloads: which hosts, how many bytes, how long."""
         return FetchLimits(
             reach=Reach(self.fetch_allow, self.fetch_deny),
             bytes=self.fetch_max_mb * 1024 * 1024,
@@ -88,7 +106,7 @@ class Settings(BaseSettings):
 
     @property
     def pictures(self) -> Path:
-        """The folder that no shown picture lies outside of."""
+        """The folder that every shown picture must lie in."""
         return self.datalake_root if self.datalake is None else self.datalake_root / self.datalake
 
     def _check(self) -> None:

@@ -1,9 +1,9 @@
 """The model archive (.mar) that TorchServe loads: entry file, model, its card, and how requests are batched.
 
-The rooms themselves are not in it: they are installed beside TorchServe, because the archiver flattens folders.
+It does not contain the rooms: they are installed beside TorchServe, because the archiver flattens folders.
 
-The same inputs give the same bytes, so that an archive can be checked by building it again: torch-model-archiver dates
-files, their order is the folder's and their permissions are the umask's, so its parts are written anew without these.
+The same inputs give the same bytes, so anyone can check an archive by building it again. torch-model-archiver adds
+dates, the folder's file order and the umask's permissions; we rewrite the archive's parts without them.
 """
 
 import json
@@ -15,21 +15,19 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from contract.names import MODEL_NAME
+from embedding.card import CARD_FILE
+from embedding.registry import load_embedder
 from handler.errors import HandlerError
-from hashing.card import CARD_FILE
-from hashing.model import HashModel
-from searcher.manifest import ModelIdentity
 
-#: The model's name in URLs: /predictions/image-retrieval-v1.0
-MODEL_NAME = "image-retrieval-v1.0"
 ARCHIVE_FILE = f"{MODEL_NAME}.mar"
 
-#: Archives of models that serve collections beside it: ModelIdentity.served_name.
+#: Archives of other models, which serve collections of their own; named by ModelIdentity.served_name.
 BESIDE_FILES = "*-" + 12 * "[0-9a-f]" + ".mar"
 
 _HERE = Path(__file__).parent
 _MANIFEST = "MAR-INF/MANIFEST.json"
-_DATED = "01/01/1980 00:00:00"  # in the manifest's manner: the earliest date that a zip can tell
+_DATED = "01/01/1980 00:00:00"  # in the manifest's format: the earliest date that a zip can hold
 
 
 def build_archive(
@@ -40,15 +38,15 @@ def build_archive(
     *,
     beside: bool = False,
 ) -> Path:
-    """Pack the model at ``model_path`` into ``model_store`` and answer the archive's path.
+    """Pack the model at ``model_path`` into ``model_store``. Returns the archive's path.
 
     The archive appears whole or not at all. ``image_size`` is for models without a card. A running TorchServe can load
-    it beside the one it has if ``model_version`` is another. ``beside``: the model doesn't serve the datalake, but
-    collections of its own, and is called by its own name. Raises ModelError for a model that could not serve,
-    HandlerError if the archiver fails.
+    the archive beside the one it has if their ``model_version`` differs. ``beside``: the model serves collections of
+    its own, not the datalake, under its own name. Raises ModelError for a model that cannot serve, HandlerError if the
+    archiver fails.
     """
-    model = HashModel.load(model_path, image_size=image_size)
-    name = ModelIdentity.model_validate(model.identity()).served_name if beside else MODEL_NAME
+    model = load_embedder(model_path, image_size=image_size)
+    name = model.identity.served_name if beside else MODEL_NAME
     model_store.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=model_store, prefix=".archive-") as scratch:
         card = Path(scratch) / CARD_FILE
@@ -64,7 +62,7 @@ def build_archive(
             "--archive-format", "zip-store",
             "--export-path", scratch,
         ]  # fmt: skip
-        # The archiver works in TMPDIR/<model name>, which two runs must not share.
+        # The archiver works in TMPDIR/<model name>; two runs must not share it.
         done = subprocess.run(
             command, env=os.environ | {"TMPDIR": scratch}, capture_output=True, text=True, check=False
         )
@@ -79,16 +77,16 @@ def build_archive(
 
 
 def _rewrite_undated(packed: Path, undated: Path) -> None:
-    """Write the parts of ``packed`` to ``undated`` by name, stored, with one date and one set of permissions."""
+    """Copy the parts of ``packed`` to ``undated``: sorted by name, uncompressed, one date, one set of permissions."""
     with zipfile.ZipFile(packed) as source, zipfile.ZipFile(undated, "w") as target:
         for name in sorted(source.namelist()):
-            part = zipfile.ZipInfo(name)  # stored, of 1980-01-01
-            part.create_system = 3  # Unix, whose permissions these are
+            part = zipfile.ZipInfo(name)  # uncompressed, dated 1980-01-01
+            part.create_system = 3  # Unix: the permissions below are Unix permissions
             part.external_attr = 0o644 << 16
             if name == _MANIFEST:
                 manifest = json.loads(source.read(name)) | {"createdOn": _DATED}
                 target.writestr(part, json.dumps(manifest, indent=2))
             else:
-                part.file_size = source.getinfo(name).file_size  # beyond 2 GiB the header is another
+                part.file_size = source.getinfo(name).file_size  # above 2 GiB the header differs
                 with source.open(name) as content, target.open(part, "w") as copy:
                     shutil.copyfileobj(content, copy)

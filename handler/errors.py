@@ -1,15 +1,16 @@
-"""What a request can be refused for, and what keeps the handler's tools from working.
+"""The handler's errors.
 
-RequestError          one request of a batch; becomes its HTTP status and body
-HandlerError          packing or starting the server failed
+RequestError          one request of a batch failed; becomes its HTTP status and body
+HandlerError          packing the archive or starting the server failed
 """
 
 from collections.abc import Mapping
 from http import HTTPStatus
 
-#: TorchServe's names of these errors, which clients see as "type".
+#: TorchServe's names for these errors; clients see them as "type".
 _TYPES = {
     HTTPStatus.BAD_REQUEST: "BadRequestException",
+    HTTPStatus.FORBIDDEN: "ForbiddenException",
     HTTPStatus.NOT_FOUND: "ResourceNotFoundException",
     HTTPStatus.CONFLICT: "ConflictStatusException",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "RequestEntityTooLargeException",
@@ -20,7 +21,7 @@ _TYPES = {
 
 
 class RequestError(Exception):
-    """One request that gets ``status`` instead of an answer; the message and ``headers`` are for the client."""
+    """One request gets ``status`` instead of an answer; the message and ``headers`` are for the client."""
 
     def __init__(self, status: HTTPStatus, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
@@ -28,8 +29,18 @@ class RequestError(Exception):
         self.headers = headers or {}
 
     def body(self) -> dict[str, str | int]:
-        """The JSON that TorchServe's own errors have."""
+        """Returns the JSON body, in the shape of TorchServe's own errors."""
         return {"code": int(self.status), "type": _TYPES[self.status], "message": str(self)}
+
+
+def bad_request(message: str) -> RequestError:
+    """Returns the error of a malformed request: 400."""
+    return RequestError(HTTPStatus.BAD_REQUEST, message)
+
+
+def our_fault() -> RequestError:
+    """Returns the error of a request that failed through no fault of its own: 500."""
+    return RequestError(HTTPStatus.INTERNAL_SERVER_ERROR, "the server failed to answer; its log says why")
 
 
 class HandlerError(Exception):

@@ -1,38 +1,36 @@
-"""The entry file of the archive: the one class that TorchServe instantiates, once a worker process.
+"""The entry file of the archive: the one class that TorchServe instantiates, once per worker process.
 
-It only translates between TorchServe's context and the rooms; TorchServe wants it to be the only class in this file.
+It only translates between TorchServe's context and the rooms. TorchServe requires it to be the only class in this file.
 """
 
+import hmac
 import json
 import logging
 import os
 from pathlib import Path
 from typing import Any
 
-from handler.archive import MODEL_NAME
-from handler.follower import VersionFollower
-from handler.gpu import search_on
+from contract.known_warnings import ignore_known_warnings
+from contract.names import MODEL_NAME, SECRET_HEADER, WORKER_HEADER
+from contract.run_folder import SECRET_VARIABLE, read_secret
+from embedding.card import CARD_FILE, ModelCard, parse_card
+from embedding.device import worker_device
+from embedding.registry import load_embedder
 from handler.metrics import Metrics
 from handler.retrieval import Retrieval
 from handler.served import Served
-from hashing.card import CARD_FILE, ModelCard, parse_card
-from hashing.device import worker_device
-from hashing.model import HashModel
-from searcher.manifest import ModelIdentity
-from searcher.search import compile_kernels
-from searcher.store import IndexStore
-
-STORE_VARIABLE = "HASHLAKE_INDEX_STORE"
-THREADS_VARIABLE = "HASHLAKE_SEARCH_THREADS"
-WORKER_HEADER = "X-Hashlake-Worker"
+from handler.settings import STORE_VARIABLE, THREADS_VARIABLE
+from searcher.live.scrubbing import DEFAULT_MB_PER_S, RATE_VARIABLE, Scrubbing
+from searcher.scan.ranking import compile_kernels
 
 
 class ImageRetrievalHandler:
     """``initialize`` once, then ``handle`` for each batch. Workers share nothing but the files they map."""
 
     def initialize(self, context: Any) -> None:
-        """Load the model and open the current version, if there is one. Raises what makes serving impossible."""
-        # TorchServe logs two lines a batch at INFO, and its frontend reads and parses each of them once more.
+        """Load the model and open the current version, if there is one. Raises whatever makes serving impossible."""
+        ignore_known_warnings()
+        # TorchServe logs two lines per batch at INFO, and its frontend reads and parses each of them again.
         logging.getLogger().setLevel(logging.WARNING)
         store = os.environ.get(STORE_VARIABLE)
         if not store:
@@ -42,53 +40,62 @@ class ImageRetrievalHandler:
         card: ModelCard | None = None
         if (folder / CARD_FILE).is_file():  # the model file itself has none
             card = parse_card((folder / CARD_FILE).read_text(encoding="utf-8"), CARD_FILE)
-        self.model = HashModel.load(
+        self.model = load_embedder(
             folder / context.manifest["model"]["serializedFile"], worker_device(properties.get("gpu_id")), card=card
         )
         self.model.warm_up(int(properties["batch_size"]))
         self.metrics = Metrics()
-        compile_kernels(self.model.card.bits, self.model.card.detail_bits)
+        compile_kernels(self.model.identity.spaces)
         threads = int(os.environ.get(THREADS_VARIABLE, "1"))
-        self.follower = VersionFollower(
-            IndexStore(Path(store)),
-            ModelIdentity.model_validate(self.model.identity()),
-            threads=threads,
-            accelerate=None if self.model.device.type == "cpu" else search_on(self.model.device),
-        )
         self.refused_counted = 0
-        # A model of another name is there for other collections than the datalake's.
-        self.follows = context.manifest["model"]["modelName"] == MODEL_NAME
-        self.retrieval = Retrieval(self.model, Served(self.follower, threads, datalake=self.follows), self.metrics)
-        if self.follows and self.follower.version() is None:
-            logging.getLogger(__name__).warning("answering 503 for now: %s", self.follower.reason)
+        self.served = Served(
+            Path(store),
+            self.model.identity,
+            threads,
+            # A model with another name serves its own collections, not the datalake.
+            datalake=context.manifest["model"]["modelName"] == MODEL_NAME,
+        )
+        self.retrieval = Retrieval(self.model, self.served, self.metrics)
+        secret_file = os.environ.get(SECRET_VARIABLE)  # none under a bare torchserve, which then trusts nobody
+        self.secret = read_secret(Path(secret_file)).encode() if secret_file else None
+        megabytes = float(os.environ.get(RATE_VARIABLE) or DEFAULT_MB_PER_S)
+        self.scrubbing = Scrubbing(Path(store), megabytes * 1e6)
+        self.scrubbing.start()
+        if self.served.version() is None and self.served.reason is not None:
+            logging.getLogger(__name__).warning("answering 503 for now: %s", self.served.reason)
 
     def handle(self, data: list[dict[str, Any]], context: Any) -> list[bytes]:
-        """Answers in the order of ``data``, JSON already; each with its own status."""
-        # Only the management API asks so. A client may send the header as well, but then TorchServe adds url_path.
+        """Returns the answers as JSON, in the order of ``data``; each has its own status."""
+        # Only the management API asks this way. When a client sends the header, TorchServe adds url_path.
         header = context.get_request_header
         if not data[0] and header(0, "describe") == "True" and header(0, "url_path") is None:
             return [json.dumps(self._description()).encode()]
-        answers = self.retrieval.answer(data)
+        own = {index for index in range(len(data)) if self._is_secret(header(index, SECRET_HEADER))}
+        answers = self.retrieval.answer(data, own)
         for index, answer in enumerate(answers):
             context.set_response_content_type(index, "application/json")
             context.set_response_status(int(answer.status), answer.status.phrase, index)
-            # Who asks often enough learns what every worker serves: no request can choose its worker.
+            # No request can choose its worker; a caller that asks often enough learns what every worker serves.
             context.set_response_header(index, WORKER_HEADER, str(os.getpid()))
             for name, value in answer.headers.items():
                 context.set_response_header(index, name, value)
-        self.metrics.add("refused_versions", self.follower.refused - self.refused_counted)
-        self.refused_counted = self.follower.refused
-        self.metrics.hand_over(context.metrics, self.follower.version() if self.follows else None)
+        refused = self.served.refused
+        self.metrics.add("refused_versions", refused - self.refused_counted)
+        self.refused_counted = refused
+        self.metrics.hand_over(context.metrics, self.served.version())
         return [answer.body for answer in answers]
 
+    def _is_secret(self, told: str | None) -> bool:
+        return self.secret is not None and told is not None and hmac.compare_digest(self.secret, str(told).encode())
+
     def _description(self) -> dict[str, Any]:
-        """What the management API shows: the model's card and the version that this worker serves."""
-        version = self.follower.version() if self.follows else None
+        """Returns what the management API shows: the model's card and the version that this worker serves."""
+        version = self.served.version()
         return {
             "model": self.model.card.model_dump(mode="json"),
-            "identity": json.dumps(self.model.identity()),  # as text: TorchServe leaves out what is null in objects
-            "sha256": self.model.sha256,
-            "precision": self.model.precision,
+            "identity": self.model.identity.model_dump_json(),  # as text: TorchServe drops nulls from objects
+            "sha256": self.model.identity.sha256,
+            "precision": self.model.identity.precision,
             "version": version.manifest.model_dump(mode="json") if version else None,
-            "reason": None if version or not self.follows else self.follower.reason,
+            "reason": None if version else self.served.reason,
         }

@@ -1,79 +1,87 @@
-"""The collections that a worker answers from, each with all that was acknowledged before the batch began.
+"""The collections that a worker answers from, each with every change acknowledged before the batch began.
 
-The datalake's own is followed, and stays when its next version cannot be served. The others are opened when somebody
-asks for them.
+The datalake's collection is always open and follows its versions of this worker's model (``VersionFollower``). The
+others are opened on their first request.
 """
 
-import contextlib
 import logging
 from http import HTTPStatus
+from pathlib import Path
 
+from contract.model import ModelIdentity
+from contract.names import DEFAULT_COLLECTION, OTHER_MODEL_HEADER
 from handler.errors import RequestError
-from handler.follower import VersionFollower
-from searcher.collections_store import DEFAULT, Collections
-from searcher.errors import ChangesFolded, CollectionMissing, JournalDamaged, ModelMismatch, SearcherError
-from searcher.journal import JOURNAL_FILE
-from searcher.overlay import Overlay, View
-
-#: Of a refusal: the collection, which another model answers for.
-OTHER_MODEL_HEADER = "X-Hashlake-Other-Model"
-
-#: How often a view is tried anew while versions change under it.
-_TRIES = 5
+from searcher.errors import CollectionMissing, ModelMismatch, SearcherError
+from searcher.live.collection import Collection
+from searcher.live.collections import Collections
+from searcher.live.view import View
+from searcher.versions.version import IndexVersion
 
 logger = logging.getLogger(__name__)
 
 
 class Served:
-    """The collections of the store that ``follower`` follows; a search may use up to ``threads``.
+    """The collections in the index store ``folder`` that ``model`` answers for. A search uses up to ``threads``.
 
-    ``datalake``: whether the datalake's own collection is this model's to serve, whatever becomes its current version.
+    ``datalake``: whether this model serves the datalake's collection, whatever its current version becomes.
     """
 
-    def __init__(self, follower: VersionFollower, threads: int = 1, *, datalake: bool = True) -> None:
-        self._follower = follower
-        self._datalake = datalake
-        self._collections = Collections(follower.store.folder, threads)
-        self._overlay: Overlay | None = None
+    def __init__(self, folder: Path, model: ModelIdentity, threads: int = 1, *, datalake: bool = True) -> None:
+        self._model = model
+        self._collections = Collections(folder, threads, warm_up=True)
+        self._datalake: Collection | None = None
+        if datalake:
+            self._datalake = Collection(DEFAULT_COLLECTION, folder, threads, warm_up=True, model=model)
         self._unreadable: dict[str, str] = {}
 
+    def version(self) -> IndexVersion | None:
+        """Returns the datalake's served version, or None while there is none; ``reason`` says why."""
+        return self._datalake.version() if self._datalake else None
+
+    @property
+    def reason(self) -> str | None:
+        return self._datalake.follower.reason if self._datalake else None
+
+    @property
+    def refused(self) -> int:
+        """How many versions of all collections could not be served."""
+        return self._collections.refused + (self._datalake.follower.refused if self._datalake else 0)
+
     def view(self, name: str) -> View:
-        """The collection ``name`` as it is now. RequestError (404, 409 or 503) where it cannot be answered from."""
+        """Returns the collection ``name`` as it is now. Raises RequestError (404, 409 or 503) if it cannot be read."""
         try:
-            view = self._followed() if name == DEFAULT and self._datalake else self._opened(name)
-        except CollectionMissing as error:
-            raise RequestError(HTTPStatus.NOT_FOUND, f"collection: {error}") from error
-        except ModelMismatch as error:
-            raise RequestError(HTTPStatus.CONFLICT, f"collection: {error}") from error
+            if name == DEFAULT_COLLECTION and self._datalake is not None:
+                view = self._datalake.view()
+            else:
+                view = self._of_this_model(name)
         except (SearcherError, OSError) as error:
-            if self._unreadable.get(name) != str(error):  # once, not for every request
-                self._unreadable[name] = str(error)
-                logger.error("the collection %s cannot be read: %s", name, error)
-            message = f"the collection {name} cannot be read at the moment; the server's log says why"
-            raise RequestError(HTTPStatus.SERVICE_UNAVAILABLE, message) from error
+            raise self._refusal(name, error) from error
         self._unreadable.pop(name, None)
         return view
 
-    def _followed(self) -> View:
-        for _ in range(_TRIES):
-            version = self._follower.version()
-            if version is None:
-                raise RequestError(HTTPStatus.SERVICE_UNAVAILABLE, self._follower.reason)
-            if self._overlay is None or self._overlay.version is not version:
-                self._overlay = Overlay(version, self._follower.store.folder / JOURNAL_FILE)
-            with contextlib.suppress(ChangesFolded):
-                return self._overlay.view()
-            self._follower.look_again()  # there is a newer version
-        raise JournalDamaged("the version that is served lacks changes, and no newer one can be served")
-
-    def _opened(self, name: str) -> View:
+    def _of_this_model(self, name: str) -> View:
         view = self._collections.open(name).view()
         manifest = view.version.manifest
-        if manifest.model.sha256 != self._follower.identity.sha256:
+        if manifest.model.sha256 != self._model.sha256:
             raise RequestError(
                 HTTPStatus.CONFLICT,
                 f"the collection {name} is of the model {manifest.model.name}, which doesn't answer here",
                 {OTHER_MODEL_HEADER: name},
             )
-        manifest.require_model(self._follower.identity)
+        manifest.require_model(self._model)
         return view
+
+    def _refusal(self, name: str, error: Exception) -> RequestError:
+        if name == DEFAULT_COLLECTION and self._datalake is not None and self._datalake.version() is None:
+            return RequestError(HTTPStatus.SERVICE_UNAVAILABLE, self._datalake.follower.reason)
+        if isinstance(error, CollectionMissing):
+            return RequestError(HTTPStatus.NOT_FOUND, f"collection: {error}")
+        if isinstance(error, ModelMismatch):
+            return RequestError(HTTPStatus.CONFLICT, f"collection: {error}")
+        if self._unreadable.get(name) != str(error):  # log once, not for every request
+            self._unreadable[name] = str(error)
+            logger.error("the collection %s cannot be read: %s", name, error)
+        return RequestError(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            f"the collection {name} cannot be read at the moment; the server's log says why",
+        )

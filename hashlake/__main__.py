@@ -1,4 +1,4 @@
-"""``python -m hashlake``: the same commands, where the console script isn't on the path."""
+"""``python -m hashlake``: the same commands, if the console script isn't on the path."""
 
 from hashlake.main import main
 

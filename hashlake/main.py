@@ -2,36 +2,53 @@
 
 import sys
 from importlib import import_module
+from typing import NamedTuple
 
 import click
 
-from client.errors import ClientError
-from gateway.errors import GatewayError
-from handler.errors import HandlerError
-from hashing.errors import HashingError
+from contract.known_warnings import ignore_known_warnings
+from contract.terminal import run
 from hashlake.version import __version__
-from indexer.errors import IndexingError
-from searcher.errors import SearcherError
-from training.errors import TrainingError
 
-#: Where each command is. Only the one that is called is imported: the gateway needs no PyTorch.
+
+class _Place(NamedTuple):
+    """A command's module, and the extra that brings its imports; None if the client's own dependencies suffice."""
+
+    module: str
+    extra: str | None
+
+
+#: Only the called command is imported: the gateway needs no PyTorch, and the client nothing of the server.
 _COMMANDS = {
-    "admin": "gateway.commands",
-    "archive": "handler.commands",
-    "collections": "client.commands",
-    "duplicates": "client.commands",
-    "evaluate": "training.evaluate",
-    "index": "indexer.main",
-    "keys": "gateway.key_commands",
-    "sample": "indexer.sample_datalake",
-    "search": "handler.commands",
-    "serve": "handler.commands",
-    "train": "training.commands",
-    "versions": "searcher.commands",
+    "admin": _Place("gateway.commands", "serve"),
+    "archive": _Place("handler.commands", "serve"),
+    "collections": _Place("hashlake.client.commands", None),
+    "duplicates": _Place("hashlake.client.commands", None),
+    "evaluate": _Place("training.evaluate", "train"),
+    "index": _Place("indexer.main", "serve"),
+    "keys": _Place("gateway.access.key_commands", "serve"),
+    "listing": _Place("indexer.listing_command", "serve"),
+    "refresh": _Place("indexer.refresh_command", "serve"),
+    "sample": _Place("indexer.sample_datalake", "serve"),
+    "search": _Place("handler.commands", "serve"),
+    "serve": _Place("handler.serve_command", "serve"),
+    "train": _Place("training.commands", "train"),
+    "versions": _Place("searcher.versions.commands", "serve"),
 }
 
-#: What a room raises on purpose: its message is one line.
-_ERRORS = (HashingError, SearcherError, IndexingError, HandlerError, GatewayError, ClientError, TrainingError)
+#: The errors that a room raises on purpose; their messages are one line.
+_ERRORS = {
+    "contract.registry": "NotRegistered",
+    "embedding.errors": "EmbeddingError",
+    "gateway.errors": "GatewayError",
+    "handler.errors": "HandlerError",
+    "hashlake.client.errors": "ClientError",
+    "indexer.errors": "IndexingError",
+    "pictures.errors": "ImageError",
+    "searcher.errors": "SearcherError",
+    "sources.errors": "SourceError",
+    "training.errors": "TrainingError",
+}
 
 
 class _Rooms(click.Group):
@@ -44,8 +61,31 @@ class _Rooms(click.Group):
         name = cmd_name.replace("-", "_")
         if name not in _COMMANDS:
             return None
-        command: click.Command = getattr(import_module(_COMMANDS[name]), name)
+        module, extra = _COMMANDS[name]
+        try:
+            command: click.Command = getattr(import_module(module), name)
+        except ModuleNotFoundError as error:
+            if extra is None:
+                raise
+            return _not_installed(name, str(error.name), extra)
         return command
+
+
+def _not_installed(name: str, missing: str, extra: str) -> click.Command:
+    """Returns a command that takes any arguments and says how to install the real one."""
+    remedy = f"pip install 'hashlake[{extra}]'"
+
+    def refuse(words: tuple[str, ...]) -> None:
+        raise click.ClickException(f"hashlake {name} needs {missing}, which is not installed: {remedy}")
+
+    return click.Command(
+        name,
+        callback=refuse,
+        params=[click.Argument(["words"], nargs=-1, type=click.UNPROCESSED)],
+        context_settings={"ignore_unknown_options": True},
+        add_help_option=False,
+        short_help=f"Not installed: {remedy}.",
+    )
 
 
 @click.group(
@@ -65,10 +105,15 @@ def cli() -> None:
     """
 
 
+def _on_purpose(error: Exception) -> bool:
+    """Returns whether a room raised ``error`` on purpose. Only imported rooms can have raised it."""
+    return any(
+        isinstance(error, getattr(sys.modules[module], name))
+        for module, name in _ERRORS.items()
+        if module in sys.modules
+    )
+
+
 def main() -> None:
-    try:
-        cli()
-    except _ERRORS as error:
-        sys.exit(f"Error: {error}")
-    except OSError as error:  # a file or folder that a command could not read or write
-        sys.exit(f"Error: {error.filename or 'input/output'}: {error.strerror or error}")
+    ignore_known_warnings()
+    run(cli, _on_purpose)

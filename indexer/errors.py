@@ -1,5 +1,5 @@
-"""What the indexer refuses."""
+"""The indexer's error."""
 
 
 class IndexingError(Exception):
-    """No version can be built; nothing was published. The message says why, and what to do."""
+    """No version could be built, and nothing was published. The message says why and what to do."""

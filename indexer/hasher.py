@@ -1,134 +1,94 @@
-"""Files → codes, in the listing's order, on all cores.
+"""The indexer's unit of work: a batch of items → an outcome for each.
 
-Each thread takes a chunk of files through everything: stat, read, decode, forward pass. Decoding and the forward
-pass release Python's global lock, so chunks run side by side and no thread ever waits for another stage.
+    version ─▶ known already? ─▶ read ─▶ split ─▶ known already? ─▶ decode ─▶ forward pass
+
+Workers, threads or others, pass it batches and get outcomes (``indexer/workers.py``).
 """
 
 import hashlib
-import os
-import stat
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hashing.cores import usable_cores
-from hashing.errors import ImageError
-from hashing.model import HashModel
-from hashing.picture import DEFAULT_LIMITS, decode
-from searcher.images import ImageFile
-from searcher.version import IndexVersion
+from contract.space import row_of
+from embedding.embedder import Embedder
+from indexer.changes import KnownVectors
+from indexer.outcome import Embedded, Outcome, Skipped
+from pictures.errors import ImageError
+from searcher.versions.images import ImageFile
+from sources.errors import Unreadable
+from sources.folder import FileVersion
+from sources.source import Item, Source, Splitter
 
-#: Pictures a forward pass: enough to amortise its overhead, few enough to stay in the processor's cache.
+#: Pictures per forward pass: enough to amortise its overhead, few enough to stay in the processor's cache.
 CHUNK = 16
 
 
-@dataclass(frozen=True)
-class Hashed:
-    """One image, its code, uint8 (bits / 8,), and its detail code, uint8 (detail_bits / 8,), where the model gives one.
-
-    ``reused``: they came from the base version.
-    """
-
-    file: ImageFile
-    code: NDArray[np.uint8]
-    detail: NDArray[np.uint8] | None = None
-    reused: bool = False
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """One listed path that gets no row, and why."""
-
-    path: str
-    reason: str
-
-
-Outcome = Hashed | Skipped
-
-
-class FileHasher:
-    """Hashes the files of a listing. Relative paths are read from ``root``.
-
-    With ``base``, a file whose size and modification time (or content, with ``checksum``) are those in that version
-    keeps the version's codes.
-    """
+class Hasher:
+    """Hashes the items of ``source`` that aren't ``known``. One of ``splitters`` may split an item into parts."""
 
     def __init__(
-        self, model: HashModel, root: Path, base: IndexVersion | None = None, *, checksum: bool = False
+        self, model: Embedder, source: Source, known: KnownVectors, splitters: Sequence[Splitter] = ()
     ) -> None:
         self._model = model
-        self._root = root
-        self._base = base
-        self._checksum = checksum
+        self._source = source
+        self._known = known
+        self._splitters = splitters
 
-    def outcomes(self, paths: Iterator[str]) -> Iterator[list[Outcome]]:
-        """One list a chunk of ``paths``, in their order."""
-        threads = usable_cores()
-        with ThreadPoolExecutor(threads) as pool:
-            running: deque[Future[list[Outcome]]] = deque()
-            while chunk := list(islice(paths, CHUNK)):
-                running.append(pool.submit(self._hash_chunk, chunk))
-                if len(running) > 4 * threads:
-                    yield running.popleft().result()
-            while running:
-                yield running.popleft().result()
+    def outcomes(self, items: Sequence[Item]) -> list[Outcome]:
+        """Returns one outcome for each of ``items``, in their order."""
+        found = [self._with_version(item) for item in items]
+        known = iter(self._known.by_version([item for item, unreadable in found if unreadable is None]))
+        prepared = [
+            (item, [unreadable]) if unreadable else self._prepare(item, next(known)) for item, unreadable in found
+        ]
+        decoded = [image for _, images in prepared for image in images if isinstance(image, _Decoded)]
+        embedded = self._embedded(decoded)
+        return [
+            Outcome(item, [next(embedded) if isinstance(image, _Decoded) else image for image in images])
+            for item, images in prepared
+        ]
 
-    def _hash_chunk(self, paths: list[str]) -> list[Outcome]:
-        prepared = [self._prepare(path) for path in paths]
-        hashed = self._hashed([item for item in prepared if isinstance(item, _Decoded)])
-        return [next(hashed) if isinstance(item, _Decoded) else item for item in prepared]
+    def _embedded(self, decoded: list["_Decoded"]) -> Iterator[Embedded]:
+        for start in range(0, len(decoded), CHUNK):
+            chunk = decoded[start : start + CHUNK]
+            vectors = self._model.embed(np.stack([each.picture for each in chunk]))
+            for row, each in enumerate(chunk):
+                yield Embedded(each.file, row_of(vectors, row))
 
-    def _hashed(self, decoded: list["_Decoded"]) -> Iterator[Hashed]:
-        if not decoded:
-            return
-        found = self._model.hash(np.stack([item.picture for item in decoded]))
-        for row, item in enumerate(decoded):
-            yield Hashed(item.file, found.codes[row], None if found.details is None else found.details[row])
-
-    def _prepare(self, path: str) -> "Outcome | _Decoded":
-        """Everything up to the forward pass."""
+    def _with_version(self, item: Item) -> tuple[Item, Skipped | None]:
         try:
-            path.encode()
-        except UnicodeEncodeError:
-            shown = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-            return Skipped(shown, "the name is not UTF-8, and answers could not spell it")
+            return self._source.with_version(item), None
+        except Unreadable as error:
+            return item, Skipped.item(item, error)
+
+    def _prepare(self, item: Item, kept: Embedded | None) -> tuple[Item, list["Embedded | Skipped | _Decoded"]]:
+        """Do everything before the forward pass. Returns the item with its version, and its images."""
+        if kept is not None:
+            return item, [kept]
         try:
-            status = os.stat(self._root / path)
-            if not stat.S_ISREG(status.st_mode):
-                return Skipped(path, "not a regular file")
-            if status.st_size > DEFAULT_LIMITS.max_bytes:
-                return Skipped(
-                    path, f"the image has {status.st_size:,} bytes; the limit is {DEFAULT_LIMITS.max_bytes:,}"
-                )
-            known = self._base.images.find(path) if self._base else None
-            if (
-                known
-                and not self._checksum
-                and (known[1].size, known[1].mtime_ns) == (status.st_size, status.st_mtime_ns)
-            ):
-                return self._reused(known[0], known[1])
-            data = (self._root / path).read_bytes()
-            digest = hashlib.blake2b(data, digest_size=16).digest()
-            file = ImageFile(path, status.st_size, status.st_mtime_ns, digest)
-            if known and self._checksum and known[1].digest == digest:
-                return self._reused(known[0], file)
-            return _Decoded(file, decode(data, self._model.card.preprocessing))
-        except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
-            reason = error.strerror if isinstance(error, OSError) else None
-            return Skipped(path, (reason or str(error)).lower())
+            item, data = self._source.read(item)
+            splitter = next((each for each in self._splitters if each.splits(item)), None)
+            if splitter is None:
+                return item, [self._image(item, data)]
+            # Read all parts first: an item whose third part is unreadable must not get two rows.
+            parts = [self._image(part, content) for part, content in splitter.parts(item, data)]
+            return item, parts or [Skipped.item(item, "it has no parts")]
+        except Unreadable as error:
+            return item, [Skipped.item(item, error)]
+
+    def _image(self, item: Item, data: bytes) -> "Embedded | Skipped | _Decoded":
+        version = FileVersion.parse(item.version) or FileVersion(len(data), 0)
+        digest = hashlib.blake2b(data, digest_size=16).digest()
+        file = ImageFile(item.name, version.size, version.mtime_ns, digest)
+        if kept := self._known.by_content(item, file):
+            return kept
+        try:
+            return _Decoded(file, self._model.prepare(data))
         except ImageError as error:
-            return Skipped(path, str(error))
-
-    def _reused(self, row: int, file: ImageFile) -> Hashed:
-        assert self._base is not None
-        details = self._base.details
-        return Hashed(file, self._base.codes.code(row), details.code(row) if details else None, reused=True)
+            return Skipped.item(item, error)
 
 
 @dataclass(frozen=True)

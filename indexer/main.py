@@ -1,27 +1,46 @@
-"""The indexer's command line: ``python indexer/main.py``, or ``hashlake index``.
+"""The indexer's command line: ``python indexer/main.py`` or ``hashlake index``.
 
-read the listing → load the model → build and publish the version → report what was skipped
+open the listing or source → load the model → build and publish the version → report what was skipped
 """
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import get_args
 
-if __name__ == "__main__":  # run as a file: the rooms are beside this folder, not in it
+if __name__ == "__main__":  # run as a file: the rooms lie beside this folder, not in it
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-import click
+try:
+    import click
 
-from hashing.errors import HashingError
-from hashing.model import HashModel
-from indexer.builder import Report, Request, build
-from indexer.errors import IndexingError
-from indexer.listing import Listing
-from indexer.progress import Progress
-from searcher.errors import SearcherError
-from searcher.manifest import Mode
-from searcher.store import IndexStore, check_name
+    from contract.known_warnings import ignore_known_warnings
+    from contract.registry import NotRegistered
+    from contract.terminal import run, say
+    from embedding.errors import EmbeddingError
+    from embedding.registry import load_embedder
+    from indexer import options
+    from indexer.builder import Request, build
+    from indexer.errors import IndexingError
+    from indexer.progress import Progress
+    from pictures.errors import ImageError
+    from searcher.errors import SearcherError
+    from searcher.scan.tables import Mode
+    from searcher.versions.names import check_new_name
+    from searcher.versions.store import IndexStore
+    from sources.errors import SourceError
+    from sources.folder import FolderSource
+    from sources.listing import Listing
+    from sources.registry import open_source
+    from sources.source import Source
+except ImportError as error:
+    if __name__ != "__main__":
+        raise
+    sys.exit(f"Error: {error}: run `make serve` first, or enter the environment that it made: . .venv/bin/activate")
+
+_ERRORS = (ImageError, EmbeddingError, SearcherError, IndexingError, SourceError, NotRegistered)
 
 
 @click.command(
@@ -30,9 +49,15 @@ from searcher.store import IndexStore, check_name
 )
 @click.option(
     "--database",
-    required=True,
     type=click.Path(dir_okay=False, path_type=Path),
     help="The listing: one image a line, as extract_datalake.sh writes it.",
+)
+@click.option(
+    "--source",
+    "address",
+    metavar="ADDRESS",
+    help="Instead of a listing: where the pictures come from, as folder:/data/photos or urls:FILE, a file with a URL a "
+    "line.",
 )
 @click.option(
     "--model_path",
@@ -47,15 +72,8 @@ from searcher.store import IndexStore, check_name
     metavar="NAME",
     help="Name of the version to publish, such as 1.5.0.",
 )
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:0.")
-@click.option(
-    "--index_store",
-    default="index_store",
-    show_default=True,
-    envvar="HASHLAKE_INDEX_STORE",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of the index versions.",
-)
+@options.device
+@options.index_store
 @click.option(
     "--datalake_root",
     default=".",
@@ -76,11 +94,12 @@ from searcher.store import IndexStore, check_name
     type=click.Choice(get_args(Mode)),
     help="How the version is searched: by comparing every code, or with tables, faster from a million images on.",
 )
-@click.option("--keep_current", is_flag=True, help="Publish the version without making it the current one.")
-@click.option("--json", "as_json", is_flag=True, help="Report progress and result as JSON, an object a line.")
+@options.keep_current
+@options.as_json
 @click.option("--image_size", type=int, help="Input size of a model that comes without a card.")
 def index(
-    database: Path,
+    database: Path | None,
+    address: str | None,
     model_path: Path,
     name: str,
     device: str,
@@ -98,38 +117,27 @@ def index(
     Servers that follow the store switch to it with their next request. Killed at any moment, the same command goes
     on where it stopped. Images that cannot be read are reported at the end and recorded in the version.
     """
+    if (database is None) == (address is None):
+        raise click.UsageError("name the pictures with either --database or --source")
     if checksum and base_version is None:
         raise click.UsageError("--checksum compares with a base version: add --base_version")
-    check_name(name)
-    listing = Listing(database)
-    model = HashModel.load(model_path, device, image_size=image_size)
-    request = Request(IndexStore(index_store), name, listing, datalake_root, base_version, checksum, mode, keep_current)
-    progress = partial(Progress, as_json=as_json)
-    report = build(request, model, tell=lambda line: click.echo(line, err=True), progress=progress)
+    check_new_name(name)
+    with _opened(database, datalake_root) if database else open_source(address or "") as source:
+        model = load_embedder(model_path, device, image_size=image_size)
+        request = Request(IndexStore(index_store), name, source, base_version, checksum, mode, keep_current)
+        progress = partial(Progress, as_json=as_json)
+        report = build(request, model, tell=partial(say, err=True), progress=progress)
     if as_json:
-        click.echo(report.manifest.model_dump_json())
+        say(report.manifest.model_dump_json())
     else:
-        _say(report, "published" if keep_current else "current")
+        report.say("published" if keep_current else "current")
 
 
-def _say(report: Report, state: str) -> None:
-    manifest = report.manifest
-    for path, reason in report.skipped:
-        click.echo(f"skipped {path}: {reason}", err=True)
-    if manifest.skipped > len(report.skipped):
-        rest = manifest.skipped - len(report.skipped)
-        click.echo(f"… and {rest:,} more: see the table skipped in {manifest.version}/images.db", err=True)
-    kept = f" ({report.reused:,} of them known before)" if report.reused else ""
-    click.echo(
-        f"version {manifest.version} is {state}: {manifest.count:,} images{kept}, {manifest.skipped:,} skipped, "
-        f"{manifest.model.bits} bits, model {manifest.model.name}, {report.seconds:.1f} s"
-    )
+@contextmanager
+def _opened(database: Path, root: Path) -> Iterator[Source]:
+    yield FolderSource(root, Listing(database))
 
 
 if __name__ == "__main__":
-    try:
-        index()
-    except (HashingError, SearcherError, IndexingError) as error:
-        sys.exit(f"Error: {error}")
-    except OSError as error:
-        sys.exit(f"Error: {error.filename or 'input/output'}: {error.strerror or error}")
+    ignore_known_warnings()
+    run(index, lambda error: isinstance(error, _ERRORS))

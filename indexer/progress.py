@@ -1,5 +1,5 @@
-"""How far an indexing run is: a bar on a terminal, a line every ten seconds elsewhere (cron, a container's log), or
-JSON for a program that watches."""
+"""Shows an indexing run's progress: a bar on a terminal, a line every ten seconds elsewhere (cron, a container's log),
+or JSON for programs."""
 
 import json
 import sys
@@ -7,20 +7,21 @@ import time
 from types import TracebackType
 from typing import Self
 
-import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
+
+from contract.terminal import say
 
 _EVERY_SECONDS = 10.0
 _JSON_EVERY_SECONDS = 0.5
 
 
 class Progress:
-    """Counts ``advance(images, skipped)`` up to ``total``; ``done`` images were finished by an earlier run.
+    """Counts ``advance(images, skipped)`` up to ``total``; an earlier run finished ``done`` images.
 
-    ``as_json``: one object a line on standard output, every half second.
+    ``as_json``: print one JSON object per line to standard output, every half second.
     """
 
     def __init__(self, total: int, done: int, *, as_json: bool = False) -> None:
@@ -64,9 +65,9 @@ class Progress:
         left = (self._total - self._done) / max(rate, 1e-9)
         if self._as_json:
             counts = {"done": self._done, "total": self._total, "skipped": self._skipped}
-            click.echo(json.dumps(counts | {"rate": round(rate, 1), "eta_seconds": round(left, 1)}))
+            say(json.dumps(counts | {"rate": round(rate, 1), "eta_seconds": round(left, 1)}))
             return
-        click.echo(
+        say(
             f"{self._done:,} of {self._total:,} images, {rate:,.0f}/s, {left:,.0f} s left, {self._skipped:,} skipped",
             err=True,
         )

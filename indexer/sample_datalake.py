@@ -1,9 +1,9 @@
-"""A datalake to try hashlake with: drawn garments, and a folder of files as awkward as real ones.
+"""Draws a datalake to try hashlake with: garments, and a folder of files as awkward as real ones.
 
-    garments/<shape>/<colour>-<pattern>-<number>.jpg     each product photographed in several poses, on several grounds
-    awkward/…                                            odd names, odd formats, and four files that are no images
+    garments/<shape>/<colour>-<pattern>-<number>.jpg     each product in several poses, on several backgrounds
+    awkward/…                                            odd names, odd formats, and four files that aren't images
 
-Everything is drawn with Pillow from a seed: the same seed, the same files.
+Pillow draws everything from a seed: the same seed gives the same files.
 """
 
 import math
@@ -13,6 +13,8 @@ from pathlib import Path
 import click
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
+
+from contract.terminal import say
 
 Point = tuple[float, float]
 
@@ -43,7 +45,7 @@ SHAPES: dict[str, list[list[Point]]] = {
 
 
 def draw_garment(shape: str, colour: str, pattern: str, pose: random.Random) -> Image.Image:
-    """One photograph of the product, RGB 360 × 480: ``pose`` decides turn, size, place and ground."""
+    """Returns one photograph of the product, RGB 360 × 480: ``pose`` decides turn, size, place and background."""
     ground = Image.new("RGB", (WIDTH, HEIGHT), pose.choice(GROUNDS))
     shade = Image.linear_gradient("L").resize((WIDTH, HEIGHT)).rotate(pose.choice((0, 90, 180, 270)))
     ground = Image.composite(ground, Image.eval(ground, lambda value: value * 4 // 5), shade)
@@ -99,7 +101,7 @@ def write_garments(folder: Path, count: int, seed: int) -> None:
 
 
 def write_awkward(folder: Path, seed: int) -> None:
-    """Write one file of every kind that has broken an indexer before; the last four are no images."""
+    """Write one file of every kind that has broken an indexer before; the last four aren't images."""
     folder.mkdir(parents=True, exist_ok=True)
     picture = draw_garment("t-shirt", "red", "stripes", random.Random(seed))
     names = ("name with spaces.jpg", 'O\'Hara "quoted".jpg', "-leading-dash.jpg", "vêtement-été-日本.jpg", "GREY.JPG")
@@ -108,7 +110,7 @@ def write_awkward(folder: Path, seed: int) -> None:
         (other.convert("L") if name == "GREY.JPG" else other).save(folder / name)
     picture.convert("CMYK").save(folder / "cmyk.jpg")
     exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was held upright: turn by 90° to look at it
+    exif[0x0112] = 6  # the camera was held upright: viewers must turn the picture by 90°
     picture.transpose(Image.Transpose.ROTATE_90).save(folder / "rotated-by-exif.jpg", exif=exif)
     cut_out = picture.convert("RGBA")
     cut_out.putalpha(Image.radial_gradient("L").resize(picture.size).point(lambda value: 255 - value))
@@ -135,4 +137,4 @@ def sample(folder: Path, count: int, seed: int) -> None:
     files that are no images, to see how indexing reports them."""
     write_garments(folder / "garments", count, seed)
     write_awkward(folder / "awkward", seed)
-    click.echo(f"{folder}: {count} photographs of garments, and awkward files beside them")
+    say(f"{folder}: {count} photographs of garments, and awkward files beside them")

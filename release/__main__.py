@@ -1,9 +1,9 @@
 """``make release``: from a commit to ``dist/``.
 
-    versions, changelog, lock files, OpenAPI, commit → audit → make test → wheel, bills of materials, notes, sums
+    versions, changelog, lock files, commit → audit → make test → wheel, bills of materials, notes, sums
 
-What takes seconds is checked first, and all of it is told at once; nothing is written before everything passed.
-A folder of its own beside ``benchmarks/``: it is for those who release, and no part of what they release.
+Quick checks come first and report all their problems at once. Nothing is written before everything has passed.
+This folder is for those who make releases; it is not part of a release.
 """
 
 import subprocess
@@ -16,29 +16,26 @@ from release.audit import audit
 from release.changelog import changelog_problems
 from release.dist import write_dist
 from release.errors import ReleaseError
-from release.locks import lock_problems, shipped_pins
-from release.openapi import openapi_problems
+from release.locks import lock_problems
 from release.tree import tree_problems
 from release.versions import version_problems
 
 
 def main(root: Path, version: str, today: date) -> None:
-    """Raises ReleaseError, and leaves ``dist/`` as it was, if the commit cannot be released."""
+    """Check the commit and write ``dist/``. Raises ReleaseError, and leaves ``dist/`` unchanged, if a check fails."""
     problems = [
         *version_problems(root, version),
         *changelog_problems((root / "CHANGELOG.md").read_text(), version, today),
         *lock_problems(root),
-        *openapi_problems(root, version),
         *tree_problems(root),
     ]
     if problems:
         raise ReleaseError("\n".join(["this commit cannot be released:", *problems]))
-    found = audit(shipped_pins(root))
-    for one in found:
-        print(f"{one.package} {one.version}: {one.name}, fixed in {', '.join(one.fixed_in) or 'no version'}")
+    vulnerabilities = audit(root)
+    print(vulnerabilities or "No known vulnerability.")
     if subprocess.run(["make", "test"], cwd=root, check=False).returncode:
         raise ReleaseError("the tests fail")
-    for file in sorted(write_dist(root, version, found, today).iterdir()):
+    for file in sorted(write_dist(root, version, vulnerabilities, today).iterdir()):
         print(file.relative_to(root))
 
 

@@ -1,4 +1,4 @@
-"""The changelog's newest section is the release's: it is named ``## 1.2.0 - 2026-11-21`` and says what changed."""
+"""The changelog's newest section describes the release; its heading is ``## 1.2.0 - 2026-11-21``."""
 
 import re
 from datetime import date
@@ -7,13 +7,13 @@ _HEADING = re.compile(r"^## +(.*?) *$", re.MULTILINE)
 
 
 def sections(changelog: str) -> list[tuple[str, str]]:
-    """Heading and text of each section of the second level, newest first."""
+    """Returns heading and text of each second-level section, newest first."""
     _, *parts = _HEADING.split(changelog)
     return [(heading, text.strip()) for heading, text in zip(parts[::2], parts[1::2], strict=True)]
 
 
 def changelog_problems(changelog: str, version: str, today: date) -> list[str]:
-    """What keeps the newest section from being ``version``'s, a line each."""
+    """Returns the reasons why the newest section isn't ``version``'s, one line each."""
     found = sections(changelog)
     if not found:
         return ["CHANGELOG.md: has no section"]

@@ -1,26 +1,23 @@
-"""What a release consists of: wheel, bills of materials, notes, and the checksums of these."""
+"""The files of a release: wheel, bills of materials, notes, and their checksums."""
 
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
-from release.audit import Vulnerability
 from release.bill import bill_of_materials
 from release.changelog import sections
-from release.locks import SHIPPED, shipped_pins
-from release.notes import release_notes
+from release.locks import SHIPPED
 from release.tree import git
 from release.wheel import build_wheel
 
 
-def write_dist(root: Path, version: str, found: Sequence[Vulnerability], today: date) -> Path:
-    """Replace ``dist/`` of the repository at ``root``, once all of it is there, and answer its path."""
+def write_dist(root: Path, version: str, vulnerabilities: str, today: date) -> Path:
+    """Replace ``dist/`` of the repository at ``root`` once all files are complete. Returns its path."""
     moment = int(git(root, "log", "-1", "--format=%ct"))
     changes = sections((root / "CHANGELOG.md").read_text())[0][1]
-    notes = release_notes(version, changes, found, len(shipped_pins(root)), today)
+    notes = release_notes(version, changes, vulnerabilities, today)
     dist = root / "dist"
     with tempfile.TemporaryDirectory(dir=root, prefix=".dist-") as scratch:
         new = Path(scratch) / "dist"
@@ -36,8 +33,14 @@ def write_dist(root: Path, version: str, found: Sequence[Vulnerability], today: 
     return dist
 
 
+def release_notes(version: str, changes: str, vulnerabilities: str, today: date) -> str:
+    """Returns Markdown: ``changes``, the changelog's section, and the known vulnerabilities of the dependencies."""
+    found = vulnerabilities or "No known vulnerability."
+    return f"# hashlake {version}\n\n{changes}\n\n## pip-audit, {today}: {' and '.join(SHIPPED)}\n\n{found}\n"
+
+
 def checksums(folder: Path) -> str:
-    """A line for each file of ``folder``, as ``sha256sum --check`` reads them."""
+    """Returns one line per file of ``folder``, as ``sha256sum --check`` reads them."""
     return "".join(
         f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in sorted(folder.iterdir())
     )

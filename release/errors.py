@@ -1,5 +1,5 @@
-"""What stops a release."""
+"""The error that stops a release."""
 
 
 class ReleaseError(Exception):
-    """A step could not be made; the message says which, and why."""
+    """A step failed; the message says which and why."""

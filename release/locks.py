@@ -1,10 +1,9 @@
-"""Lock files against pyproject.toml, without an index: what is asked for is pinned, within its range.
+"""Checks the lock files against pyproject.toml, without an index: every dependency is pinned within its range.
 
-    dependencies                       requirements.lock
-    dependencies, faiss for the GPU    requirements-cuda.lock
-    dependencies and the extra "dev"   requirements-dev.lock, and so on
+    dependencies and the extra "serve"   requirements.lock, and requirements-cuda.lock, whose torch has CUDA
+    dependencies and the extra "dev"     requirements-dev.lock, and so on; "train" is part of "dev"
 
-The first two are shipped. A package that stands in several has one version in all of them.
+The first two are shipped. A package that several files pin has the same version in all of them.
 """
 
 import tomllib
@@ -18,19 +17,17 @@ from release.errors import ReleaseError
 
 SHIPPED = ("requirements.lock", "requirements-cuda.lock")
 
-
-def shipped_pins(root: Path) -> dict[str, str]:
-    """Canonical name → version of all that the shipped lock files in ``root`` install."""
-    return {package: version for name in SHIPPED for package, version in pins((root / name).read_text(), name).items()}
+#: Extras whose lock file is another one: the images', or the one of the tests.
+_WITHIN_OTHERS = ("serve", "train", "formats")
 
 
 def pins(lock: str, name: str) -> dict[str, str]:
-    """Canonical name → version of each line of ``lock``. Raises ReleaseError, naming the file ``name``, for a line
-    that pins nothing."""
+    """Returns canonical name → version for each line of ``lock``. Raises ReleaseError, naming the file ``name``, for a
+    line that pins nothing."""
     found: dict[str, str] = {}
     for line in lock.splitlines():
         text = line.partition("#")[0].rstrip("\\ ").strip()
-        if not text or text.startswith("-"):  # an option, or a hash of the line before
+        if not text or text.startswith("-"):  # an option, or the hash of the line before
             continue
         try:
             requirement = Requirement(text)
@@ -44,14 +41,12 @@ def pins(lock: str, name: str) -> dict[str, str]:
 
 
 def lock_problems(root: Path) -> list[str]:
-    """What is missing from the lock files in ``root`` or is out of step in them, a line each."""
+    """Returns what the lock files in ``root`` lack or disagree on, one line each."""
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
-    wanted = {
-        "requirements.lock": project["dependencies"],
-        "requirements-cuda.lock": [each.replace("faiss-cpu", "faiss-gpu") for each in project["dependencies"]],
-    }
-    for extra, dependencies in project.get("optional-dependencies", {}).items():
-        wanted[f"requirements-{extra}.lock"] = project["dependencies"] + dependencies
+    extras: dict[str, list[str]] = project["optional-dependencies"]
+    locked_with = dict.fromkeys(SHIPPED, "serve")
+    locked_with |= {f"requirements-{extra}.lock": extra for extra in extras if extra not in _WITHIN_OTHERS}
+    wanted = {name: [*project["dependencies"], *_with_others(extra, extras)] for name, extra in locked_with.items()}
 
     problems = [
         f"{lock.name}: belongs to no extra of pyproject.toml"
@@ -70,6 +65,17 @@ def lock_problems(root: Path) -> list[str]:
             if other != version:
                 problems.append(f"{name}: has {package} {version}, {where} has {other}")
     return problems
+
+
+def _with_others(extra: str, extras: dict[str, list[str]]) -> Iterator[str]:
+    """Yields the requirements of ``extra`` and of the extras that it names, such as ``hashlake[train]``."""
+    for dependency in extras[extra]:
+        one = Requirement(dependency)
+        if one.name == "hashlake":
+            for other in one.extras:
+                yield from _with_others(other, extras)
+        else:
+            yield dependency
 
 
 def _unmet(dependencies: list[str], locked: dict[str, str], name: str) -> Iterator[str]:

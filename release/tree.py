@@ -1,11 +1,11 @@
-"""The released commit is what lies in the folder, and it is on main."""
+"""Checks that the folder equals the commit to release, and that the commit is on main."""
 
 import subprocess
 from pathlib import Path
 
 
 def tree_problems(root: Path) -> list[str]:
-    """Files that differ from the commit, and another branch than main, a line each."""
+    """Returns the files that differ from the commit, and the branch if it isn't main, one line each."""
     changed = git(root, "status", "--porcelain", "--no-renames", "-z").split("\0")  # "?? name", "M  name"
     problems = [f"{line[3:]}: is not committed" for line in changed if line]
     branch = git(root, "branch", "--show-current").strip()

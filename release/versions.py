@@ -1,4 +1,4 @@
-"""The version stands in hashlake/version.py. Wherever else it is written, it must be the same."""
+"""hashlake/version.py has the version; other files that repeat it must agree."""
 
 import re
 import tomllib
@@ -22,7 +22,7 @@ REPEATED = (
 
 
 def version_problems(root: Path, version: str) -> list[str]:
-    """Files below ``root`` that tell another version than ``version``, a line each."""
+    """Returns the files below ``root`` whose version isn't ``version``, one line each."""
     problems = []
     if not re.fullmatch(_NUMBERS, version):
         problems.append(f"hashlake/version.py: {version!r} is no version to release: it must be three numbers")

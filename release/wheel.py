@@ -1,4 +1,4 @@
-"""The wheel of a commit, not of a folder: what git ignores, and what an earlier build left, cannot slip into it."""
+"""Builds the wheel from a commit, not a folder: ignored files and leftovers of earlier builds cannot slip in."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ from release.errors import ReleaseError
 
 
 def build_wheel(root: Path, into: Path, moment: int) -> Path:
-    """Build the wheel of HEAD of the repository at ``root`` into the folder ``into``, and answer its path.
+    """Build the wheel of HEAD of the repository at ``root`` in the folder ``into``. Returns its path.
 
     The same commit gives the same bytes. ``moment``: the date of the wheel's parts, in seconds since 1970.
     """

@@ -1,21 +1,23 @@
-"""Everything that the index store and its versions can refuse, as one small tree.
+"""All errors of the searcher room, as one small tree.
 
 SearcherError
-├── BadVersionName     not a name a version may have
+├── BadVersionName     not a valid name for a version
 ├── VersionMissing     no such version, or none is current
 ├── VersionInUse       the current version is never deleted
 ├── VersionExists      a published version is never overwritten
 ├── VersionDamaged     a file is missing, cut short or changed
 ├── ModelMismatch      codes of another model, or of another preparation of pictures
 ├── ModeRefused        the mode doesn't suit these codes, or this machine
+├── CompilerMissing    numba cannot be loaded, and nothing can be searched without it
 ├── StoreBusy          another process is indexing, or cleaning up
+├── StoreUnwritable    the disk is full, read-only or gone
 ├── JournalDamaged     the changes of a collection cannot be read or written
-├── ChangesFolded      changes have become part of a version meanwhile: look again
-├── BadCollectionName  not a name a collection may have
+├── ChangesFolded      changes have since become part of a newer version: look again
+├── BadCollectionName  not a valid name for a collection
 ├── CollectionMissing  no such collection
-├── CollectionExists   a collection of that name is there already
+├── CollectionExists   a collection of that name already exists
 ├── CollectionInUse    the collection `default` is never deleted
-└── FilterError        a filter of metadata that isn't one
+└── FilterError        not a valid filter of metadata
 """
 
 
@@ -24,7 +26,7 @@ class SearcherError(Exception):
 
 
 class BadVersionName(SearcherError):
-    """The name cannot be a version's."""
+    """The name is not valid for a version."""
 
 
 class VersionMissing(SearcherError):
@@ -36,7 +38,7 @@ class VersionInUse(SearcherError):
 
 
 class VersionExists(SearcherError):
-    """A version of that name is published already."""
+    """A version of that name is already published."""
 
 
 class VersionDamaged(SearcherError):
@@ -44,27 +46,35 @@ class VersionDamaged(SearcherError):
 
 
 class ModelMismatch(SearcherError):
-    """The version was made with another model than the one that asks."""
+    """The version was made with another model than the one in use."""
 
 
 class ModeRefused(SearcherError):
     """The index cannot be built in this mode, or would not gain from it."""
 
 
+class CompilerMissing(SearcherError):
+    """numba, which compiles the search, cannot be loaded."""
+
+
 class StoreBusy(SearcherError):
     """Another process holds the store."""
 
 
+class StoreUnwritable(SearcherError):
+    """The store's folder cannot be written; nothing has changed."""
+
+
 class JournalDamaged(SearcherError):
-    """The journal of a collection cannot be read, or not be written."""
+    """The journal of a collection cannot be read or written."""
 
 
 class ChangesFolded(SearcherError):
-    """What was looked at is older than the changes that are still kept."""
+    """The version in use lacks changes that are no longer kept."""
 
 
 class BadCollectionName(SearcherError):
-    """The name cannot be a collection's."""
+    """The name is not valid for a collection."""
 
 
 class CollectionMissing(SearcherError):
@@ -72,12 +82,12 @@ class CollectionMissing(SearcherError):
 
 
 class CollectionExists(SearcherError):
-    """A collection is never overwritten."""
+    """A collection of that name already exists, and is never overwritten."""
 
 
 class CollectionInUse(SearcherError):
-    """The collection is the datalake's own."""
+    """The collection is the datalake's own, which is never deleted."""
 
 
 class FilterError(SearcherError):
-    """What is given as a filter cannot be understood, or is too large."""
+    """The filter is not valid, or is too large."""

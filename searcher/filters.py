@@ -1,55 +1,59 @@
-"""Which images are meant, by their metadata: a small language in JSON, and what it is in SQLite.
+"""A small JSON language that selects images by their metadata, parsed into a tree.
 
-    filter      {path: test, …}   {"$and": [filter, …]}   {"$or": [filter, …]}   {"$not": filter}    all of it holds
-    path        "size.width"      a key, and a key in what is there
-                "tags.0"          a number is the place of an array's element, or a key of that name
-                                  (keys with dots, quotes, backslashes or control characters cannot be named)
-    test        a scalar          null, a boolean, a number or a string: the same is there
+    filter      {path: test, …}   {"$and": [filter, …]}   {"$or": [filter, …]}   {"$not": filter}    all parts hold
+    path        "size.width"      a key, and a key inside its value; or else the key "size.width" itself
+                "tags.0"          a number is an index into an array, or a key of that name
+                "a\\.b" "\\$x"    a backslash before a dot, a dollar sign or a backslash makes it part of a key
+    test        a scalar          null, a boolean, a number or a string: the value equals it
                 {operator: …}     all of these hold
     operator    $eq  $ne          a scalar
                 $lt $lte $gt $gte a number, which is compared with numbers, or a string, with strings by code points
-                $in               a list of scalars: one of them is there
-                $exists           true or false: whether anything is there, null included
+                $in  $nin         a list of scalars: the value equals one of them, or none
+                $contains         a scalar: the value is an array, and one of its elements equals it
+                $exists           true or false: whether there is a value, null included
                 $not              a test: it doesn't hold
 
-Kinds are never mixed: 1 is neither "1" nor true, though it is 1.0. Nothing is equal to an array or an object. As in
-MongoDB, null is also what isn't there: ``{"size": null}`` holds for null and for images without a size, or without
-metadata. A filter holds or it doesn't, with nothing between, so ``$not`` and ``$ne`` mean exactly the others:
-``{"size": {"$not": {"$lt": 5}}}`` holds where size is 5, "4" or missing.
+Types are never mixed: 1 equals neither "1" nor true, though it equals 1.0. Where the value is an array, $eq, $in, $lt,
+$lte, $gt and $gte hold if they hold for one of its elements: ``{"tags": "red"}`` finds ``{"tags": ["red", "new"]}``.
+Nothing equals an object, or an array in an array. As in MongoDB, null also matches a missing value: ``{"size": null}``
+holds for null and for images without a size, or without metadata. A filter either holds or doesn't; there is no third
+case. So ``$not``, ``$ne`` and ``$nin`` select exactly the others: ``{"size": {"$not": {"$lt": 5}}}`` holds where size
+is 5, "4" or missing, and ``{"tags": {"$ne": "red"}}`` where no tag is red.
 
-A condition is asked about metadata as ``json.dumps(…, ensure_ascii=False)`` writes it, in SQLite 3.38 or later: that
-compares keys by how they are spelled, takes the first of equal ones, reads strings up to a character of value zero,
-and integers of more than 64 bits as doubles.
+Each engine translates the tree into its own language; SQLite's is in ``searcher/live/sqlite_filter.py``.
 """
 
 import json
 import math
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 
 from pydantic import JsonValue
 
 from searcher.errors import FilterError
 
-#: Filters and tests within each other, how many there are, values of one $in, and characters of a filter as JSON.
+#: Limits: nesting depth, number of filters and tests, values of one $in, and characters of a filter as JSON.
 MAX_DEPTH = 16
 MAX_CONDITIONS = 200
 MAX_VALUES = 1000
 MAX_LENGTH = 65_536
 
-#: Parts of a path, and how many of them may be numbers: each is a place or a key, so the ways to read it double.
-MAX_PARTS = 16
-MAX_NUMBERS = 3
+#: Parts of a path, those of them that JSON escapes, and parts of all paths together.
+MAX_PARTS = 100
+MAX_ESCAPED = 4
+MAX_ALL_PARTS = 2000
 
-#: A place in an array. SQLite counts in 32 bits and doesn't notice when they overflow, so longer numbers are keys.
+#: An array index. SQLite counts in 32 bits and doesn't notice an overflow, so longer numbers are keys.
 _PLACE = re.compile("0|[1-9][0-9]{0,8}")
 
-#: What JSON spells with a backslash. SQLite compares spellings, and a quote would end the key.
-_ESCAPED = re.compile(r'["\\\x00-\x1f]')
+#: What JSON escapes in a key: quotes, backslashes, control characters. SQLite compares such keys one object at a time.
+ESCAPED = re.compile(r'["\\\x00-\x1f]')
 
-#: What is shown without quotes in a message.
+#: A part of a path, with what is escaped in it.
+_PART = re.compile(r"(?:[^.\\]|\\[.$\\])*", re.DOTALL)
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+
+#: Operators, which messages show without quotes.
 _OPERATOR = re.compile(r"\$[a-zA-Z]{1,20}")
 
 _COMPARISONS = {"$lt": "<", "$lte": "<=", "$gt": ">", "$gte": ">="}
@@ -58,54 +62,99 @@ Scalar = None | bool | int | float | str
 
 
 @dataclass(frozen=True)
-class Condition:
-    """An SQL condition on the column ``metadata``, an expression that needs no parentheses. It is 0 or 1, never NULL.
+class KeyPath:
+    """The location of a value in metadata: keys and array indices, from the outside in."""
 
-    ``parameters`` belong to its question marks, in their order. ``text`` is the filter as canonical JSON: a filter of
-    the same text is the same condition.
-    """
+    parts: tuple[str, ...]
 
-    sql: str
-    parameters: tuple[str | int | float | None, ...]
-    text: str
+    @property
+    def flat(self) -> str | None:
+        """The one key that the path may mean, if there is nothing where its parts lead; None for a single part."""
+        return ".".join(self.parts) if len(self.parts) > 1 else None
 
-
-def parse_filter(given: JsonValue) -> Condition:
-    """The condition that the filter ``given``, as ``json.loads`` returns it, stands for.
-
-    Raises FilterError, which names the operator or the path, for anything else and for what is too large.
-    """
-    condition = _Parser().filter(given, "a filter", 1)
-    text = json.dumps(given, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    if len(text) > MAX_LENGTH:
-        raise FilterError(f"a filter has at most {MAX_LENGTH:,} characters, and this one {len(text):,}")
-    return Condition(condition.text, condition.parameters, text)
+    @staticmethod
+    def is_place(part: str) -> bool:
+        """Whether ``part`` may be an array index as well as a key."""
+        return _PLACE.fullmatch(part) is not None
 
 
 @dataclass(frozen=True)
-class _Sql:
-    """An expression, and the parameters of its question marks."""
+class And:
+    """All of ``parts`` hold; with no parts, it holds."""
 
+    parts: tuple["Node", ...]
+
+
+@dataclass(frozen=True)
+class Or:
+    """At least one of ``parts`` holds."""
+
+    parts: tuple["Node", ...]
+
+
+@dataclass(frozen=True)
+class Not:
+    """``part`` doesn't hold."""
+
+    part: "Node"
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """The value at ``path``, or an element of the array there, is one of ``values``; None also matches a missing
+    value."""
+
+    path: KeyPath
+    values: tuple[Scalar, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The value at ``path``, or an element of the array there, has the type of ``value``, and compares to it by
+    ``sign`` ("<", "<=", ">", ">=")."""
+
+    path: KeyPath
+    sign: str
+    value: int | float | str
+
+
+@dataclass(frozen=True)
+class Contains:
+    """There is an array at ``path``, and one of its elements is ``value``."""
+
+    path: KeyPath
+    value: Scalar
+
+
+@dataclass(frozen=True)
+class Exists:
+    """There is a value at ``path``, null included; or, unless ``there``, there is none."""
+
+    path: KeyPath
+    there: bool
+
+
+Node = And | Or | Not | OneOf | Comparison | Contains | Exists
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A parsed filter: its tree, and ``text``, the same as canonical JSON. Filters with one text are equal."""
+
+    root: Node
     text: str
-    parameters: tuple[str | int | float, ...] = ()
 
 
-def _sql(template: str, *parts: _Sql) -> _Sql:
-    """``template`` with ``parts`` in its braces."""
-    text = template.format(*(part.text for part in parts))
-    return _Sql(text, tuple(parameter for part in parts for parameter in part.parameters))
+def parse_filter(given: JsonValue) -> Filter:
+    """The filter in ``given``, as ``json.loads`` returns it.
 
-
-def _all(parts: Sequence[_Sql]) -> _Sql:
-    return _sql("(" + " AND ".join(["{}"] * len(parts)) + ")", *parts) if parts else _Sql("1")
-
-
-def _any(parts: Sequence[_Sql]) -> _Sql:
-    return _sql("(" + " OR ".join(["{}"] * len(parts)) + ")", *parts) if parts else _Sql("0")
-
-
-def _no(part: _Sql) -> _Sql:
-    return _sql("(NOT {})", part)
+    Raises FilterError, which names the operator or the path, for anything else and for a filter that is too large.
+    """
+    root = _Parser().filter(given, "a filter", 1)
+    text = json.dumps(given, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    if len(text) > MAX_LENGTH:
+        raise FilterError(f"a filter has at most {MAX_LENGTH:,} characters, and this one {len(text):,}")
+    return Filter(root, text)
 
 
 class _Parser:
@@ -113,54 +162,64 @@ class _Parser:
 
     def __init__(self) -> None:
         self._conditions = 0
+        self._parts = 0
 
-    def filter(self, given: JsonValue, name: str, depth: int) -> _Sql:
+    def filter(self, given: JsonValue, name: str, depth: int) -> Node:
         self._count(name, depth)
         if not isinstance(given, dict):
             raise FilterError(f"{name} must be an object, not {_kind(given)}")
-        return _all([self._entry(key, value, depth) for key, value in given.items()])
+        return And(tuple(self._entry(key, value, depth) for key, value in given.items()))
 
-    def _entry(self, key: str, value: JsonValue, depth: int) -> _Sql:
+    def _entry(self, key: str, value: JsonValue, depth: int) -> Node:
         match key:
             case "$and" | "$or":
                 if not isinstance(value, list) or not value:
                     raise FilterError(f"{key} needs a list of one or more filters")
-                parts = [self.filter(each, f"each filter of {key}", depth + 1) for each in value]
-                return _all(parts) if key == "$and" else _any(parts)
+                parts = tuple(self.filter(each, f"each filter of {key}", depth + 1) for each in value)
+                return And(parts) if key == "$and" else Or(parts)
             case "$not":
-                return _no(self.filter(value, "the filter of $not", depth + 1))
+                return Not(self.filter(value, "the filter of $not", depth + 1))
         if key.startswith("$"):
-            raise FilterError(f"{_shown(key)} is no operator between filters: there are $and, $or and $not")
-        return self._test(_Place(key), value, depth)
+            raise FilterError(
+                f"{_shown(key)} is no operator between filters: there are $and, $or and $not, and \\$ begins a key"
+            )
+        path = _path(key)
+        self._parts += len(path.parts)
+        if self._parts > MAX_ALL_PARTS:
+            raise FilterError(f"{_shown(key)}: the paths of a filter have at most {MAX_ALL_PARTS:,} parts together")
+        return self._test(path, _shown(key), value, depth)
 
-    def _test(self, place: "_Place", given: JsonValue, depth: int) -> _Sql:
+    def _test(self, path: KeyPath, name: str, given: JsonValue, depth: int) -> Node:
         if not isinstance(given, dict):
-            return self._operation(place, "$eq", given, depth)
+            return self._operation(path, name, "$eq", given, depth)
         if not given:
-            raise FilterError(f"{place.name}: an object holds operators, and this one none")
-        return _all([self._operation(place, operator, value, depth) for operator, value in given.items()])
+            raise FilterError(f"{name}: an object holds operators, and this one none")
+        return And(tuple(self._operation(path, name, operator, value, depth) for operator, value in given.items()))
 
-    def _operation(self, place: "_Place", operator: str, value: JsonValue, depth: int) -> _Sql:
-        name = f"{place.name}: {_shown(operator)}"
+    def _operation(self, path: KeyPath, key: str, operator: str, value: JsonValue, depth: int) -> Node:
+        name = f"{key}: {_shown(operator)}"
         self._count(name, depth)
         match operator:
             case "$eq":
-                return _among(place, [_scalar(value, name)])
+                return OneOf(path, (_scalar(value, name),))
             case "$ne":
-                return _no(_among(place, [_scalar(value, name)]))
+                return Not(OneOf(path, (_scalar(value, name),)))
             case "$lt" | "$lte" | "$gt" | "$gte":
-                return _compared(place, _COMPARISONS[operator], value, name)
-            case "$in":
+                return _comparison(path, operator, value, name)
+            case "$in" | "$nin":
                 if not isinstance(value, list) or len(value) > MAX_VALUES:
                     raise FilterError(f"{name} needs a list of at most {MAX_VALUES:,} values")
-                return _among(place, [_scalar(each, name) for each in value])
+                one_of = OneOf(path, tuple(_scalar(each, name) for each in value))
+                return one_of if operator == "$in" else Not(one_of)
+            case "$contains":
+                return Contains(path, _scalar(value, name))
             case "$exists":
                 if not isinstance(value, bool):
                     raise FilterError(f"{name} needs true or false, not {_kind(value)}")
-                return _sql("({} IS NOT NULL)" if value else "({} IS NULL)", place.type)
+                return Exists(path, value)
             case "$not":
-                return _no(self._test(place, value, depth + 1))
-        known = "$eq, $ne, $lt, $lte, $gt, $gte, $in, $exists and $not"
+                return Not(self._test(path, key, value, depth + 1))
+        known = "$eq, $ne, $lt, $lte, $gt, $gte, $in, $nin, $contains, $exists and $not"
         raise FilterError(f"{name} is no operator: there are {known}")
 
     def _count(self, name: str, depth: int) -> None:
@@ -171,76 +230,33 @@ class _Parser:
             raise FilterError(f"{name}: filters are at most {MAX_DEPTH} deep")
 
 
-class _Place:
-    """Where a path leads: ``type`` is the JSON type of what is there, NULL where nothing is, and ``value`` the value.
-
-    A JSON path is a parameter, not a part of the SQL, and each key in it stands in quotes.
-    """
-
-    def __init__(self, path: str) -> None:
-        self.name = _shown(path)
-        _check_text(path, self.name)
-        parts = path.split(".")
-        ways = [[f'."{part}"', f"[{part}]"] if _PLACE.fullmatch(part) else [f'."{part}"'] for part in parts]
-        if not all(parts):
-            raise FilterError(f"{self.name}: a part of the path is empty")
-        if _ESCAPED.search(path):
-            raise FilterError(f"{self.name}: a path has no quotes, backslashes and control characters")
-        if len(parts) > MAX_PARTS or sum(len(way) > 1 for way in ways) > MAX_NUMBERS:
-            raise FilterError(f"{self.name}: a path has at most {MAX_PARTS} parts, {MAX_NUMBERS} of them numbers")
-        self._paths = ["$" + "".join(way) for way in product(*ways)]
-        self.type = self._found("json_type")
-        self.value = self._found("json_extract")
-
-    def _found(self, function: str) -> _Sql:
-        """What ``function`` says of the one path that leads somewhere: nothing is an array and an object."""
-        calls = [_Sql(f"{function}(metadata, ?)", (path,)) for path in self._paths]
-        return calls[0] if len(calls) == 1 else _sql("coalesce(" + ", ".join(["{}"] * len(calls)) + ")", *calls)
+def _path(given: str) -> KeyPath:
+    name = _shown(given)
+    _check_text(given, name)
+    parts, end = [], -1
+    while end < len(given):
+        part = _PART.match(given, end + 1)
+        assert part is not None  # the empty part always matches
+        parts.append(_ESCAPE.sub(r"\1", part.group()))
+        end = part.end()
+        if given[end : end + 1] == "\\":
+            raise FilterError(f"{name}: a backslash stands before a dot, a dollar sign or another backslash")
+    if sum(ESCAPED.search(part) is not None for part in parts) > MAX_ESCAPED:
+        raise FilterError(f"{name}: at most {MAX_ESCAPED} parts have quotes, backslashes or control characters")
+    if len(parts) > MAX_PARTS:
+        raise FilterError(f"{name}: a path has at most {MAX_PARTS} parts")
+    return KeyPath(tuple(parts))
 
 
-def _among(place: _Place, values: list[Scalar]) -> _Sql:
-    """The value there is one of ``values``."""
-    numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
-    strings = [value for value in values if isinstance(value, str)]
-    parts = []
-    if any(value is None for value in values):
-        parts.append(_sql("(coalesce({}, 'null') IS 'null')", place.type))
-    for truth, type_ in ((True, "true"), (False, "false")):
-        if any(value is truth for value in values):
-            parts.append(_sql("({} IS '" + type_ + "')", place.type))
-    if numbers:
-        parts.append(_all([_is_number(place), _listed(place, numbers)]))
-    if strings:
-        parts.append(_all([_is_string(place), _listed(place, strings)]))
-    return _any(parts)
-
-
-def _listed(place: _Place, values: Sequence[Scalar]) -> _Sql:
-    # SQLite reads the list as it reads the metadata: the same spelling of a number is the same number.
-    listed = _Sql("(SELECT value FROM json_each(?))", (json.dumps(values, ensure_ascii=False),))
-    return _sql("{} IN {}", place.value, listed)
-
-
-def _compared(place: _Place, sign: str, value: JsonValue, name: str) -> _Sql:
+def _comparison(path: KeyPath, operator: str, value: JsonValue, name: str) -> Comparison:
     scalar = _scalar(value, name)
     if scalar is None or isinstance(scalar, bool):
         raise FilterError(f"{name} compares with a number or a string, not {_kind(scalar)}")
-    if isinstance(scalar, str):
-        return _all([_is_string(place), _sql("{} " + sign + " {}", place.value, _Sql("?", (scalar,)))])
-    number = _Sql("json_extract(?, '$')", (json.dumps(scalar),))
-    return _all([_is_number(place), _sql("{} " + sign + " {}", place.value, number)])
-
-
-def _is_number(place: _Place) -> _Sql:
-    return _sql("coalesce({}, '') IN ('integer', 'real')", place.type)
-
-
-def _is_string(place: _Place) -> _Sql:
-    return _sql("{} IS 'text'", place.type)
+    return Comparison(path, _COMPARISONS[operator], scalar)
 
 
 def _scalar(value: JsonValue, name: str) -> Scalar:
-    """``value``, if it is one that metadata can be compared with."""
+    """``value``, if metadata can be compared with it. Raises FilterError."""
     if isinstance(value, list | dict):
         raise FilterError(f"{name} needs a scalar, not {_kind(value)}")
     if isinstance(value, float) and not math.isfinite(value):

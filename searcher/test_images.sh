@@ -89,9 +89,9 @@ build efiss-ai:latest
 python -m tests.images.proof "$WORK" plain efiss-ai:latest
 
 cp -r "$WORK/index_store" "$WORK/context/"
-build efiss-ai:1.5.0 --build-arg VERSION=1.5.0 --build-arg MODEL_NAME=relahash-small-64bits
+build efiss-ai:1.5.0 --build-arg VERSION=1.5.0 --build-arg MODEL_NAME=relahash-general-64bits
 python -m tests.images.proof "$WORK" baked efiss-ai:1.5.0
-build efiss-ai:1.6.0 --build-arg VERSION=1.6.0 --build-arg MODEL_NAME=relahash-small-64bits
+build efiss-ai:1.6.0 --build-arg VERSION=1.6.0 --build-arg MODEL_NAME=relahash-general-64bits
 python -m tests.images.rolling "$WORK" efiss-ai:1.5.0 efiss-ai:1.6.0
 
 # What must not build: a version that isn't there, and another release's number.

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from hashing.model import HashModel
-from tests.fakes import write_colour_model, write_grid_model
+from embedding.torchscript import TorchScriptEmbedder
+from tests.fakes import CALIBRATION, write_colour_model, write_grid_model
+
+pytest_plugins = ["tests.order", "tests.reliability.campaign", "tests.temporary"]
 
 # No test fails for being slow on a busy machine, and the same commit always meets the same examples.
 settings.register_profile("here", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -19,8 +21,8 @@ def grid_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def grid(grid_path: Path) -> HashModel:
-    return HashModel.load(grid_path)
+def grid(grid_path: Path) -> TorchScriptEmbedder:
+    return TorchScriptEmbedder.load(grid_path)
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +31,17 @@ def colours_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def colours(colours_path: Path) -> HashModel:
+def colours(colours_path: Path) -> TorchScriptEmbedder:
     """Gives detail codes, and knows classes by name."""
-    return HashModel.load(colours_path)
+    return TorchScriptEmbedder.load(colours_path)
+
+
+@pytest.fixture(scope="session")
+def calibrated_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_colour_model(tmp_path_factory.mktemp("models") / "calibrated.pt", CALIBRATION)
+
+
+@pytest.fixture(scope="session")
+def calibrated(calibrated_path: Path) -> TorchScriptEmbedder:
+    """Like ``colours``, and knows what its distances mean."""
+    return TorchScriptEmbedder.load(calibrated_path)

@@ -20,13 +20,23 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from hashing.card import ModelCard, Preprocessing
-from hashing.model import save_model
+from contract.closeness import Calibration, Curve
+from embedding.card import ModelCard
+from embedding.torchscript import save_model
+from pictures.preparation import Preprocessing
 
 BITS = 16
 DETAIL_BITS = 32
 #: The classes of the second model, and their codes: the upper half of the picture is red, or the lower one.
 CLASSES = {"Shirt": 0xFF00, "robe d'été": 0x00FF}
+#: Of the second model, where a test wants one: closeness is 1 − distance / 16 by code, 1 − distance / 8 by detail.
+CALIBRATION = Calibration(
+    code=Curve(distances=(0, 16), shares=(1, 0)),
+    detail=Curve(distances=(0, 8), shares=(1, 0)),
+    text=Curve(distances=(0, 4), shares=(0.8, 0.4)),
+    copies_within=2,
+    nothing_below=0.25,
+)
 PREPROCESSING = Preprocessing(image_size=16, mean=(0.5, 0.5, 0.5), std=(1.0, 1.0, 1.0))
 
 
@@ -60,10 +70,15 @@ def write_grid_model(path: Path, name: str = "grid") -> Path:
     return path
 
 
-def write_colour_model(path: Path) -> Path:
+def write_colour_model(path: Path, calibration: Calibration | None = None) -> Path:
     """Save the fake model that gives detail codes and knows classes."""
     card = ModelCard(
-        name="colours", bits=BITS, detail_bits=DETAIL_BITS, classes=tuple(CLASSES), preprocessing=PREPROCESSING
+        name="colours",
+        bits=BITS,
+        detail_bits=DETAIL_BITS,
+        classes=tuple(CLASSES),
+        preprocessing=PREPROCESSING,
+        calibration=calibration,
     )
     save_model(torch.jit.script(ColourGrid().eval()), card, path)
     return path

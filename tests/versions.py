@@ -3,19 +3,20 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from hashing.model import HashModel
+from embedding.torchscript import TorchScriptEmbedder
 from indexer.builder import Request, build
-from indexer.listing import Listing
-from searcher.store import IndexStore
+from searcher.versions.store import IndexStore
+from sources.folder import FolderSource
+from sources.listing import Listing
 from tests.fakes import write_datalake
 
 
 def publish(
-    store: IndexStore, name: str, model: HashModel, codes: Mapping[str, int | tuple[int, int]], folder: Path
+    store: IndexStore, name: str, model: TorchScriptEmbedder, codes: Mapping[str, int | tuple[int, int]], folder: Path
 ) -> None:
     """Publish version ``name`` of pictures that have ``codes``, or codes and detail codes, keyed by the path in the
     listing."""
     lines = write_datalake(folder, codes)
     listing = folder / f"{name}.txt"
     listing.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    build(Request(store, name, Listing(listing), folder), model, tell=lambda _line: None)
+    build(Request(store, name, FolderSource(folder, Listing(listing))), model, tell=lambda _line: None)

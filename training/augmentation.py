@@ -1,9 +1,9 @@
-"""What a picture may look like and still be the same: random changes of whole batches, as tensors.
+"""Random changes that keep a picture recognisable, applied to whole batches as tensors.
 
     batch uint8 ─▶ augment: crop, stretch, turn, mirror (one affine map), light, contrast, colours, a hidden square
                 ─▶ mix: a window of every picture replaced by another's (classes only; details are about one picture)
 
-All random numbers come from a generator on the CPU, so that a seed means the same on every device.
+All random numbers come from a generator on the CPU, so a seed gives the same numbers on every device.
 """
 
 import torch
@@ -41,17 +41,17 @@ def augment(batch: Tensor, size: int, random: torch.Generator) -> Tensor:
     grey = images.mean(1, keepdim=True)
     images = (images - grey) * each(uniform(0.6, 1.4)) + grey
     side = size // 3
-    for row in torch.nonzero(uniform(0, 1) < 0.3).flatten().tolist():  # hide a square: parts must do without the rest
+    for row in torch.nonzero(uniform(0, 1) < 0.3).flatten().tolist():  # hide a square: the rest must suffice
         top, left = torch.randint(0, size - side, (2,), generator=random).tolist()
         images[row, :, top : top + side, left : left + side] = mean[row]
     return images.clamp(0.0, 1.0)
 
 
 def mix(images: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor, float]:
-    """CutMix (Yun et al., 2019): one window, replaced in each picture by the same window of another.
+    """CutMix (Yun et al., 2019): replaces one window of each picture by the same window of another.
 
-    ``images`` (n, 3, size, size) → mixed pictures, int64 (n,) the row that each was mixed with, and the share of its
-    own area that each has left.
+    ``images`` (n, 3, size, size) → the mixed pictures; int64 (n,), the row that each was mixed with; and the share of
+    its own area that each keeps.
     """
     size = images.shape[-1]
     others = torch.randperm(len(images), generator=random)

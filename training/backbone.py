@@ -1,9 +1,10 @@
-"""Where a training's backbone comes from: fresh weights, an earlier model's, or a network of the user's own.
+"""Makes a training's backbone: from fresh weights, from an earlier model, or from the user's own network.
 
-none                 fresh, of the shape asked for
-a model of ours      its backbone's weights, if it has the shape asked for
-a state_dict         likewise; the names may have a prefix, as in "module.backbone.stem.0.0.weight"
-other TorchScript    taken as it is: pictures (n, 3, size, size) → (n, channels) or (n, channels, h, w)
+none                 fresh weights, of the requested shape
+efficientnet-lite0   a network that knows ImageNet (training/efficientnet.py)
+a model of ours      its backbone's weights, if it has the requested shape or is an EfficientNet
+a state_dict         likewise; names may have a prefix, as in "module.backbone.stem.0.0.weight"
+other TorchScript    used as it is: pictures (n, 3, size, size) → (n, channels) or (n, channels, h, w)
 """
 
 import pickle
@@ -13,19 +14,33 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from hashing.card import CARD_FILE
+from embedding.card import CARD_FILE
+from training.efficientnet import VARIANTS, EfficientNetLite, pretrained
 from training.errors import TrainingError
+from training.kept import Tune
 from training.network import SHAPES, Backbone, OwnBackbone
 
 _PREFIXES = ("", "backbone.", "module.", "module.backbone.")
 
 
-def make_backbone(shape: str, weights: Path | None, image_size: int, seed: int) -> nn.Module:
-    """A backbone of the ``shape`` (a key of SHAPES) or the one in ``weights``. Raises TrainingError."""
+#: TorchScript's compiler fails on maps of one pixel, which an EfficientNet makes of 32.
+_LEAST = 64
+
+AnyBackbone = Backbone | EfficientNetLite | OwnBackbone
+
+
+def make_backbone(shape: str, begin: str | None, image_size: int, seed: int) -> AnyBackbone:
+    """Returns a backbone of ``shape`` (a key of SHAPES), or the one that ``begin`` names: a key of VARIANTS or a file.
+    Raises TrainingError."""
     torch.manual_seed(seed)
+    if begin in VARIANTS:
+        return pretrained(begin)[0]
     backbone = Backbone(SHAPES[shape])
-    if weights is None:
+    if begin is None:
         return backbone
+    weights = Path(begin)
+    if not weights.is_file():
+        raise TrainingError(f"the backbone {begin} is no file, and none of {', '.join(VARIANTS)}")
     extra = {CARD_FILE: ""}
     try:
         scripted = torch.jit.load(  # type: ignore[no-untyped-call]
@@ -34,10 +49,33 @@ def make_backbone(shape: str, weights: Path | None, image_size: int, seed: int) 
     except (RuntimeError, ValueError):
         _load_weights(backbone, _state_dict(weights), shape, weights)
         return backbone
-    if extra[CARD_FILE]:  # a hash model, whose outputs are bits and no features
+    if extra[CARD_FILE]:  # a hash model: its outputs are bits, not features
+        efficientnet = _efficientnet(scripted.state_dict())
+        if efficientnet:
+            return efficientnet
         _load_weights(backbone, scripted.state_dict(), shape, weights)
         return backbone
     return OwnBackbone(scripted, _channels(scripted, image_size, weights))
+
+
+def check_fit(backbone: AnyBackbone, tune: Tune, image_size: int) -> None:
+    """Raises TrainingError if ``backbone`` has no part that ``tune`` trains, or cannot take such small pictures."""
+    if isinstance(backbone, EfficientNetLite) and image_size < _LEAST:
+        raise TrainingError(f"an EfficientNet needs pictures of at least {_LEAST} pixels, and not {image_size}")
+    if tune == "top" and not isinstance(backbone, EfficientNetLite):
+        raise TrainingError("only an EfficientNet has a top to tune; tune this backbone frozen or full")
+
+
+def _efficientnet(values: Mapping[str, Tensor]) -> EfficientNetLite | None:
+    """Returns the EfficientNet whose weights a hash model's ``values`` hold, if any."""
+    found = [value for name, value in values.items() if name.startswith("backbone.")]
+    for variant in VARIANTS.values():
+        network = EfficientNetLite(variant)
+        own = network.state_dict()
+        if [value.shape for value in own.values()] == [value.shape for value in found]:
+            network.load_state_dict(dict(zip(own, found, strict=True)))
+            return network
+    return None
 
 
 def _state_dict(path: Path) -> Mapping[str, Tensor]:
@@ -45,7 +83,7 @@ def _state_dict(path: Path) -> Mapping[str, Tensor]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
         raise TrainingError(f"{path} is neither TorchScript nor a state_dict that holds nothing but weights") from error
-    for key in ("state_dict", "model"):  # how other trainers wrap it
+    for key in ("state_dict", "model"):  # other trainers wrap the weights so
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
@@ -55,7 +93,7 @@ def _state_dict(path: Path) -> Mapping[str, Tensor]:
 
 def _load_weights(backbone: Backbone, values: Mapping[str, Tensor], shape: str, path: Path) -> None:
     own = backbone.state_dict()
-    # The first names exist in every network of ours: they tell the prefix.
+    # Every network of ours has the first names: they reveal the prefix.
     prefix = next((each for each in _PREFIXES if each + next(iter(own)) in values), "")
     found = {name: values[prefix + name] for name in own if prefix + name in values}
     surplus = [name for name in values if name.startswith(f"{prefix}stages.") and name.removeprefix(prefix) not in own]
@@ -74,12 +112,12 @@ def _load_weights(backbone: Backbone, values: Mapping[str, Tensor], shape: str, 
             )
     backbone.load_state_dict(found, strict=False)
     for block in _added_blocks(backbone, found):
-        # What it adds to its shortcut is nothing at first: deeper, and yet the same function.
+        # At first the block adds zero to its shortcut: the network is deeper, but the same function.
         nn.init.zeros_(backbone.get_parameter(f"{'.'.join(block)}.second.1.weight"))
 
 
 def _added_blocks(backbone: Backbone, found: Collection[str]) -> list[list[str]]:
-    """Blocks of which ``found`` has no weight, beside the first of a stage, as ["stages", stage, block]."""
+    """Returns the blocks without a weight in ``found``, except a stage's first, as ["stages", stage, block]."""
     blocks = [
         ["stages", stage, block]
         for stage, members in backbone.stages.named_children()
@@ -89,7 +127,7 @@ def _added_blocks(backbone: Backbone, found: Collection[str]) -> list[list[str]]
 
 
 def _channels(scripted: torch.jit.ScriptModule, image_size: int, path: Path) -> int:
-    """Channels of what the network answers, by one forward pass."""
+    """Returns the number of channels of the network's output, from one forward pass."""
     try:
         with torch.inference_mode():
             features = scripted(torch.zeros(2, 3, image_size, image_size))

@@ -1,6 +1,6 @@
-"""The state of an unfinished training, in one file beside the model that it will become.
+"""The state of an unfinished training, in one file beside the future model.
 
-Written beside and renamed, so that a killed run finds the state before or after, never half of one.
+It is written under another name and renamed, so a killed run leaves the old state or the new one, never half of one.
 """
 
 import os
@@ -15,7 +15,7 @@ State = dict[str, Any]
 
 
 class Checkpoint:
-    """The file at ``path``; it counts only for a training of the same ``purpose``: recipe, pictures, network."""
+    """The file at ``path``. It is valid only for a training with the same ``purpose``: recipe, pictures, network."""
 
     def __init__(self, path: Path, purpose: str, tell: Callable[[str], None]) -> None:
         self._path = path
@@ -24,7 +24,7 @@ class Checkpoint:
         self._tell = tell
 
     def load(self) -> State | None:
-        """What was saved last, if it was saved for this purpose."""
+        """Returns the last saved state, if it was saved for this purpose."""
         if not self._path.exists():
             return None
         try:

@@ -1,4 +1,4 @@
-"""What a set of codes is like, whatever its labels: are its bits used, independent, and enough for all pictures?"""
+"""Statistics of a set of codes, without labels: are the bits used, independent, and enough for all pictures?"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,10 +6,10 @@ from pydantic import BaseModel, ConfigDict
 
 
 class CodeStatistics(BaseModel):
-    """``bit_means`` share of ones of each bit. ``worst_bit`` the one farthest from one half. ``entropy`` bits of
-    information a bit, on average, in 0…1. ``correlation`` mean |r| over pairs of bits that aren't constant; None where
-    there is no such pair. ``distinct`` different codes as a share of all. ``largest_group`` pictures with the most
-    frequent code."""
+    """``bit_means``: share of ones in each bit. ``worst_bit``: the one farthest from one half. ``entropy``: bits of
+    information per bit, on average, in 0…1. ``correlation``: mean |r| over pairs of bits that aren't constant; None if
+    there is no such pair. ``distinct``: different codes as a share of all. ``largest_group``: number of pictures with
+    the most frequent code."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -24,7 +24,7 @@ class CodeStatistics(BaseModel):
 
 
 def code_statistics(codes: NDArray[np.uint8]) -> CodeStatistics:
-    """Statistics of packed codes, uint8 (n, bits / 8)."""
+    """Returns the statistics of packed codes, uint8 (n, bits / 8)."""
     bits = np.unpackbits(codes, axis=1)
     means = bits.mean(axis=0)
     constant = (means == 0) | (means == 1)

@@ -1,5 +1,5 @@
-"""What training and evaluating can refuse."""
+"""The error of training and evaluation."""
 
 
 class TrainingError(Exception):
-    """The labelled pictures cannot be trained on or measured with; the message says why."""
+    """The labelled pictures cannot be used for training or measuring; the message says why."""

@@ -5,8 +5,8 @@
 
 The backbone is a ResNet (He et al., 2016) with BasicBlocks, narrow enough for one CPU core. The hash head is that of
 RelaHash: a linear layer without bias, then batch normalisation, which balances every bit (an output is above zero for
-about half of the pictures). The detail head sees what the last layer has thrown away to tell classes apart: mean and
-root mean square of every stage's channels, coarse grids of the middle stages, and the picture's own colours on a grid.
+about half of the pictures). The detail head sees what the last layer discards to tell classes apart: mean and root mean
+square of every stage's channels, coarse grids of the middle stages, and the picture's own colours on a grid.
 """
 
 from collections.abc import Sequence
@@ -15,10 +15,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from pictures.preparation import IMAGENET_MEAN, IMAGENET_STD
+
 DETAIL_BITS = 256
 _DETAIL_HIDDEN = 512
 
-#: Cells of the grid that a picture's colours are averaged over, along each side.
+#: Cells along each side of the grid that averages a picture's colours.
 _COLOUR_GRID = 3
 #: Likewise for the channels of the middle stages.
 _STAGE_GRID = 2
@@ -27,8 +29,8 @@ _STAGE_GRID = 2
 @dataclass(frozen=True)
 class Shape:
     """``stem``: channels of its 3×3 convolutions, each of stride 2. ``stages``: channels, blocks, stride of the first
-    block. ``image_size``: pixels a side that it is meant for. ``mirrored``: the hash outputs are the mean of those for
-    the picture and for its mirror image: steadier codes for twice the work."""
+    block. ``image_size``: pixels per side that it is meant for. ``mirrored``: the hash outputs are averaged over the
+    picture and its mirror image: steadier codes for twice the work."""
 
     stem: tuple[int, ...]
     stages: tuple[tuple[int, int, int], ...]
@@ -36,8 +38,8 @@ class Shape:
     mirrored: bool = False
 
 
-#: 2.3, 3.5 and 11.2 million parameters without heads; 0.1, 0.5 and 1.8 billion multiply-adds a picture. The medium one
-#: is the small one with a block more in each stage, so that it can begin with its weights.
+#: 2.3, 3.5 and 11.2 million parameters without heads; 0.1, 0.5 and 1.8 billion multiply-adds per picture. The medium
+#: shape is the small one plus a block in each stage, so it can start from the small one's weights.
 SHAPES = {
     "small": Shape((24, 32), ((32, 1, 1), (64, 1, 2), (128, 2, 2), (224, 2, 2)), 128),
     "medium": Shape((24, 32), ((32, 2, 1), (64, 2, 2), (128, 3, 2), (224, 3, 2)), 224, mirrored=True),
@@ -66,12 +68,14 @@ class BasicBlock(nn.Module):
 
 
 def _grid(side: int) -> nn.Sequential:
-    """Channel means over each of side × side cells: (n, channels, h, w) → (n, channels · side²)."""
+    """Averages channels over side × side cells: (n, channels, h, w) → (n, channels · side²)."""
     return nn.Sequential(nn.AdaptiveAvgPool2d(side), nn.Flatten())
 
 
 class Backbone(nn.Module):
     """Normalised pictures (n, 3, size, size) float → ``features`` (n, channels) and ``levels`` (n, level_channels)."""
+
+    mean, std = IMAGENET_MEAN, IMAGENET_STD
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -104,12 +108,13 @@ class Backbone(nn.Module):
 
 
 class OwnBackbone(nn.Module):
-    """A user's ``network``, pictures (n, 3, size, size) → features (n, channels) or (n, channels, h, w), as a backbone.
+    """A user's ``network`` as a backbone: pictures (n, 3, size, size) → features (n, channels) or (n, channels, h, w).
 
-    What lies between its layers isn't known, so the detail head gets its features and the picture's colours.
+    Its inner layers are unknown, so the detail head gets its features and the picture's colours.
     """
 
     mirrored = False
+    mean, std = IMAGENET_MEAN, IMAGENET_STD
 
     def __init__(self, network: nn.Module, channels: int) -> None:
         super().__init__()
@@ -132,18 +137,24 @@ def hash_head(channels: int, bits: int) -> nn.Sequential:
 
 def detail_head(channels: int) -> nn.Sequential:
     """Levels (n, channels) → real-valued outputs (n, DETAIL_BITS) whose signs are the detail code."""
+    return deep_head(channels, _DETAIL_HIDDEN, DETAIL_BITS)
+
+
+def deep_head(channels: int, hidden: int, bits: int) -> nn.Sequential:
+    """Features (n, channels), of any scale → ``hidden`` units → outputs (n, bits) whose signs are a code."""
     return nn.Sequential(
         nn.BatchNorm1d(channels),
-        nn.Linear(channels, _DETAIL_HIDDEN, bias=False),
-        nn.BatchNorm1d(_DETAIL_HIDDEN),
+        nn.Linear(channels, hidden, bias=False),
+        nn.BatchNorm1d(hidden),
         nn.ReLU(),
-        nn.Linear(_DETAIL_HIDDEN, DETAIL_BITS, bias=False),
-        nn.BatchNorm1d(DETAIL_BITS),
+        nn.Linear(hidden, bits, bias=False),
+        nn.BatchNorm1d(bits),
     )
 
 
 class SharedNetwork(nn.Module):
-    """In training: one backbone (``Backbone`` or ``OwnBackbone``), a hash head for each of several widths."""
+    """The network in training: one backbone (``Backbone``, ``EfficientNetLite`` or ``OwnBackbone``) and one hash head
+    per width."""
 
     def __init__(self, backbone: nn.Module, bits: Sequence[int]) -> None:
         super().__init__()
@@ -152,12 +163,15 @@ class SharedNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Pictures (n, 3, size, size) → (n, bits) for each width."""
-        features, _ = self.backbone(x)
+        return self.hashed(self.backbone(x)[0])
+
+    def hashed(self, features: Tensor) -> list[Tensor]:
+        """Features (n, channels) → (n, bits) for each width."""
         return [head(features) for head in self.heads]
 
 
 class HashNetwork(nn.Module):
-    """What is saved: one backbone, one hash head, the detail head, and the centroids (classes, bits) of ±1."""
+    """The saved network: one backbone, one hash head, the detail head, and the centroids (classes, bits) of ±1."""
 
     centroids: Tensor
 
@@ -182,5 +196,5 @@ class HashNetwork(nn.Module):
         return outputs, self.detail(levels)
 
 
-# Not as a decorator: TorchScript takes mypy's comment on that line for a signature.
+# Not a decorator: TorchScript would take mypy's comment on that line for a signature.
 torch.jit.export(HashNetwork.outputs)

@@ -1,7 +1,7 @@
-"""Labelled pictures: a CSV, or a folder with a folder for each class, in; uint8 arrays out.
+"""Labelled pictures: a CSV, or a folder with a subfolder per class → uint8 arrays.
 
-All pictures are decoded once, by hashing's own decoder, and kept in memory a little larger than the network's input,
-so that an epoch costs no decoding: 1 GB holds 13,000 pictures of 160 × 160.
+All pictures are decoded once, by the models' own decoder (``pictures.decode``), and kept in memory a little larger than
+the network's input, so an epoch costs no decoding: 1 GB holds 13,000 pictures of 160 × 160.
 """
 
 import csv
@@ -15,9 +15,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hashing.card import Preprocessing, plain_name
-from hashing.errors import ImageError
-from hashing.picture import SUFFIXES, decode
+from embedding.card import plain_name
+from pictures.decode import decode
+from pictures.errors import ImageError
+from pictures.formats import SUFFIXES
+from pictures.preparation import Preprocessing
 from training.errors import TrainingError
 
 
@@ -33,8 +35,8 @@ class LabelledFile:
 class LabelledPictures:
     """``pictures`` uint8 (n, size, size, 3); ``labels`` int64 (n,) into ``classes``.
 
-    ``held_out`` and ``validation``, bool (n,): tenths of the pictures that no weight is ever fitted to, the first for
-    the figures that are reported, the second for deciding when to stop.
+    ``held_out`` and ``validation``, bool (n,): each a tenth of the pictures, kept out of training; the first gives the
+    reported figures, the second decides when to stop.
     """
 
     pictures: NDArray[np.uint8]
@@ -45,12 +47,17 @@ class LabelledPictures:
 
 
 def held_out(path: str) -> bool:
-    """Whether a picture is kept to measure on: decided by its file's name, so no shuffle can ever leak it."""
+    """Returns whether a picture is kept for measuring. Its file name decides, so no shuffle can leak it."""
     return _tenth(path) == 0
 
 
+def held_out_photograph(path: str) -> bool:
+    """Returns whether an unlabelled photograph is kept for measuring: three tenths are, as there are fewer of them."""
+    return _tenth(path) < 3
+
+
 def for_validation(path: str) -> bool:
-    """Whether a picture belongs to the tenth that early stopping looks at."""
+    """Returns whether a picture belongs to the tenth for early stopping."""
     return _tenth(path) == 1
 
 
@@ -60,11 +67,11 @@ def _tenth(path: str) -> int:
 
 
 def read_list(source: Path, ignored_labels: frozenset[str]) -> list[LabelledFile]:
-    """The labelled pictures of ``source``, without the ignored labels.
+    """Returns the labelled pictures of ``source``, without the ignored labels.
 
-    A CSV has the columns ``path`` and ``label``, paths relative to it; space around a label doesn't count. A folder has
-    a folder for each label, and in it, at any depth, pictures. Names that begin with a dot, links to folders within
-    those, and files of other kinds don't count.
+    A CSV has the columns ``path`` and ``label``; paths are relative to it, and space around a label is ignored. A
+    folder has a subfolder per label, with pictures at any depth. Names that begin with a dot, links to folders within
+    the subfolders, and other kinds of files are ignored.
     """
     files = _read_folder(source) if source.is_dir() else _read_csv(source)
     return [file for file in files if file.label not in ignored_labels]
@@ -79,6 +86,14 @@ def _read_folder(folder: Path) -> list[LabelledFile]:
     if not files:
         raise TrainingError(f"{folder} needs a folder for each label, with pictures in it ({', '.join(SUFFIXES)})")
     return files
+
+
+def has_labels(source: Path) -> bool:
+    """Whether ``source`` may be read as labelled pictures: a file, or a folder without pictures of its own."""
+    return not source.is_dir() or not any(
+        path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
+        for path in source.iterdir()
+    )
 
 
 def _hidden(path: Path) -> bool:
@@ -100,7 +115,7 @@ def _read_csv(csv_path: Path) -> list[LabelledFile]:
 
 
 def read_labelled(source: Path, preprocessing: Preprocessing, ignored_labels: frozenset[str]) -> LabelledPictures:
-    """Decode the pictures of ``source`` (see ``read_list``)."""
+    """Returns the decoded pictures of ``source`` (see ``read_list``)."""
     files = read_list(source, ignored_labels)
     classes = sorted({file.label for file in files})
     if len(classes) < 2:

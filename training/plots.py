@@ -1,15 +1,22 @@
-"""Plots as inline SVG, written by hand: no script, no font, no other file."""
+"""Plots as inline SVG: no scripts, no fonts, no other files."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
+from html import escape as as_html
+
+from contract.terminal import visible
 
 _COLOURS = ("#2f6db3", "#d1702a")
 _WIDTH, _HEIGHT = 640, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 10, 12, 34
 
 
+def escape(text: str) -> str:
+    """Returns ``text`` as HTML or SVG that only shows it, and that UTF-8 can hold."""
+    return as_html(visible(text))
+
+
 def histogram(title: str, x_label: str, series: Mapping[str, Sequence[float]]) -> str:
-    """Up to two series of shares over 0, 1, 2, …, laid over each other."""
+    """Returns a plot of up to two series of shares over 0, 1, 2, …, overlaid."""
     top = max((max(values, default=0.0) for values in series.values()), default=0.0) or 1.0
     count = max(len(values) for values in series.values())
     step = (_WIDTH - _LEFT - _RIGHT) / count
@@ -29,7 +36,7 @@ def histogram(title: str, x_label: str, series: Mapping[str, Sequence[float]]) -
 
 
 def columns(title: str, x_label: str, values: Sequence[float], reference: float) -> str:
-    """One column a value in 0…1, and a line at ``reference``."""
+    """Returns a plot with one column per value in 0…1, and a line at ``reference``."""
     step = (_WIDTH - _LEFT - _RIGHT) / max(1, len(values))
     ticks = [(at, str(at)) for at in range(0, len(values), max(1, len(values) // 8))]
     bars = [_column(at, step, value, f"{at}: {value:.3f}") for at, value in enumerate(values)]
@@ -46,7 +53,7 @@ def columns(title: str, x_label: str, values: Sequence[float], reference: float)
 
 
 def bars(title: str, rows: Sequence[tuple[str, float, float, float]]) -> str:
-    """One bar a row (name, value, low, high), all in 0…1, with a whisker from low to high."""
+    """Returns a plot with one bar per row (name, value, low, high), all in 0…1, and a whisker from low to high."""
     left, line = 170, 22
     scale = _WIDTH - left - 60
     parts = []

@@ -1,16 +1,17 @@
-"""What people see of a training: a bar with the time left on a terminal, a line an epoch in a log."""
+"""Shows a training's progress: a bar with the time left on a terminal, a line per epoch in a log."""
 
 import sys
 import time
 from types import TracebackType
 
-import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from contract.terminal import say
+
 
 class Epochs:
-    """Counts epochs of one phase; enter it, then call ``done`` after each."""
+    """Counts the epochs of one phase; enter it, then call ``done`` after each epoch."""
 
     def __init__(self, what: str, total: int, first: int) -> None:
         self._what = what
@@ -34,9 +35,9 @@ class Epochs:
         self._bar.stop()
 
     def done(self, note: str) -> None:
-        """Another epoch is over; ``note`` says how it went."""
+        """Report one more finished epoch; ``note`` says how it went."""
         self._epoch += 1
         self._bar.update(self._task, advance=1, description=f"{self._what}  {note}")
         if not self._shows:
             seconds = time.monotonic() - self._started
-            click.echo(f"{self._what} epoch {self._epoch}/{self._total}  {note}  {seconds:.0f} s")
+            say(f"{self._what} epoch {self._epoch}/{self._total}  {note}  {seconds:.0f} s")

@@ -8,21 +8,19 @@ centroid's; sign has no gradient, so the paper compares real-valued *relative po
     z* = (z − mean(z)) / rms(z − mean(z))            mean over the batch, root mean square over all n·K entries
     l_j = z* · c_j / K                               one number for each class j
 
-Why that replaces two losses of other methods. By Cauchy and Schwarz, the mean of l_y over the batch is at most 1, since
-rms(z*) = 1 and every entry of c is ±1; it is 1 only if z* = c_y everywhere, which is to say that every entry is ±1
-(no quantisation loss is needed) and, mean(z*) being 0, that every bit is set for half of the batch (nor one for
-balance). Scaling the batch as a whole is what makes it so: a row scaled by itself could be right by its direction
-alone.
+This replaces two losses of other methods. By Cauchy and Schwarz, the mean of l_y over the batch is at most 1, since
+rms(z*) = 1 and every entry of c is ±1. It is 1 only if z* = c_y everywhere: then every entry is ±1, so no quantisation
+loss is needed; and because mean(z*) is 0, every bit is set for half of the batch, so no balance loss is needed. This
+requires scaling the batch as a whole: a row scaled by itself could be right by its direction alone.
 
-Pulling l_y up and the others down is a classification, with a margin m on the right one, as in CosFace, and with the
+Pulling l_y up and the others down is a classification, with a margin m on the right class, as in CosFace, and the
 inverse temperature β:
 
     loss = −log( exp(β·(l_y − m)) / (exp(β·(l_y − m)) + Σ_{j≠y} exp(β·l_j)) )
 
-Until l_y exceeds the others by more than m the loss is above log 2, so that it still pulls where the class is right
-already. β sets how sharp that is. Since l is relative to the batch, β belongs to a batch size: the fewer
-classes a batch shows, the farther its mean is from zero. β = 8 and m = 0.5 suit batches of 64 to 256
-(docs/quality.md has what other values give).
+Until l_y exceeds the others by more than m, the loss is above log 2, so it still pulls when the class is already right.
+β sets how sharp that is. Since l is relative to the batch, β depends on the batch size: the fewer classes a batch
+shows, the farther its mean is from zero. β = 8 and m = 0.5 suit batches of 64 to 256.
 """
 
 import numpy as np
@@ -33,7 +31,8 @@ from torch.nn import functional
 
 
 def far_apart_centroids(classes: int, bits: int, seed: int, tries: int = 2000) -> Tensor:
-    """Centroids, float32 (classes, bits) of ±1: each the best of ``tries`` random codes, farthest from those before."""
+    """Returns centroids, float32 (classes, bits) of ±1: each is the one of ``tries`` random codes that is farthest from
+    the earlier centroids."""
     random = np.random.default_rng(seed)
     chosen: list[NDArray[np.float32]] = []
     for _ in range(classes):

@@ -1,18 +1,18 @@
-"""An evaluation as one HTML page that needs nothing else: tables, inline plots, pictures of the worst queries."""
+"""Writes an evaluation as one self-contained HTML page: tables, inline plots, pictures of what was not found."""
 
 import base64
 from collections.abc import Iterable, Sequence
-from html import escape
 from io import BytesIO
 from pathlib import Path
 
-from hashing.errors import ImageError
-from hashing.picture import whole_picture
+from pictures.decode import whole_picture
+from pictures.errors import ImageError
+from training.copies import RECALLS
+from training.distortions import DISTORTIONS, distorted
 from training.errors import TrainingError
-from training.evaluation import RECALLS
-from training.plots import bars, columns, histogram
+from training.plots import bars, columns, escape, histogram
 from training.quality import FIGURES
-from training.results import Evaluation, Figure, WorstQuery
+from training.results import CopiesFound, Evaluation, Figure, MethodFigures, Missed, WorstQuery
 
 _THUMBNAIL = (112, 112)
 
@@ -28,21 +28,37 @@ figcaption { font-size: 12px; overflow-wrap: anywhere } .wrong figcaption { colo
 
 
 def html_report(evaluation: Evaluation) -> str:
-    """The page. Reads the pictures of the worst queries again; raises TrainingError where one is gone."""
-    title = escape(f"Evaluation of {evaluation.model['name']}")
-    return "\n".join(
+    """Returns the page. Reads the pictures that it shows again; raises TrainingError if one is gone."""
+    return _page(
+        f"Evaluation of {evaluation.model['name']}",
         [
-            f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>',
-            f"<style>{_STYLE}</style></head><body><h1>{title}</h1>",
             *_conditions(evaluation),
             *_retrieval(evaluation),
-            *_copies(evaluation),
+            *_copies(evaluation.near_duplicate_queries, evaluation.methods),
             *_classes(evaluation),
             *_codes(evaluation),
             *_worst(evaluation.worst),
-            "</body></html>\n",
-        ]
+            *_missed(evaluation.missed, evaluation.seed),
+        ],
     )
+
+
+def copies_report(found: CopiesFound) -> str:
+    """Returns the page of what was measured without labels, like ``html_report``."""
+    parts = [
+        f"<p>{escape(found.protocol)}. Left out: {len(found.unread):,} that cannot be read, {found.repeats:,} whose "
+        f"file is another one's. Model file sha256 <code>{escape(str(found.model['sha256']))}</code>.</p>",
+        f"<p>Ties of distance: {escape(found.ties)}. In brackets: 95% bootstrap interval over queries.</p>",
+        *_copies(found.copied, found.methods),
+        *_missed(found.missed, found.seed),
+    ]
+    return _page(f"Copies by {found.model['name']}", parts)
+
+
+def _page(title: str, parts: Iterable[str]) -> str:
+    head = f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+    style = f"<style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>"
+    return "\n".join([head, style, *parts, "</body></html>\n"])
 
 
 def _conditions(evaluation: Evaluation) -> Iterable[str]:
@@ -50,7 +66,7 @@ def _conditions(evaluation: Evaluation) -> Iterable[str]:
     yield (
         f"<p>{evaluation.queries:,} queries, {evaluation.database:,} pictures in the database"
         f"{left_out if evaluation.left_out else ''} ({escape(evaluation.protocol)}). "
-        f"Model file sha256 <code>{evaluation.model['sha256']}</code>.</p>"
+        f"Model file sha256 <code>{escape(str(evaluation.model['sha256']))}</code>.</p>"
     )
     yield (
         "<p>A hit is a picture of the query's class. mAP@R: mean over the hits within the first R answers of the share "
@@ -72,19 +88,19 @@ def _retrieval(evaluation: Evaluation) -> Iterable[str]:
     yield bars("mAP@all", [(name, figure.value, figure.low, figure.high) for name, figure in rows])
 
 
-def _copies(evaluation: Evaluation) -> Iterable[str]:
+def _copies(queries: int, methods: Sequence[MethodFigures]) -> Iterable[str]:
     yield "<h2>Near-duplicates</h2>"
     yield (
-        f"<p>{evaluation.near_duplicate_queries:,} queries are distorted copies of pictures; the database holds the "
+        f"<p>{queries:,} queries are distorted copies of pictures; the database holds the "
         "originals beside all other pictures. Recall: the original is among the first 1 or 10 answers.</p>"
     )
     for name in RECALLS:
         yield f"<h3>{name}</h3>"
         yield _table(
-            ["", *(escape(each.note if each.of_model else each.name) for each in evaluation.methods)],
+            ["", *(escape(each.note if each.of_model else each.name) for each in methods)],
             [
-                [escape(distortion), *(_cell(each.near_duplicates[distortion][name]) for each in evaluation.methods)]
-                for distortion in evaluation.methods[0].near_duplicates
+                [escape(distortion), *(_cell(each.near_duplicates[distortion][name]) for each in methods)]
+                for distortion in methods[0].near_duplicates
             ],
         )
 
@@ -131,32 +147,60 @@ def _codes(evaluation: Evaluation) -> Iterable[str]:
 def _worst(queries: Sequence[WorstQuery]) -> Iterable[str]:
     yield "<h2>Worst queries</h2><p>Lowest average precision first; answers by distance, then row.</p>"
     for query in queries:
-        figures = [_figure("query", query.path, f"{query.label}, AP {query.average_precision:.3f}")]
+        figures = [_figure("query", query.path, _read(query.path), f"{query.label}, AP {query.average_precision:.3f}")]
         for answer in query.answers:
             kind = "right" if answer.label == query.label else "wrong"
             mark = "" if kind == "right" else "✗ "
-            figures.append(_figure(kind, answer.path, f"{mark}{answer.distance}: {answer.label}"))
+            figures.append(_figure(kind, answer.path, _read(answer.path), f"{mark}{answer.distance}: {answer.label}"))
         yield f'<div class="strip">{"".join(figures)}</div>'
 
 
-def _figure(kind: str, path: Path, caption: str) -> str:
+def _missed(missed: Sequence[Missed], seed: int) -> Iterable[str]:
+    yield "<h2>Copies that found another picture first</h2>"
+    yield (
+        "<p>Of each distortion those whose original comes last: the copy, what was found first, and what should have "
+        "been, by the model's detail code, or its code if it has no other.</p>"
+    )
+    if not missed:
+        yield "<p>None.</p>"
+    numbers = {distortion.name: number for number, distortion in enumerate(DISTORTIONS)}
+    for each in missed:
+        data = _read(each.original)
+        copy = distorted(data, each.original.name, seed)[numbers[each.distortion]]
+        wanted = f"its original: {each.original_distance} bits, place {each.before + 1:,}"
+        figures = [
+            _figure("query", each.original, copy, each.distortion),
+            _figure("wrong", each.found, _read(each.found), f"✗ {each.found.name}: {each.found_distance} bits"),
+            _figure("right", each.original, data, f"{each.original.name}, {wanted}"),
+        ]
+        yield f'<div class="strip">{"".join(figures)}</div>'
+
+
+def _read(path: Path) -> bytes:
     try:
-        picture = whole_picture(path.read_bytes())
-    except (OSError, ImageError) as error:
+        return path.read_bytes()
+    except OSError as error:
+        raise TrainingError(f"{path}: {error}") from error
+
+
+def _figure(kind: str, path: Path, data: bytes, caption: str) -> str:
+    try:
+        picture = whole_picture(data)
+    except ImageError as error:
         raise TrainingError(f"{path}: {error}") from error
     picture.thumbnail(_THUMBNAIL)
     stream = BytesIO()
     picture.save(stream, "JPEG", quality=70)
-    data = base64.b64encode(stream.getvalue()).decode()
+    shown = base64.b64encode(stream.getvalue()).decode()
     text, name = escape(caption), escape(path.name)
     return (
-        f'<figure class="{kind}"><img src="data:image/jpeg;base64,{data}" alt="{text}" title="{name}">'
+        f'<figure class="{kind}"><img src="data:image/jpeg;base64,{shown}" alt="{text}" title="{name}">'
         f"<figcaption>{text}</figcaption></figure>"
     )
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Cells are HTML already."""
+    """Returns a table; its cells must be HTML already."""
     head = "".join(f"<th>{cell}</th>" for cell in header)
     body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table><tr>{head}</tr>{body}</table>"

@@ -1,6 +1,6 @@
-"""Signatures of pictures, and the distances between them: what a model's codes and its baselines have in common.
+"""Signatures of pictures and the distances between them, shared by a model's codes and the baselines.
 
-Distances are small integers, so that ties are exact and pictures can be counted by distance instead of sorted.
+Distances are small integers, so ties are exact, and pictures can be counted by distance instead of sorted.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,23 +10,23 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hashing.card import Preprocessing
+from pictures.preparation import Preprocessing
 
-#: ``hamming``: differing bits of packed codes. ``hamming, ties by detail``: likewise, and codes at the same distance by
-#: the bytes after them, a second code. ``l1``: sum of absolute differences of bytes.
+#: ``hamming``: differing bits of packed codes. ``hamming, ties by detail``: likewise, then by the differing bits of a
+#: second code in the bytes that follow. ``l1``: sum of absolute differences of bytes.
 Metric = Literal["hamming", "hamming, ties by detail", "l1"]
 
-#: The bytes of an ``l1`` signature sum up to at most this.
+#: The bytes of an ``l1`` signature add up to at most this.
 L1_TOTAL = 255
 
-#: Entries of a block of the distance matrix; the whole of it, 60,000 × 60,000, would be 7 GB.
+#: Entries in a block of the distance matrix; all of it, 60,000 × 60,000, would take 7 GB.
 _BLOCK = 1 << 22
 
 
 @dataclass(frozen=True)
 class Method:
-    """A way to compare pictures: prepared by ``preprocessing``, uint8 (n, size, size, 3), ``sign`` turns them into
-    signatures, uint8 (n, bytes), which ``metric`` compares. ``name`` and ``note`` are for people."""
+    """A way to compare pictures: ``preprocessing`` prepares them, uint8 (n, size, size, 3), ``sign`` turns them into
+    signatures, uint8 (n, bytes), and ``metric`` compares these. ``name`` and ``note`` are for people."""
 
     name: str
     note: str
@@ -37,8 +37,8 @@ class Method:
 
 @dataclass(frozen=True)
 class Signatures:
-    """``values`` uint8 (n, bytes), to be compared by ``metric``. ``code_bytes``: where details follow codes, how many
-    of them are the code."""
+    """``values``: uint8 (n, bytes), compared by ``metric``. ``code_bytes``: if detail codes follow the codes, how many
+    bytes the code has."""
 
     values: NDArray[np.uint8]
     metric: Metric = "hamming"
@@ -69,12 +69,12 @@ class Signatures:
         return Signatures(self.values[:, self.code_bytes :])
 
     def distances(self, others: "Signatures") -> NDArray[np.uint32]:
-        """Distances, uint32 (n, len(others)): for a block of rows (see ``blocks``), not for all pictures at once."""
+        """Returns distances, uint32 (n, len(others)). Call it for a block of rows (see ``blocks``), not for all."""
         if self.metric == "hamming, ties by detail":
             codes, details = self._codes.distances(others._codes), self._details.distances(others._details)
             return codes * np.uint32(self._details.levels) + details
         total = np.zeros((len(self), len(others)), np.uint32)
-        # One column of both at a time, each contiguous: several times as fast as striding through rows.
+        # Compare one contiguous column at a time: several times as fast as striding through rows.
         if self.metric == "hamming":
             for ours, theirs in zip(_words(self.values), _words(others.values), strict=True):
                 total += np.bitwise_count(ours[:, None] ^ theirs)
@@ -85,14 +85,14 @@ class Signatures:
 
 
 def blocks(rows: int, entries: int) -> Iterator[slice]:
-    """Slices that cover ``rows`` rows of ``entries`` entries each, a few million entries at a time."""
+    """Yields slices that cover ``rows`` rows of ``entries`` entries each, a few million entries at a time."""
     step = max(1, _BLOCK // max(1, entries))
     for start in range(0, rows, step):
         yield slice(start, min(start + step, rows))
 
 
 def _words(values: NDArray[np.uint8]) -> NDArray[np.unsignedinteger]:
-    """``values`` in the widest words that divide a row, one line a column: (words, n)."""
+    """Returns ``values`` as the widest words that divide a row, one line per column: (words, n)."""
     width = values.shape[1]
     size = next(size for size in (8, 4, 2, 1) if width % size == 0)
     words: NDArray[np.unsignedinteger] = np.ascontiguousarray(values).view(f"u{size}").T.copy()

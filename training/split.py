@@ -1,4 +1,4 @@
-"""Which pictures are looked for among which."""
+"""Splits labelled pictures into queries and the database that they are searched in."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from training.pictures import LabelledFile, held_out, read_list
 
 @dataclass(frozen=True)
 class Split:
-    """``queries`` are looked for in ``database``; neither is empty. ``protocol`` says in words how they were chosen."""
+    """``queries`` are searched in ``database``; neither is empty. ``protocol`` says in words how they were chosen."""
 
     queries: list[LabelledFile]
     database: list[LabelledFile]
@@ -17,7 +17,7 @@ class Split:
 
 
 def held_out_split(labels_csv: Path, ignored_labels: frozenset[str]) -> Split:
-    """The pictures that training holds out against those that it trains on."""
+    """Returns the pictures that training holds out as queries, and those that it trains on as the database."""
     files = read_list(labels_csv, ignored_labels)
     queries = [file for file in files if held_out(file.path.name)]
     database = [file for file in files if not held_out(file.path.name)]
@@ -27,7 +27,7 @@ def held_out_split(labels_csv: Path, ignored_labels: frozenset[str]) -> Split:
 
 
 def two_list_split(queries_csv: Path, database_csv: Path, ignored_labels: frozenset[str]) -> Split:
-    """All pictures of one list against all of another; no picture may be in both."""
+    """Returns all pictures of one list as queries, all of another as the database; no picture may be in both."""
     queries, database = read_list(queries_csv, ignored_labels), read_list(database_csv, ignored_labels)
     for path, files in ((queries_csv, queries), (database_csv, database)):
         if not files:

@@ -1,12 +1,12 @@
-"""Labelled pictures to a backbone with its heads.
+"""Trains a backbone and its heads on labelled pictures.
 
     classes   augment ─▶ mix ─▶ backbone ─▶ a hash head for each width ─▶ RelaHash loss ─▶ AdamW, averaged weights
-    details   two copies of each picture ─▶ backbone, fixed now ─▶ detail head ─▶ instance loss
+    details   two copies of each picture ─▶ backbone, now fixed ─▶ detail head ─▶ instance loss
 
-Several widths cost one training: the heads share the backbone, and their losses are averaged. The details come
-second, so that they take nothing from the classes. To a fresh network, pictures are small at first: less arithmetic,
-and batch normalisation settles well before the end. On one machine's CPU the same recipe and pictures give the same
-weights, also when the run was killed on the way and started again.
+Several widths cost one training: the heads share the backbone, and their losses are averaged. The details come second,
+so they take nothing from the classes. A fresh network starts with small pictures: less arithmetic, and batch
+normalisation settles well before the end. On one machine's CPU the same recipe and pictures give the same weights, even
+if the run was killed and resumed.
 """
 
 import math
@@ -19,63 +19,25 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from hashing.card import Preprocessing
+from pictures.preparation import Preprocessing
 from training.augmentation import augment, mix
 from training.checkpoint import Checkpoint, State
 from training.details import instance_loss
 from training.errors import TrainingError
+from training.kept import Views, rest, trained_parameters
 from training.network import HashNetwork, SharedNetwork, detail_head
 from training.pictures import LabelledPictures
 from training.progress import Epochs
+from training.recipe import AVERAGED, FRESH_RATE, MIXED, Recipe, schedule, size_at
 from training.relahash import RelaHashLoss, far_apart_centroids
 
-#: Peaks of the learning rate: of a fresh network, and of one that begins with trained weights.
-FRESH_RATE, TRAINED_RATE = 4e-3, 5e-4
 _DETAIL_RATE = 2e-3
-
-#: Pictures are kept this much larger than the network's input, so that crops still have pixels.
-OVERSIZE = 1.25
-
-#: Share of the epochs up to which pictures have a size between the first (0) and the full one (1).
-_SIZES = ((0.6, 0.0), (0.85, 0.5), (1.0, 1.0))
-_LEAST_SIZE = 96
-
-#: Share of the epochs in which half of the batches are mixed; afterwards pictures look as they will.
-_MIXED = 0.8
-
-#: Weights are averaged over about this share of the steps: fewer keep noise, more keep what was learned from smaller
-#: pictures.
-_AVERAGED = 1 / 17
 _SAVE_SECONDS = 30.0
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """What decides a training run, beside the pictures and the backbone.
-
-    ``patience``: epochs without a better validation accuracy after which the class training stops; None trains on
-    the validation pictures too, to the end. ``grows``: pictures are small at first, which suits a fresh network.
-    """
-
-    bits: tuple[int, ...] = (64,)
-    epochs: int = 200
-    patience: int | None = None
-    batch_size: int = 128
-    learning_rate: float = FRESH_RATE
-    weight_decay: float = 0.05
-    beta: float = 8.0
-    margin: float = 0.5
-    grows: bool = True
-    seed: int = 0
-
-    @property
-    def detail_epochs(self) -> int:
-        return max(4, self.epochs // 10)
-
-
 class Trainer:
-    """Trains ``backbone`` (see ``training.network``) on ``data``, whose pictures are OVERSIZE times the size that
-    ``preprocessing`` says."""
+    """Trains ``backbone`` (see ``training.network``) on ``data``, whose pictures are OVERSIZE times the size in
+    ``preprocessing``."""
 
     def __init__(
         self,
@@ -104,7 +66,7 @@ class Trainer:
             raise TrainingError("there are too few pictures to train on: fewer than 2")
         self._batch_count = max(1, len(self._rows) // recipe.batch_size)
         average = get_ema_multi_avg_fn(  # type: ignore[no-untyped-call]
-            1 - 1 / max(1.0, _AVERAGED * recipe.epochs * self._batch_count)
+            1 - 1 / max(1.0, AVERAGED * recipe.epochs * self._batch_count)
         )
         self._losses = [
             RelaHashLoss(centroids, recipe.beta, recipe.margin).to(device) for centroids in self._centroids.values()
@@ -113,8 +75,9 @@ class Trainer:
         self._network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._average = AveragedModel(self._network, multi_avg_fn=average, use_buffers=True)
         for parameter in self._average.parameters():
-            parameter.detach_()  # copies of TorchScript remember what they are copies of
+            parameter.detach_()  # copies of TorchScript stay attached to their original
         self._detail = detail_head(backbone.level_channels).to(device)  # type: ignore[arg-type]
+        self._views: Views | None = None
         self._mean, self._std = (
             torch.tensor(values, device=device).reshape(1, 3, 1, 1)
             for values in (preprocessing.mean, preprocessing.std)
@@ -122,12 +85,12 @@ class Trainer:
 
     @property
     def trained_on(self) -> int:
-        """How many pictures."""
+        """How many pictures the network is trained on."""
         return len(self._rows)
 
     def run(self) -> dict[int, HashNetwork]:
-        """The trained network of each width, on the CPU, in eval mode. The epochs go on from the checkpoint."""
-        # A user's TorchScript is trained as it stands: its compiler trips over gradients in mixed precision.
+        """Train, from the checkpoint on. Returns the network of each width, on the CPU, in eval mode."""
+        # A user's TorchScript is trained unoptimised: its compiler fails on gradients in mixed precision.
         with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
             self._train()
         trained, detail = self._averaged.cpu(), self._detail.eval().cpu()
@@ -155,8 +118,7 @@ class Trainer:
 
     def _train_classes(self, state: State) -> None:
         recipe = self._recipe
-        parameters = self._network.parameters()
-        optimiser = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+        optimiser = torch.optim.AdamW(self._parameters(), weight_decay=recipe.weight_decay)
         best = _Best()
         if "network" in state:
             self._network.load_state_dict(state["network"])
@@ -167,7 +129,7 @@ class Trainer:
         saved = time.monotonic()
         with Epochs("classes", recipe.epochs, state["epoch"]) as epochs:
             for epoch in range(state["epoch"], recipe.epochs):
-                size = _size(epoch / recipe.epochs, self._size) if recipe.grows else self._size
+                size = size_at(epoch / recipe.epochs, self._size) if recipe.grows else self._size
                 loss = self._class_epoch(epoch, size, optimiser)
                 note = f"{size} px  loss {loss:.4f}"
                 if recipe.patience:
@@ -193,6 +155,18 @@ class Trainer:
         if best.weights:
             self._average.load_state_dict(best.weights)
 
+    def _parameters(self) -> list[dict[str, Any]]:
+        """What is trained, in groups with their peak learning rates: fresh heads learn faster than trained weights."""
+        recipe = self._recipe
+        chosen = trained_parameters(self._network.backbone, recipe.tune)
+        for parameter in self._network.backbone.parameters():
+            parameter.requires_grad_(False)
+        for parameter in chosen:
+            parameter.requires_grad_(True)
+        head_rate = recipe.learning_rate if recipe.tune == "full" else FRESH_RATE
+        groups = [{"params": list(self._network.heads.parameters()), "peak": head_rate}]
+        return [*groups, {"params": chosen, "peak": recipe.learning_rate}] if chosen else groups
+
     def _class_epoch(self, epoch: int, size: int, optimiser: torch.optim.Optimizer) -> float:
         """The mean loss."""
         recipe = self._recipe
@@ -201,13 +175,14 @@ class Trainer:
         batches = self._batches()
         for number, rows in enumerate(batches):
             progress = (epoch + number / len(batches)) / recipe.epochs
-            images, labels = self._augmented(rows, size), self._labels[rows].to(self._device)
+            images, levels = self._inputs(rows, size, epoch)
+            labels = self._labels[rows].to(self._device)
             parts = [(1.0, labels)]
-            if progress < _MIXED and float(torch.rand(1, generator=self._random)) < 0.5:
+            if images.dim() == 4 and progress < MIXED and float(torch.rand(1, generator=self._random)) < 0.5:
                 images, others, share = mix(images, self._random)
                 parts = [(share, labels), (1 - share, labels[others.to(self._device)])]
             with self._mixed_precision():
-                outputs = self._network(self._normalised(images))
+                outputs = self._outputs(images, levels)
             loss = torch.stack(
                 [
                     weight * loss_of(output.float(), wanted)
@@ -215,12 +190,40 @@ class Trainer:
                     for weight, wanted in parts
                 ]
             ).sum() / len(outputs)
-            total += _descend(optimiser, loss, recipe.learning_rate * _schedule(progress))
+            total += _descend(optimiser, loss, schedule(progress))
             self._average.update_parameters(self._network)
         return total / len(batches)
 
+    def _inputs(self, rows: Tensor, size: int, epoch: int) -> tuple[Tensor, Tensor | None]:
+        """Returns pictures, or what is kept of a view of them."""
+        if self._recipe.tune == "full":
+            return self._augmented(rows, size, self._random), None
+        images, levels = self._view(epoch, rows)
+        return images, levels
+
+    def _outputs(self, images: Tensor, levels: Tensor | None) -> list[Tensor]:
+        if levels is None:
+            outputs: list[Tensor] = self._network(self._normalised(images))
+            return outputs
+        features, _ = rest(self._network.backbone, self._recipe.tune, (images, levels))
+        return self._network.hashed(features)
+
+    def _view(self, number: int, rows: Tensor) -> tuple[Tensor, Tensor]:
+        if self._views is None:
+            self._views = Views(
+                self._averaged.backbone,
+                self._recipe.tune,
+                self._rows,
+                lambda rows, random: self._normalised(self._augmented(rows, self._size, random)),
+                self._recipe.seed,
+            )
+        first, second = self._views.of(number, rows)
+        if first.dim() == 4:
+            first = first.contiguous(memory_format=torch.channels_last)
+        return first.to(self._device), second.to(self._device)
+
     def _accuracy(self) -> float:
-        """Share of the validation pictures whose output is most like their own class's centroid, over all widths."""
+        """Returns the share of validation pictures whose output is nearest their class's centroid, over all widths."""
         network, right = self._averaged, []
         for rows in torch.split(self._validation_rows, self._recipe.batch_size):
             with torch.inference_mode(), self._mixed_precision():
@@ -234,12 +237,14 @@ class Trainer:
 
     def _train_details(self, state: State) -> None:
         recipe = self._recipe
-        optimiser = torch.optim.AdamW(self._detail.parameters(), lr=_DETAIL_RATE, weight_decay=0.01)
+        optimiser = torch.optim.AdamW(
+            [{"params": list(self._detail.parameters()), "peak": _DETAIL_RATE}], weight_decay=0.01
+        )
         if "detail" in state:
             self._detail.load_state_dict(state["detail"])
             optimiser.load_state_dict(state["optimiser"])
             self._set_random_state(state["random"])
-        saved = -math.inf  # the class training is too dear to lose
+        saved = -math.inf  # save at once: the class training is too expensive to lose
         with Epochs("details", recipe.detail_epochs, state["epoch"]) as epochs:
             for epoch in range(state["epoch"], recipe.detail_epochs):
                 if time.monotonic() - saved > _SAVE_SECONDS:
@@ -264,19 +269,26 @@ class Trainer:
         batches = self._batches()
         for number, rows in enumerate(batches):
             progress = (epoch + number / len(batches)) / recipe.detail_epochs
-            outputs = []
-            for _ in range(2):
-                with torch.no_grad(), self._mixed_precision():
-                    images = self._normalised(self._augmented(rows, self._size))
-                    _, levels = self._averaged.backbone(images)
-                outputs.append(self._detail(levels.float()))
-            total += _descend(optimiser, instance_loss(*outputs), _DETAIL_RATE * _schedule(progress))
+            outputs = [self._detail(self._levels(rows, 2 * epoch + copy)) for copy in range(2)]
+            total += _descend(optimiser, instance_loss(*outputs), schedule(progress))
         return total / len(batches)
+
+    def _levels(self, rows: Tensor, view: int) -> Tensor:
+        """Returns the levels, float32 (n, level_channels), of a random copy of each picture."""
+        backbone, tune = self._averaged.backbone, self._recipe.tune
+        kept = None if tune == "full" else self._view(view, rows)  # in float32
+        with torch.no_grad(), self._mixed_precision():
+            if kept is None:
+                _, levels = backbone(self._normalised(self._augmented(rows, self._size, self._random)))
+            else:
+                _, levels = rest(backbone, tune, kept)
+        found: Tensor = levels.float()
+        return found
 
     # --- Random numbers
 
     def _random_state(self) -> list[Tensor]:
-        """Of our own generator, and of those that a user's network may draw from (dropout)."""
+        """Returns the states of our own generator and of those that a user's network may use (dropout)."""
         of_gpu = [torch.cuda.get_rng_state(self._device)] if self._device.type == "cuda" else []
         return [self._random.get_state(), torch.get_rng_state(), *of_gpu]
 
@@ -289,12 +301,12 @@ class Trainer:
     # --- Batches
 
     def _batches(self) -> tuple[Tensor, ...]:
-        """The rows to train on, in random order, in batches of nearly equal size."""
+        """Returns the rows to train on, in random order, in batches of nearly equal size."""
         order = self._rows[torch.randperm(len(self._rows), generator=self._random)]
         return order.tensor_split(self._batch_count)
 
-    def _augmented(self, rows: Tensor, size: int) -> Tensor:
-        return augment(self._pictures[rows].to(self._device), size, self._random)
+    def _augmented(self, rows: Tensor, size: int, random: torch.Generator) -> Tensor:
+        return augment(self._pictures[rows].to(self._device), size, random)
 
     def _whole(self, rows: Tensor) -> Tensor:
         images = self._pictures[rows].to(self._device).permute(0, 3, 1, 2).float() / 255.0
@@ -305,7 +317,7 @@ class Trainer:
 
     def _mixed_precision(self) -> AbstractContextManager[Any]:
         kind = self._device.type
-        if kind == "cuda":  # emulated, it would be slower than float32
+        if kind == "cuda":  # where emulated, it would be slower than float32
             able = torch.cuda.is_bf16_supported(including_emulation=False)
         else:
             able = torch.ops.mkldnn._is_mkldnn_bf16_supported()
@@ -327,27 +339,11 @@ class _Best:
             self.weights = {name: value.clone() for name, value in network.state_dict().items()}
 
 
-def _descend(optimiser: torch.optim.Optimizer, loss: Tensor, rate: float) -> float:
-    """One step at learning rate ``rate``; the loss before it."""
+def _descend(optimiser: torch.optim.Optimizer, loss: Tensor, share: float) -> float:
+    """Take one step at that ``share`` of each group's peak learning rate. Returns the loss before it."""
     for group in optimiser.param_groups:
-        group["lr"] = rate
+        group["lr"] = share * group["peak"]
     optimiser.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     optimiser.step()
     return loss.item()
-
-
-def _size(progress: float, full: int) -> int:
-    """Pixels a side of the pictures at ``progress`` through the epochs."""
-    first = max(min(full, _LEAST_SIZE), full // 2)
-    share = next(share for until, share in _SIZES if progress < until)
-    size = first + share * (full - first)
-    return full if share == 1.0 else max(min(full, 32), int(size) // 16 * 16)
-
-
-def _schedule(progress: float) -> float:
-    """Learning rate as a share of its peak: up over the first twentieth, then down along a cosine."""
-    warm = 0.05
-    if progress < warm:
-        return progress / warm
-    return 0.5 * (1 + math.cos(math.pi * (progress - warm) / (1 - warm)))

@@ -1,9 +1,9 @@
-"""The k nearest pictures vote for a class: how likely the right one wins, over all orders of equal distances.
+"""The k nearest pictures vote for a class: how likely is the right one to win, over all orders of equal distances?
 
-The order of pictures at equal distance is chance. Where the k-th place falls inside such a group, the seats left are
-dealt among its pictures at random (without replacement); the groups before it vote in full. Most votes win. Where
-classes have equally many, that of the nearest picture wins; so if these stand at one distance too, whose picture comes
-first is again chance.
+Pictures at equal distance come in random order. If the k-th place falls inside such a group, its pictures draw lots for
+the remaining seats (without replacement); the groups before it vote in full. Most votes win. If classes tie, the class
+of the nearest picture wins; if their nearest pictures are at the same distance too, it is chance again whose picture
+comes first.
 
     k = 3, label shirt      distance 0: shirt                  votes in full
                             distance 2: shirt, shoe, shoe      two seats for three pictures
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 
 def chance_of_majority(groups: NDArray[np.int64], label: int, places: int) -> float:
-    """Probability in 0…1 that ``label`` wins the vote of the ``places`` nearest pictures.
+    """Returns the probability, in 0…1, that ``label`` wins the vote of the ``places`` nearest pictures.
 
     ``groups``, int64 (distances, classes): pictures of each class at each distance, nearest first. Exact: ways are
     counted in integers, by dynamic programming over the classes.
@@ -28,12 +28,12 @@ def chance_of_majority(groups: NDArray[np.int64], label: int, places: int) -> fl
     ends = groups.sum(axis=1).cumsum()
     places = min(places, int(ends[-1]))
     full = int(np.searchsorted(ends, places, side="right"))  # groups that vote in full
-    seats = places - (int(ends[full - 1]) if full else 0)  # what is left for the group that doesn't
+    seats = places - (int(ends[full - 1]) if full else 0)  # the seats left for the group that is cut
     votes: list[int] = groups[:full].sum(axis=0).tolist()
     cut: list[int] = groups[full].tolist() if seats else [0] * groups.shape[1]
 
     def lead(name: int, total: int) -> tuple[int, int]:
-        """Distance of the nearest voter of a class with ``total`` votes, and how many of it stand there."""
+        """Returns the distance of the nearest voter of a class with ``total`` votes, and how many are there."""
         if not votes[name]:
             return full, total
         nearest = int(np.flatnonzero(groups[:full, name])[0])
@@ -46,14 +46,14 @@ def chance_of_majority(groups: NDArray[np.int64], label: int, places: int) -> fl
         if not 0 <= drawn <= min(seats, cut[label]):
             continue
         distance, standing = lead(label, total)
-        # (seats taken, rivals' pictures that stand beside ours) → ways
+        # (seats taken, rivals' pictures at the same distance as ours) → number of ways
         states = {(drawn, 0): comb(cut[label], drawn)}
         for rival in rivals:
             below = [(seats_taken, 0) for seats_taken in range(min(cut[rival], total - 1 - votes[rival]) + 1)]
             level = total - votes[rival]
             if 0 <= level <= cut[rival]:
                 theirs, beside = lead(rival, total)
-                if theirs >= distance:  # else they are nearer, and win
+                if theirs >= distance:  # otherwise they are nearer and win
                     below.append((level, beside if theirs == distance else 0))
             states = _deal(states, below, cut[rival], seats)
         for (taken, beside), ways in states.items():
@@ -65,7 +65,7 @@ def chance_of_majority(groups: NDArray[np.int64], label: int, places: int) -> fl
 def _deal(
     states: dict[tuple[int, int], int], outcomes: Sequence[tuple[int, int]], pictures: int, seats: int
 ) -> dict[tuple[int, int], int]:
-    """``states`` once a class with ``pictures`` in the cut group has drawn one of ``outcomes`` (seats, beside)."""
+    """Returns ``states`` after a class with ``pictures`` in the cut group draws one of ``outcomes`` (seats, beside)."""
     after: dict[tuple[int, int], int] = defaultdict(int)
     for (taken, beside), ways in states.items():
         for drawn, more in outcomes:

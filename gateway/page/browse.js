@@ -2,6 +2,7 @@
 
 import { Refusal } from "./api.js";
 import { byId, say } from "./elements.js";
+import { here } from "./here.js";
 import { pictureGrid } from "./picture_grid.js";
 import { count, number, problem } from "./words.js";
 
@@ -30,7 +31,13 @@ export function browse({ onFilter, onMore, onRemove }) {
       if (first) grid.clear();
       cursor = answer.cursor;
       shown.total = answer.count;
-      grid.append(answer.images.map((image) => ({ ...image, metadata: image.metadata ?? null })));
+      grid.append(
+        answer.images.map((image) => ({
+          ...image,
+          thumbnail: here(image.thumbnail),
+          metadata: image.metadata ?? null,
+        })),
+      );
       complain("", "");
       more.textContent = "More pictures";
     } catch (error) {

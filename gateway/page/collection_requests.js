@@ -2,10 +2,14 @@
 // key.
 
 import { ask, askJson } from "./api.js";
+import { here } from "./here.js";
 import { withAdminKey, withSearchKey } from "./key_prompt.js";
 import { objectsOf } from "./lines.js";
+import { isAddress } from "./picture_names.js";
 
-const ALL = "/api/collections";
+const ALL = "api/collections";
+/** The datalake's collection, whose pictures are called by their paths. */
+const DATALAKE = "default";
 
 const read = (address, options) => withSearchKey((key) => askJson(address, { ...options, key }));
 const change = (address, options) => withAdminKey((key) => askJson(address, { ...options, key }));
@@ -24,10 +28,13 @@ export function createCollection(name) {
 /** The requests about the collection of this name. */
 export function requestsOf(name) {
   const own = `${ALL}/${encodeURIComponent(name)}`;
-  const model = `/models/${encodeURIComponent(name)}`;
+  const model = `models/${encodeURIComponent(name)}`;
 
   return {
-    thumbnail: (url) => `${own}/thumbnail?${new URLSearchParams({ url })}`,
+    /** Whether the server can have a picture again by its name: from its address, or from the datalake. */
+    canFetch: (url) => isAddress(url) || (name === DATALAKE && !url.startsWith("upload:")),
+
+    thumbnail: (url) => here(`${own}/thumbnail?${new URLSearchParams({ url })}`),
 
     /** {images, cursor, count}: a page of the pictures that match; `cursor` is null for the first. */
     images({ cursor, filter, limit }, signal) {
@@ -37,14 +44,14 @@ export function requestsOf(name) {
       return read(`${own}/images?${fields}`, { signal });
     },
 
-    /** [{url, metadata, similarity}] of the nearest that match. */
+    /** [{url, metadata, similarity, closeness?}] of the nearest that match. */
     similar({ url, filter, limit }, signal) {
       const json = { url, limit };
       if (filter !== "") json.filter = JSON.parse(filter);
       return read(`${model}/search`, { ...post(json), signal });
     },
 
-    /** The groups of near-duplicates as they are found: {images: [{url, distance}]}. */
+    /** The groups of near-duplicates as they are found: {images: [{url, metadata, distance, same_file}]}. */
     async *duplicates(distance, signal) {
       const fields = new URLSearchParams({ max_distance: distance, view: "groups" });
       const options = { cache: "no-store", signal };

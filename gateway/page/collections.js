@@ -70,8 +70,7 @@ export function collectionsPage() {
       onGone(urls) {
         refresh();
         if (requests !== from) return () => {}; // another collection is shown by now
-        const back = [all.take(urls), nearest.take(urls)];
-        review.take(urls);
+        const back = [all.take(urls), nearest.take(urls), review.take(urls)];
         return () => back.forEach((putBack) => putBack());
       },
       onBack: refresh,

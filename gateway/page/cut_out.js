@@ -3,8 +3,9 @@
 const QUALITY = 0.95;
 
 /**
- * What `box` (fractions of the upright picture) shows of the picture in `file`: a JPEG at full resolution, transparent
- * parts on white as the server has them. Throws an Error for people where the browser can't.
+ * What `box` (fractions of the upright picture) shows of the picture in `file`, at full resolution: of a JPEG, a JPEG; of
+ * others a WebP, which keeps transparent parts, for the server to choose their ground. Throws an Error for people where
+ * the browser can't.
  */
 export async function cutOut(file, box) {
   const address = URL.createObjectURL(file);
@@ -19,10 +20,9 @@ export async function cutOut(file, box) {
     canvas.width = width;
     canvas.height = height;
     const brush = canvas.getContext("2d");
-    brush.fillStyle = "white";
-    brush.fillRect(0, 0, width, height);
     brush.drawImage(picture, x, y, width, height, 0, 0, width, height);
-    const part = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", QUALITY));
+    const kind = file.type === "image/jpeg" ? file.type : "image/png";
+    const part = await new Promise((resolve) => canvas.toBlob(resolve, kind, QUALITY));
     if (part === null) throw new Error("this part has too many pixels for the browser: make the box smaller");
     return part;
   } finally {

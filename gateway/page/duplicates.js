@@ -1,4 +1,5 @@
-// Near-duplicates, to be reviewed: groups come in as they are found, and each picture is kept or marked to be removed.
+// Near-duplicates, to be reviewed: groups come in as they are found. Identical files can be marked and removed together,
+// all other pictures one by one.
 
 import { collectionCard, pick } from "./collection_card.js";
 import { byId, element, say } from "./elements.js";
@@ -11,13 +12,21 @@ import { count, number, problem } from "./words.js";
 const GROUPS = 20;
 const PICTURES = 24;
 
-/** `onDistance(distance)` is called when somebody looks for those so far apart, `onRemove(images)` for the marked. */
+const BY_DETAIL =
+  "Every picture is compared with every other one by its detail code, which tells which picture it is. A group is a " +
+  "picture to keep and its copies, with the distances to it. Only files that are the same byte for byte can be removed " +
+  "together.";
+const BY_CODE =
+  "The model gives no detail codes, so pictures are compared by what they show: a group may hold pictures that are not " +
+  "copies at all. Only files that are the same byte for byte can be removed together.";
+
+/** `onDistance(distance)` is called when somebody looks for those so far apart, `onRemove(images)` to remove some. */
 export function duplicates({ onDistance, onRemove }) {
   const list = byId("groups");
   const field = byId("duplicates-distance");
-  const marked = new Set(); // urls
+  const marked = new Map(); // url → image
   let requests = null;
-  let groups = []; // all that have come and are not dealt with: {images}, and `item` once it is shown
+  let groups = []; // all that have come: {images, gone (the urls that were removed), item (null while none is shown)}
   let came = 0;
   let wanted = GROUPS;
   let source = null;
@@ -33,7 +42,7 @@ export function duplicates({ onDistance, onRemove }) {
     try {
       for await (const group of requests.duplicates(Number(field.value), mine.signal)) {
         source ??= pictures(searchKey.get());
-        groups.push(group);
+        groups.push({ images: group.images, gone: new Set(), item: null });
         came += 1;
         fill();
         tell("Looking…");
@@ -79,10 +88,13 @@ export function duplicates({ onDistance, onRemove }) {
     say(byId("duplicates-found"), `${found}${more}`.trim());
   }
 
+  const left = ({ images, gone }) => images.filter(({ url }) => !gone.has(url));
+  const waiting = () => groups.filter((group) => group.item === null && left(group).length > 1);
+
   // Show as many groups as are wanted, as far as they have come.
   function fill() {
-    while (list.children.length < wanted && list.children.length < groups.length) {
-      const group = groups[list.children.length];
+    const room = wanted - list.children.length;
+    for (const group of waiting().slice(0, Math.max(0, room))) {
       group.item = groupItem(group);
       list.append(group.item);
     }
@@ -90,71 +102,74 @@ export function duplicates({ onDistance, onRemove }) {
   }
 
   function groupItem(group) {
+    const images = left(group);
     const gallery = element("ul", { class: "gallery group-pictures" });
     const all = element("button", { type: "button", class: "plain" });
-    const item = element(
-      "li",
-      { class: "group" },
-      element("h3", {}, count(group.images.length, "picture")),
-      gallery,
-      all,
-    );
-    const [first] = group.images;
-    const show = (images) => gallery.append(...images.map((image) => card(image, image === first)));
-    show(group.images.slice(0, PICTURES));
-    const rest = group.images.slice(PICTURES);
+    const heading = element("h3", {}, count(images.length, "picture"));
+    const show = (some) => gallery.append(...some.map((image) => card(image, image === group.images[0])));
+    show(images.slice(0, PICTURES));
+    const rest = images.slice(PICTURES);
     all.textContent = `Show ${number(rest.length)} more of this group`;
     all.hidden = rest.length === 0;
     all.addEventListener("click", () => {
       all.remove();
-      show(rest.filter((image) => group.images.includes(image)));
+      show(rest);
+      showTools();
     });
-    return item;
+    return element("li", { class: "group" }, heading, gallery, all);
   }
 
-  function card({ url, distance }, first) {
-    const image = { url, thumbnail: requests.thumbnail(url) };
-    return collectionCard(image, source, {
-      badge: first ? "first" : distance === 0 ? "same code" : count(distance, "bit"),
-      box: {
-        name: "Remove",
-        words: "Remove",
-        checked: marked.has(url),
-        onchange(on) {
-          if (on) marked.add(url);
-          else marked.delete(url);
-          showMarked();
-        },
+  function card(given, first) {
+    const { url, distance, same_file: same } = given;
+    const image = { url, metadata: given.metadata ?? null, thumbnail: requests.thumbnail(url) };
+    const box = {
+      name: "Remove",
+      words: "Remove",
+      checked: marked.has(url),
+      onchange(on) {
+        if (on) marked.set(url, image);
+        else marked.delete(url);
+        showMarked();
       },
+    };
+    return collectionCard(image, source, {
+      badge: first ? "kept" : same ? "same file" : count(distance, "bit"),
+      box: same && !first ? box : null,
+      tools: [["Remove", () => onRemove([image])]],
     });
   }
 
   function showMarked() {
-    const urls = [...marked];
-    showPicked(urls.length === 0 ? "" : `${count(urls.length, "picture")} marked`, {
-      none: { words: "Keep all", press: keepAll },
-      remove: {
-        words: `Remove ${number(urls.length)}`,
-        press: () => onRemove(urls.map((url) => ({ url, metadata: null }))),
-      },
+    const images = [...marked.values()];
+    showPicked(images.length === 0 ? "" : `${count(images.length, "picture")} marked`, {
+      none: { words: "Keep all", press: () => mark(false) },
+      remove: { words: `Remove ${number(images.length)}`, press: () => onRemove(images) },
     });
   }
 
   function showTools() {
-    const hidden = groups.length - list.children.length;
-    byId("keep-first").hidden = list.children.length === 0;
-    byId("more-groups").hidden = hidden <= 0;
+    const hidden = waiting().length;
+    byId("mark-same").hidden = list.querySelector("input[type=checkbox]") === null;
+    byId("more-groups").hidden = hidden === 0;
     byId("more-groups").textContent = `Show ${number(Math.min(hidden, GROUPS))} more groups`;
   }
 
-  function keepAll() {
-    for (const box of list.querySelectorAll("input:checked")) box.click();
+  function mark(checked) {
+    for (const each of list.querySelectorAll(".result")) pick(each, checked);
   }
 
-  function keepFirst() {
-    for (const group of list.children) {
-      [...group.querySelectorAll(".result")].forEach((each, place) => pick(each, place > 0));
+  // What is left of a group takes the place of what was shown of it.
+  function showLeft(group) {
+    const focused = group.item?.contains(document.activeElement);
+    const next = groups.slice(groups.indexOf(group) + 1).find(({ item }) => item !== null);
+    const before = group.item?.nextElementSibling ?? next?.item ?? null;
+    group.item?.remove();
+    group.item = null;
+    if (left(group).length > 1) {
+      group.item = groupItem(group);
+      list.insertBefore(group.item, before);
     }
+    if (focused) (group.item ?? before)?.querySelector(".result-tools button").focus();
   }
 
   byId("duplicates-form").addEventListener("submit", (event) => {
@@ -163,7 +178,7 @@ export function duplicates({ onDistance, onRemove }) {
     find();
   });
   byId("duplicates-cancel").addEventListener("click", () => running?.abort());
-  byId("keep-first").addEventListener("click", keepFirst);
+  byId("mark-same").addEventListener("click", () => mark(true));
   byId("more-groups").addEventListener("click", () => {
     wanted += GROUPS;
     fill();
@@ -171,39 +186,37 @@ export function duplicates({ onDistance, onRemove }) {
 
   return {
     /** Show the form, and what was found already where it is of the same collection. */
-    show(those, info, distance) {
-      field.max = String(info.model.bits);
+    show(those, { copies }, distance) {
       if (requests === those) {
         showMarked();
         return;
       }
       requests = those;
-      field.value = String(distance);
+      field.max = String(copies.bits);
+      field.value = String(distance ?? copies.max_distance);
+      byId("duplicates-hint").textContent = copies.space === "detail" ? BY_DETAIL : BY_CODE;
       clear();
     },
-    /** Take pictures out that are no longer there: a group of one is none. */
+    /** Take pictures out that are no longer there; a function that puts them back. */
     take(urls) {
-      const gone = new Set(urls);
-      for (const group of groups.filter(({ images }) => images.some(({ url }) => gone.has(url)))) {
-        group.images = group.images.filter(({ url }) => !gone.has(url));
-        if (group.images.length < 2) groups.splice(groups.indexOf(group), 1);
-        if (group.item === undefined) continue;
-        for (const shown of group.item.querySelectorAll(".result")) {
-          if (!gone.has(shown.dataset.url)) continue;
-          pick(shown, false);
-          shown.remove();
-        }
-        group.item.querySelector("h3").textContent = count(group.images.length, "picture");
-        if (group.images.length < 2) {
-          keepAllOf(group.item);
-          group.item.remove();
-        }
+      const before = requests;
+      const taken = groups.filter(({ images }) => images.some(({ url }) => urls.includes(url)));
+      for (const url of urls) marked.delete(url);
+      const shown = taken.filter(({ item }) => item !== null);
+      for (const group of taken) {
+        for (const url of urls) group.gone.add(url);
       }
+      shown.forEach(showLeft);
+      if (!byId("duplicates").hidden) showMarked(); // else the bar is another view's
       fill();
+      return () => {
+        if (requests !== before) return;
+        for (const group of taken) {
+          for (const url of urls) group.gone.delete(url);
+        }
+        shown.filter((group) => groups.includes(group)).forEach(showLeft);
+        showTools();
+      };
     },
   };
-
-  function keepAllOf(item) {
-    for (const box of item.querySelectorAll("input:checked")) box.click();
-  }
 }

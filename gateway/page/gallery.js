@@ -1,7 +1,7 @@
 // The results, as cards.
 
 import { element } from "./elements.js";
-import { count } from "./words.js";
+import { count, percent } from "./words.js";
 
 const TAIL = 14;
 
@@ -21,7 +21,8 @@ export function hideFarther(list, threshold) {
 }
 
 function card(result, source, { onMore, onWhy }) {
-  const { path, distance } = result;
+  const { path, distance, closeness } = result;
+  const bits = count(distance, "bit");
   const button = (words, name, press) =>
     element("button", { type: "button", class: "plain", "aria-label": `${name}: ${path}`, onclick: press }, words);
   return element(
@@ -31,7 +32,7 @@ function card(result, source, { onMore, onWhy }) {
       result.image,
       { class: "thumbnail", "aria-label": `Original: ${path}` },
       source.image(result.thumbnail),
-      element("span", { class: "distance", title: `${count(distance, "bit")} differ` }, count(distance, "bit")),
+      element("span", { class: "distance", title: `${bits} differ` }, closeness === null ? bits : percent(closeness)),
     ),
     element("div", { class: "path-box" }, pathText(path)),
     element(

@@ -14,7 +14,7 @@ export async function finished(id, admin, signal, { onJob, onLost }) {
   let wait = FIRST_WAIT;
   for (;;) {
     try {
-      const response = await admin.response(`/api/jobs/${encodeURIComponent(id)}/events`, {
+      const response = await admin.response(`api/jobs/${encodeURIComponent(id)}/events`, {
         headers: { Accept: "text/event-stream" },
         cache: "no-store",
         signal,

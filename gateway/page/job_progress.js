@@ -86,7 +86,7 @@ export function jobProgress(admin, { onEnd, onTrouble }) {
     offerCancel(false);
     say(trouble, "");
     try {
-      await admin.json(`/api/jobs/${encodeURIComponent(id)}`, { method: "DELETE" });
+      await admin.json(`api/jobs/${encodeURIComponent(id)}`, { method: "DELETE" });
     } catch (error) {
       offerCancel(true);
       say(trouble, problem(error));

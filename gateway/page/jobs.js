@@ -11,7 +11,7 @@ const RESUMABLE = ["failed", "cancelled", "interrupted"];
 export function jobList(admin, { onRunning }) {
   async function load() {
     try {
-      const { jobs } = await admin.json("/api/jobs");
+      const { jobs } = await admin.json("api/jobs");
       say(byId("jobs-problem"), "");
       byId("jobs").replaceChildren(...jobs.map(item));
       byId("no-jobs").hidden = jobs.length > 0;
@@ -34,7 +34,7 @@ export function jobList(admin, { onRunning }) {
     resume.addEventListener("click", async () => {
       resume.disabled = true;
       try {
-        const resumed = await admin.json(`/api/jobs/${encodeURIComponent(job.id)}/resume`, { method: "POST" });
+        const resumed = await admin.json(`api/jobs/${encodeURIComponent(job.id)}/resume`, { method: "POST" });
         onRunning(resumed);
         await load();
         byId("reindex-title").focus();

@@ -72,7 +72,7 @@ async function welcomeAdminKey(complaint) {
     const key = await prompt(ADMIN, complaint);
     if (key === null) return null;
     try {
-      await askJson("/api/versions", { key });
+      await askJson("api/versions", { key });
       adminKey.keep(key);
       return key;
     } catch (error) {

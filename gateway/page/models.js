@@ -3,11 +3,14 @@
 import { byId, element, say } from "./elements.js";
 import { bytes, number, problem, short } from "./words.js";
 
+// The most classes that a model's entry lists; the whole card has all.
+const LISTED = 40;
+
 /** `onLoad(models)` is called whenever they have been read. */
 export function modelList(admin, { onLoad }) {
   async function load() {
     try {
-      const { models } = await admin.json("/api/models");
+      const { models } = await admin.json("api/models");
       say(byId("models-problem"), "");
       byId("models").replaceChildren(...models.map(item));
       byId("no-models").hidden = models.length > 0;
@@ -47,8 +50,14 @@ function facts(card) {
   if (card.detail_bits) list.push(["Detail codes", `${card.detail_bits} bits`]);
   const side = card.preprocessing?.image_size;
   if (side) list.push(["Input", `${side} × ${side} pixels`]);
-  if (card.classes?.length) list.push(["Classes", card.classes.join(", ")]);
+  if (card.classes?.length) list.push(["Classes", some(card.classes)]);
   return definitions(list);
+}
+
+/** The first of many names, and how many more there are. */
+function some(names) {
+  const more = names.length - LISTED;
+  return more > 0 ? `${names.slice(0, LISTED).join(", ")} and ${number(more)} more` : names.join(", ");
 }
 
 /** Any JSON as nested definition lists. */

@@ -79,7 +79,7 @@ export function operatorPage() {
     event.preventDefault();
     const key = byId("admin-key").value.trim();
     try {
-      await askJson("/api/versions", { key });
+      await askJson("api/versions", { key });
     } catch (error) {
       say(byId("sign-in-problem"), refused(error));
       return;

@@ -24,7 +24,7 @@ export async function form(query, { topK, rank }, load) {
     fields.append("image", picture, picture.name || "picture");
   } else if (query.kind === "part") {
     picture = await cutOut(await pictureFile(query.whole, load), query.box);
-    fields.append("image", picture, "part.jpg");
+    fields.append("image", picture, "part");
   } else if (query.kind === "code") {
     fields.append("code", query.code);
     if (query.detail !== null) fields.append("detail_code", query.detail);

@@ -18,7 +18,7 @@ export function reindexForm(admin, { onStarted, onRefused }) {
     const json = { new_index_database_version: name.value.trim(), mode: byId("reindex-mode").value };
     if (model.value !== "") json.model_path = model.value;
     try {
-      const job = await admin.json("/api/reindex", { method: "POST", headers: { Prefer: "respond-async" }, json });
+      const job = await admin.json("api/reindex", { method: "POST", headers: { Prefer: "respond-async" }, json });
       onStarted(job);
     } catch (error) {
       say(byId("reindex-problem"), problem(error));
@@ -29,9 +29,9 @@ export function reindexForm(admin, { onStarted, onRefused }) {
   });
 
   return {
-    /** Suggest a name that none of `taken` has, unless somebody has typed another. */
+    /** Suggest a name that none of `taken` has, unless somebody has typed another or is about to. */
     suggest(taken) {
-      if (name.value !== suggested) return;
+      if (name.value !== suggested || name === document.activeElement) return;
       suggested = suggestion(taken, new Date());
       name.value = suggested;
     },

@@ -14,9 +14,14 @@ export function remarkOnRank(query, chosen, model) {
   } else if (chosen !== rankOf(query, chosen)) {
     hint = "A class has no detail: its pictures come by what they show.";
   } else if (chosen === "detail") {
-    hint = "Ordered by detail codes; the distances are still those of what the pictures show.";
+    hint = "Ordered by detail codes, and the distances are theirs.";
   }
   say(byId("rank-hint"), hint);
+}
+
+/** That even the nearest pictures are hardly like the query; `nothing` is null where that wasn't measured. */
+export function remarkOnCloseness(nothing) {
+  say(byId("nothing-like-it"), nothing ? "Nothing like it: even the nearest picture is hardly like the query." : "");
 }
 
 /** A link that was made with another model finds something else, or nothing that means anything. */

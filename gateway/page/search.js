@@ -4,12 +4,13 @@ import { Refusal, askBlob, askJson } from "./api.js";
 import { copyLink } from "./copy_link.js";
 import { byId, element } from "./elements.js";
 import { showGallery } from "./gallery.js";
+import { here } from "./here.js";
 import { withSearchKey } from "./key_prompt.js";
 import { searchKey } from "./keys.js";
 import { hashOf, parsed } from "./permalink.js";
-import { described, form } from "./query.js";
+import { described, form, rankOf } from "./query.js";
 import { queryPicture } from "./query_picture.js";
-import { remarkOnModel, remarkOnRank } from "./remarks.js";
+import { remarkOnCloseness, remarkOnModel, remarkOnRank } from "./remarks.js";
 import { thresholdOver } from "./threshold.js";
 import { pictures } from "./thumbnails.js";
 import { showTiming } from "./timing.js";
@@ -80,8 +81,14 @@ export function searchPage() {
   async function send(query, chosen, key, signal) {
     const { fields, picture } = await form(query, chosen, load);
     const started = performance.now();
-    const answer = await askJson("/api/search", { method: "POST", body: fields, key, signal });
-    return { picture, answer, elapsed: performance.now() - started };
+    const answer = await askJson("api/search", { method: "POST", body: fields, key, signal });
+    const elapsed = performance.now() - started;
+    const results = answer.results.map((result) => ({
+      ...result,
+      image: here(result.image),
+      thumbnail: here(result.thumbnail),
+    }));
+    return { picture, answer: { ...answer, results }, elapsed };
   }
 
   function show(query, chosen, picture, answer, elapsed, fromAddress) {
@@ -99,8 +106,9 @@ export function searchPage() {
       results.length === 0 ? "No picture was found." : `${count(results.length, "picture")} found.`;
     showGallery(gallery, results, asked.source, { onMore: more, onWhy: why });
     showTiming(byId("timing-bar"), byId("timing-steps"), answer.milliseconds, elapsed);
-    threshold.offer(model.bits);
+    threshold.offer(rankOf(query, chosen.rank) === "detail" ? model.detail_bits : model.bits);
     remarkOnRank(query, chosen.rank, model);
+    remarkOnCloseness(answer.nothing_like_it);
     remarkOnModel(query, model);
     resetLink();
     const hash = hashOf(query, chosen, answer);

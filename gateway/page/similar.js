@@ -4,7 +4,7 @@ import { byId, element, say } from "./elements.js";
 import { searchKey } from "./keys.js";
 import { pictureGrid } from "./picture_grid.js";
 import { pictures } from "./thumbnails.js";
-import { count, problem } from "./words.js";
+import { count, percent, problem } from "./words.js";
 
 const WANTED = 24;
 
@@ -27,7 +27,9 @@ export function similar({ onMore, onRemove }) {
       if (running !== mine) return;
       grid.clear();
       const images = found.map((each) => ({ metadata: null, ...each, thumbnail: requests.thumbnail(each.url) }));
-      grid.append(images, ({ similarity }) => `${Number(similarity.toFixed(1))}%`);
+      grid.append(images, ({ closeness, similarity }) =>
+        closeness === undefined ? `${Number(similarity.toFixed(1))}%` : percent(closeness),
+      );
       byId("similar-count").textContent = found.length === 0 ? "No pictures" : count(found.length, "picture");
       byId("similar-status").textContent = `${count(found.length, "picture")} found.`;
       showQuery(requests, url);

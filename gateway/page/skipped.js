@@ -17,7 +17,7 @@ export function skippedFiles(admin) {
   async function load(from) {
     const asked = version;
     try {
-      const address = `/api/versions/${encodeURIComponent(asked)}/skipped?offset=${from}&limit=${PAGE}`;
+      const address = `api/versions/${encodeURIComponent(asked)}/skipped?offset=${from}&limit=${PAGE}`;
       const { total, skipped } = await admin.json(address);
       if (asked !== version) return; // closed, and opened for another version, meanwhile
       offset = from;

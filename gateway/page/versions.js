@@ -14,7 +14,7 @@ export function versionTable(admin, { onLoad }) {
 
   async function load() {
     try {
-      listed = await admin.json("/api/versions");
+      listed = await admin.json("api/versions");
       say(byId("versions-problem"), "");
       render();
       onLoad([...listed.versions, ...listed.damaged].map(({ version }) => version));
@@ -84,7 +84,7 @@ export function versionTable(admin, { onLoad }) {
 
   async function promote(version) {
     await act(version, "Promoting…", async () => {
-      const result = await admin.json(`/api/versions/${encodeURIComponent(version)}/promote`, { method: "POST" });
+      const result = await admin.json(`api/versions/${encodeURIComponent(version)}/promote`, { method: "POST" });
       await load();
       const before = result.previous_index_database_version;
       return { text: before ? `Served now, before: ${before}.` : "Served now." };
@@ -93,7 +93,7 @@ export function versionTable(admin, { onLoad }) {
 
   async function verify(version) {
     await act(version, "Verifying every file…", async () => {
-      const result = await admin.json(`/api/versions/${encodeURIComponent(version)}/verify`, { method: "POST" });
+      const result = await admin.json(`api/versions/${encodeURIComponent(version)}/verify`, { method: "POST" });
       if (!result.whole) return { text: sentence(result.message), bad: true };
       return { text: `Whole: ${count(result.files, "file")} checked.` };
     });
@@ -103,7 +103,7 @@ export function versionTable(admin, { onLoad }) {
     const warning = "Its files are removed from the disk. This can't be undone.";
     if (!(await confirmed(`Delete version ${version}?`, warning, "Delete"))) return;
     await act(version, "Deleting…", async () => {
-      await admin.json(`/api/versions/${encodeURIComponent(version)}`, { method: "DELETE" });
+      await admin.json(`api/versions/${encodeURIComponent(version)}`, { method: "DELETE" });
       await load();
       byId("versions-status").textContent = `Version ${version} is deleted.`;
       byId("versions-title").focus();

@@ -24,7 +24,7 @@ export async function explain(asked, result, source) {
   const bits = bitsOf(asked.code);
   byId("why-count").replaceChildren(
     element("strong", {}, `${places.length} of ${bits.length} bits differ`),
-    places.length === 0 ? ": to the model the two show the same." : `: that is the distance.`,
+    places.length === 0 ? ": to the model the two show the same." : ": that is the distance by what they show.",
   );
   byId("why-legend").textContent = "Upper row: the query. Lower row: the result. ≠ marks the bits that differ.";
   const grid = byId("why-bits");

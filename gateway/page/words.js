@@ -12,6 +12,13 @@ export function count(value, noun) {
   return `${number(value)} ${noun}${value === 1 ? "" : "s"}`;
 }
 
+/** percent(0.978) → "98%"; what is not quite all or nothing isn't said to be so. */
+export function percent(share) {
+  if (share > 0.99 && share < 1) return "99%";
+  if (share > 0 && share < 0.01) return "1%";
+  return `${Math.round(100 * share)}%`;
+}
+
 /** bytes(43_200_000) → "43.2 MB". */
 export function bytes(value) {
   const units = ["bytes", "kB", "MB", "GB", "TB"];

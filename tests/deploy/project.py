@@ -8,16 +8,16 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.app import create_app
-from gateway.health import Metrics
-from gateway.open_versions import OpenVersions
-from gateway.settings import Settings
-from searcher.store import IndexStore
+from gateway.images.open_versions import OpenVersions
+from gateway.metrics import Metrics
+from gateway.settings import GatewaySettings
+from searcher.versions.store import IndexStore
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEPLOY = REPOSITORY / "deploy"
 CHART = DEPLOY / "helm" / "hashlake"
 
-INFERENCE, MANAGEMENT, METRICS, GATEWAY = 8080, 8081, 8082, 8000
+INFERENCE, METRICS, GATEWAY = 8080, 8082, 8000
 USER = 10001
 
 
@@ -64,5 +64,5 @@ def gateway_metrics(folder: Path) -> dict[str, set[str]]:
 
 def gateway_routes(folder: Path) -> set[str]:
     """Paths as the metrics' label ``route`` has them."""
-    app = create_app(Settings(state=folder, index_store=folder, model_store=folder))
+    app = create_app(GatewaySettings(state=folder, index_store=folder, model_store=folder))
     return set(app.openapi()["paths"])

@@ -17,13 +17,14 @@ import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
 
-from gateway import commands, reindexing
-from gateway.health import Ready, ReadyWorker
+from embedding.torchscript import TorchScriptEmbedder
+from gateway import server as gateway_server
+from gateway.operations import reindex_runner as reindexing
+from gateway.readiness import Ready, ReadyWorker
 from handler import torchserve
 from handler.archive import ARCHIVE_FILE, build_archive
-from hashing.model import HashModel
 from hashlake.version import __version__
-from searcher.store import IndexStore
+from searcher.versions.store import IndexStore
 from tests.deploy.chart import Document, Values, environment, only, render, server
 from tests.deploy.project import (
     CHART,
@@ -47,6 +48,7 @@ VARIANTS: dict[str, Values] = {
     | {
         "keysSecret": "hashlake-keys",
         "searchNeedsKey": True,
+        "gateway": {"allowedHosts": "search.example.org", "trustedProxies": "10.1.0.0/16", "rootPath": "/hashlake"},
         "hpa": {"enabled": True},
         "podMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
         "imagePullSecrets": [{"name": "registry"}],
@@ -221,12 +223,34 @@ class TestServing:
             service = only(documents, "Service", name)
             assert service["spec"]["ports"] == [{"name": port, "port": ports[port], "targetPort": port}]
 
-    def test_containers_listen_on_every_address_but_for_management(self, documents: list[Document]) -> None:
+    def test_management_is_a_socket_that_the_pods_two_containers_share(self, documents: list[Document]) -> None:
+        folders = set()
+        for container in server(documents).values():
+            (mounted,) = [each for each in container["volumeMounts"] if each["name"] == "run"]
+            folder = environment(container)["HASHLAKE_RUN_FOLDER"]
+            assert folder.startswith(f"{mounted['mountPath']}/") and "subPath" not in mounted
+            folders.add(folder)
+        assert len(folders) == 1
+        volumes = only(documents, "Deployment")["spec"]["template"]["spec"]["volumes"]
+        assert [each for each in volumes if each["name"] == "run"] == [
+            {"name": "run", "emptyDir": {"sizeLimit": "1Gi"}}
+        ]
+
+    def test_containers_listen_on_every_address(self, documents: list[Document]) -> None:
         serve, admin = server(documents)["serve"], server(documents)["admin"]
         assert (serve["args"], admin["args"]) == (["serve"], ["admin"])
         assert environment(serve)["HASHLAKE_HOST"] == environment(serve)["HASHLAKE_METRICS_HOST"] == "0.0.0.0"
         assert environment(admin)["HASHLAKE_GATEWAY_HOST"] == "0.0.0.0"
         assert "HASHLAKE_TORCHSERVE_HOST" not in environment(admin)  # loopback, which the pod shares
+
+    def test_the_gateway_can_be_told_of_its_ingress(self, charts: dict[str, list[Document]]) -> None:
+        names = ("HASHLAKE_ALLOWED_HOSTS", "HASHLAKE_TRUSTED_PROXIES", "HASHLAKE_ROOT_PATH", "HASHLAKE_ALLOWED_ORIGINS")
+        for variant, told in (
+            ("defaults", ["", "", "", ""]),
+            ("everything", ["search.example.org", "10.1.0.0/16", "/hashlake", ""]),
+        ):
+            given = environment(server(charts[variant])["admin"])
+            assert [given[name] for name in names] == told
 
     def test_readiness_is_admins_and_liveness_asks_each(self, documents: list[Document]) -> None:
         serve, admin = server(documents)["serve"], server(documents)["admin"]
@@ -236,9 +260,9 @@ class TestServing:
         assert serve["livenessProbe"]["httpGet"] == {"path": "/ping", "port": "inference"}
         # gateway/health.py takes up to 3 s to find out, and twice that for who asks meanwhile.
         assert admin["readinessProbe"]["timeoutSeconds"] > 10
-        # handler/torchserve.py gives the workers 180 s to start.
         startup = serve["startupProbe"]
-        assert startup["periodSeconds"] * startup["failureThreshold"] > 180
+        start_timeout = int(documented_variables()["HASHLAKE_START_TIMEOUT"])
+        assert startup["periodSeconds"] * startup["failureThreshold"] > start_timeout
 
     @pytest.mark.parametrize(
         ("status", "versions", "ready"),
@@ -275,8 +299,8 @@ class TestServing:
     def test_no_pod_goes_before_another_is_ready_and_none_is_cut_off(self, documents: list[Document]) -> None:
         spec = only(documents, "Deployment")["spec"]
         assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
-        serve = torchserve._DRAIN_SECONDS + torchserve._STOP_SECONDS
-        admin = commands._STOP_SECONDS + reindexing._STOP_SECONDS
+        serve = torchserve.DRAIN_SECONDS + torchserve.STOP_SECONDS + 5
+        admin = gateway_server._STOP_SECONDS + reindexing._STOP_SECONDS
         waits = [int(each["lifecycle"]["preStop"]["exec"]["command"][1]) for each in server(documents).values()]
         assert spec["template"]["spec"]["terminationGracePeriodSeconds"] > max(waits) + max(serve, admin)
 
@@ -432,13 +456,15 @@ class TestValues:
             ("image.tag", "1.0.0 cpu"),
             ("image.pullPolicy", "Sometimes"),
             ("store.mode", "volume"),
-            ("store.model", "relahash-small-64bits.pt"),
+            ("store.model", "relahash-general-64bits.pt"),
             ("store.size", "20 GB"),
             ("store.accessMode", "ReadOnlyMany"),
             ("datalake", {"nfs": {}, "emptyDir": {}}),
             ("datalake", "/photos"),
             ("keysSecret", 5),
             ("searchNeedsKey", "yes"),
+            ("gateway.rootPath", "https://search.example.org"),
+            ("gateway.allowedHosts", ["search.example.org"]),
             ("reindex.schedule", "3 o'clock"),
             ("reindex.keep", 1),
             ("serve.resources.limits.memory", None),
@@ -477,7 +503,7 @@ class TestReindexing:
         assert {"name": "scripts", "mountPath": "/scripts", "readOnly": True} in index["volumeMounts"]
 
     def test_the_script_indexes_with_the_model_that_the_archive_holds(
-        self, grid: HashModel, grid_path: Path, tmp_path: Path
+        self, grid: TorchScriptEmbedder, grid_path: Path, tmp_path: Path
     ) -> None:
         build_archive(grid_path, tmp_path / "model_store")
         write_datalake(tmp_path / "lake", {"a.png": 1, "b/c.png": 2})

@@ -9,13 +9,13 @@ from typing import Any
 import jsonschema
 import pytest
 
-from gateway import commands, reindexing
-from handler import torchserve
+from gateway import server
+from gateway.operations import reindex_runner as reindexing
+from handler import serve_command, torchserve
 from tests.deploy.project import (
     DEPLOY,
     GATEWAY,
     INFERENCE,
-    MANAGEMENT,
     METRICS,
     REPOSITORY,
     documented_variables,
@@ -62,8 +62,9 @@ def test_every_container_is_hardened_and_limited(name: str) -> None:
 
 def test_torchserve_and_the_gateway_have_time_to_stop() -> None:
     grace = {name: int(SERVICES[name]["stop_grace_period"].removesuffix("s")) for name in ("serve", "admin")}
-    assert grace["serve"] > torchserve._DRAIN_SECONDS + torchserve._STOP_SECONDS >= 30
-    assert grace["admin"] > commands._STOP_SECONDS + reindexing._STOP_SECONDS
+    assert grace["serve"] > torchserve.DRAIN_SECONDS + torchserve.STOP_SECONDS + 5 >= 30
+    assert grace["admin"] > server._STOP_SECONDS + reindexing._STOP_SECONDS
+    assert serve_command._GATEWAY_STOP_SECONDS > server._STOP_SECONDS + reindexing._STOP_SECONDS
 
 
 @pytest.mark.parametrize("name", sorted(OURS))
@@ -94,12 +95,21 @@ def test_only_inference_and_gateway_are_published_and_on_loopback_unless_told_ot
     assert not any("expose" in service for service in SERVICES.values())
 
 
-def test_the_management_port_is_reached_by_nobody_but_admin() -> None:
+def test_management_is_reached_by_nobody_but_admin() -> None:
+    """Its socket is in a volume that the two share."""
+    having = {name for name, service in SERVICES.items() if "run:/run/hashlake" in service.get("volumes", [])}
+    assert having == {"serve", "admin"}
+    assert environment("serve")["HASHLAKE_RUN_FOLDER"] == environment("admin")["HASHLAKE_RUN_FOLDER"]
+    assert environment("serve")["HASHLAKE_RUN_FOLDER"].startswith("/run/hashlake/")
+    assert "HASHLAKE_MANAGEMENT" not in TEXT
+
+
+def test_the_two_find_each_other() -> None:
     shared = {name for name, service in SERVICES.items() if service.get("network_mode") == "service:pod"}
     assert shared == {"serve", "admin"}
     known = documented_variables()
-    # Nothing moves the ports inside from where the README says they are, or the management port off loopback.
-    assert known["HASHLAKE_MANAGEMENT_PORT"] == str(MANAGEMENT) and known["HASHLAKE_METRICS_PORT"] == str(METRICS)
+    # Nothing moves the ports inside from where the README says they are.
+    assert known["HASHLAKE_METRICS_PORT"] == str(METRICS)
     assert known["HASHLAKE_TORCHSERVE_HOST"] == "127.0.0.1"
     for name in shared:
         assert not {key for key in environment(name) if key.endswith("_PORT") or key == "HASHLAKE_TORCHSERVE_HOST"}
@@ -107,7 +117,7 @@ def test_the_management_port_is_reached_by_nobody_but_admin() -> None:
 
 
 def test_health_is_the_images_own_check() -> None:
-    """searcher/healthcheck.py asks for an answer to a picture, or for /readyz, as the container's command needs it."""
+    """It asks for an answer to a picture, or for /readyz, as the container's command needs it."""
     assert "HEALTHCHECK" in (REPOSITORY / "searcher" / "Dockerfile").read_text(encoding="utf-8")
     for name, command in (("serve", ["serve"]), ("admin", ["admin"])):
         assert SERVICES[name]["command"] == command

@@ -26,13 +26,14 @@ import psutil
 import torch
 from torch import Tensor, nn
 
-from gateway.jobs import JOBS_FILE, JobStore
+from embedding.card import ModelCard
+from embedding.torchscript import TorchScriptEmbedder, save_model
+from gateway.operations.jobs import JOBS_FILE, JobStore
 from handler.archive import build_archive
-from hashing.card import ModelCard
-from hashing.model import HashModel, save_model
 from indexer.builder import Request, build
-from indexer.listing import Listing
-from searcher.store import IndexStore
+from searcher.versions.store import IndexStore
+from sources.folder import FolderSource
+from sources.listing import Listing
 from tests.fakes import BITS, PREPROCESSING, Grid, write_colour_model, write_datalake, write_grid_model
 from tests.handler.server import Server, free_ports
 from tests.hashlake.command import hashlake
@@ -165,7 +166,6 @@ class Stack:
         self.variables: dict[str, object] = {
             "gateway_port": port,
             "inference_port": self.torchserve.port,
-            "management_port": self.torchserve.management_port,
             "index_store": self.store.folder,
             "model_store": self.model_store,
             "models": self.models,
@@ -204,8 +204,8 @@ class Stack:
         listing = self.folder / "listing.txt"
         lines = sorted(str(path.relative_to(self.lake)) for path in (self.lake / "data").rglob("*.png"))
         listing.write_text("".join(f"{line}\n" for line in lines))
-        request = Request(self.store, version, Listing(listing), self.lake, keep_current=True)
-        build(request, HashModel.load(self.models / model), tell=lambda _line: None)
+        request = Request(self.store, version, FolderSource(self.lake, Listing(listing)), keep_current=True)
+        build(request, TorchScriptEmbedder.load(self.models / model), tell=lambda _line: None)
 
     # --- Asking
 
@@ -263,8 +263,8 @@ class Stack:
 
     def registered(self) -> list[str]:
         """The versions of the model that TorchServe has, in its own count."""
-        address = f"http://127.0.0.1:{self.torchserve.management_port}/models/image-retrieval-v1.0/all"
-        return [each["modelVersion"] for each in self.client.get(address).json()]
+        found = self.torchserve.management.get("/models/image-retrieval-v1.0/all").json()
+        return [each["modelVersion"] for each in found]
 
     # --- Holding a job where it can be looked at
 

@@ -19,9 +19,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from gateway.jobs import JOBS_FILE, JobStore, ReindexRequest, Switched
 from gateway.openapi import document
-from searcher.store import IndexStore
+from gateway.operations.jobs import JOBS_FILE, JobStore, ReindexRequest, Switched
+from searcher.versions.store import IndexStore
 from tests.gateway.stack import Stack
 
 REPOSITORY = Path(__file__).parents[2]

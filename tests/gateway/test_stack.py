@@ -19,6 +19,8 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -28,15 +30,16 @@ import pytest
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
-import gateway.search
+import gateway.search.api
+from contract.names import SECRET_HEADER
+from embedding.torchscript import TorchScriptEmbedder
+from gateway.access.keys import KEYS_FILE, KeyStore
 from gateway.app import create_app
-from gateway.jobs import JOBS_FILE, JobStore, ReindexRequest
-from gateway.keys import KEYS_FILE, KeyStore
-from gateway.settings import Settings
-from hashing.model import HashModel
-from searcher.store import IndexStore
+from gateway.operations.jobs import JOBS_FILE, JobStore, ReindexRequest
+from gateway.settings import GatewaySettings
+from searcher.versions.store import IndexStore
 from tests.fakes import BITS, DETAIL_BITS, png_of
-from tests.gateway.stack import WIDE_FOLDER, Stack, wait_until, write_models
+from tests.gateway.stack import Stack, wait_until
 from tests.gateway.tiny_app import Client, tiny_app
 from tests.handler.server import free_ports
 from tests.hashlake.command import Answer, hashlake
@@ -56,6 +59,7 @@ NEAREST = ([3, 2, 0, 1], [0, 0, 7, 16])
 
 PREDICTIONS = "/predictions/image-retrieval-v1.0"
 BASE64 = base64.b64encode(QUERY).decode()
+FORM = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\nabc\r\n--x--\r\n'
 JSON = json.dumps({"image": BASE64, "top_k": 3, "debug": True, "diversity": 0.3}).encode()
 
 
@@ -65,7 +69,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         unready = running.call("GET", "/readyz", key=None)
         assert (unready.status_code, unready.json()) == (
             503,
-            {"ready": False, "version": None, "workers": [], "message": "no index version is published yet"},
+            {
+                "ready": False,
+                "version": None,
+                "workers": [],
+                "verified": None,
+                "damaged": None,
+                "message": "no index version is published yet",
+            },
         )
         assert running.call("POST", PREDICTIONS, content=JSON).status_code == 503
         assert running.call("POST", "/api/search", files={"image": QUERY}).status_code == 503
@@ -96,10 +107,12 @@ class TestPredictions:
     def test_every_shape_gets_what_torchserve_answers(self, stack: Stack, request_: dict[str, Any]) -> None:
         passed, own = stack.call("POST", PREDICTIONS, key=None, **request_), direct(stack, **request_)
         rows, distances = NEAREST
-        assert passed.json() == {
+        answer = passed.json()
+        assert answer == answer | {
             "index_database_version": "1.0.0",
             "relevant": [NAMES[row] for row in rows[:3]],
             "distances": distances[:3],
+            "rows": rows[:3],
         }
         assert (passed.status_code, passed.content) == (200, own.content)
         for header in ("content-type", "x-hashlake-code", "x-hashlake-detail-code"):
@@ -125,6 +138,33 @@ class TestPredictions:
         assert passed.headers["content-type"] == own.headers["content-type"]
         assert passed.json()["code"] == status
 
+    @pytest.mark.parametrize(
+        ("kind", "form"),
+        [
+            ("multipart/form-data;boundary", FORM),
+            ("multipart/form-data; boundary=", FORM),
+            ("multipart/form-data; boundary=x; charset=nope", FORM),
+            ("multipart/form-data; boundary=x", FORM.replace(b' name="image";', b"")),
+            ("multipart/form-data; boundary=x", FORM.replace(b"Content-Disposition", b"X")),
+            (
+                "multipart/form-data; boundary=x",
+                FORM.replace(b"\r\n\r\n", b"\r\nContent-Type: multipart/mixed\r\n\r\n"),
+            ),
+            (
+                "multipart/form-data; boundary=x",
+                FORM.replace(b"\r\n\r\n", b"\r\nContent-Type: a/b; charset=nope\r\n\r\n"),
+            ),
+            ("application/x-www-form-urlencoded", b"a=%zz"),
+            ("application/x-www-form-urlencoded", b"=&="),
+        ],
+    )
+    def test_a_form_that_torchserve_cannot_read_is_a_400(self, stack: Stack, kind: str, form: bytes) -> None:
+        """TorchServe itself answers 500, or 403, and what Java says."""
+        assert direct(stack, content=form, headers={"Content-Type": kind}).status_code in (500, 403)
+        passed = stack.call("POST", PREDICTIONS, content=form, headers={"Content-Type": kind})
+        message = "the form cannot be read: it is malformed"
+        assert (passed.status_code, passed.json()["message"]) == (400, message)
+
     def test_a_body_in_chunks_of_unknown_number(self, stack: Stack) -> None:
         pieces = (JSON[start : start + 100] for start in range(0, len(JSON), 100))
         passed = stack.call("POST", PREDICTIONS, content=pieces)
@@ -141,9 +181,11 @@ class TestPredictions:
         pieces = [start, *[b" " * 1024 * 1024] * 65]
         content = b"".join(pieces) if announced else iter(pieces)
         answer = stack.call("POST", path, content=content, headers={"Content-Type": kind})
+        most = "1,048,576" if path == "/api/reindex" else "67,108,864"  # JSON from programs, before a key is asked for
+        message = f"the request is longer than {most} bytes"
         assert (answer.status_code, answer.json()) == (
             413,
-            {"code": 413, "type": "RequestEntityTooLarge", "message": "the request is longer than 67,108,864 bytes"},
+            {"code": 413, "type": "RequestEntityTooLarge", "message": message},
         )
 
     def test_many_clients_at_once_get_their_own_answers(self, stack: Stack) -> None:
@@ -236,7 +278,7 @@ class TestSearch:
     def test_in_the_order_of_details(self, stack: Stack) -> None:
         """The detail code 0 lacks no bit of row 0's, one of row 3's, two of row 2's, 32 of row 1's."""
         answer = self.search(stack, files={"image": ("a.png", QUERY)}, data={"rank": "detail"})
-        assert [(each["row"], each["distance"]) for each in answer["results"]] == [(0, 7), (3, 0), (2, 0), (1, 16)]
+        assert [(each["row"], each["distance"]) for each in answer["results"]] == [(0, 0), (3, 1), (2, 2), (1, 32)]
 
     @pytest.mark.parametrize(
         ("request_", "status", "said"),
@@ -287,10 +329,12 @@ class TestHealth:
         ready = wait_until(lambda: answer if (answer := stack.call("GET", "/readyz")).is_success else None, "readiness")
         pids = sorted(worker["pid"] for worker in stack.torchserve.workers())
         assert len(pids) == 2
-        assert ready.json() == {
+        assert ready.json() | {"verified": None} == {
             "ready": True,
             "version": "1.0.0",
             "workers": [{"pid": pid, "version": "1.0.0"} for pid in pids],
+            "verified": None,
+            "damaged": None,
             "message": "",
         }
 
@@ -298,6 +342,10 @@ class TestHealth:
         hanging = stack.torchserve.workers()[0]["pid"]
         os.kill(hanging, signal.SIGSTOP)
         try:
+            # It takes some of these and never answers; a second try does.
+            with ThreadPoolExecutor(8) as clients:
+                searches = [clients.submit(stack.call, "POST", PREDICTIONS, content=JSON) for _ in range(8)]
+                assert [each.result().status_code for each in searches] == [200] * 8
             answer = wait_until(
                 lambda: answer if (answer := stack.call("GET", "/readyz")).is_error else None, "unreadiness"
             )
@@ -394,7 +442,7 @@ class TestKeys:
         logs = stack.logs()
         assert b"hashlake is ready" in logs and b"hashlake's page" in logs
         for key in (stack.admin_key, stack.search_key):
-            assert key.rpartition("_")[2].encode() not in logs
+            assert key.split("_", 2)[2].encode() not in logs
             assert key[13:].encode() not in logs
         assert b"s" * 32 not in logs
         for piece in (picture[-60:-20], picture[:40], text[:40].encode(), text[60:100].encode()):
@@ -420,14 +468,14 @@ class _Heard(BaseHTTPRequestHandler):
         pass
 
 
-def settings_in(folder: Path, port: int) -> Settings:
+def settings_in(folder: Path, port: int) -> GatewaySettings:
     for name in ("models", "state", "lake"):
         (folder / name).mkdir()
-    return Settings(
+    return GatewaySettings(
         inference_port=port,
-        management_port=port,
         index_store=folder / "index_store",
         model_store=folder / "model_store",
+        run_folder=folder / "run",
         models=folder / "models",
         state=folder / "state",
         datalake_root=folder / "lake",
@@ -435,7 +483,7 @@ def settings_in(folder: Path, port: int) -> Settings:
     )
 
 
-def ask_app(settings: Settings, *requests: tuple[str, str, dict[str, Any]]) -> list[httpx.Response]:
+def ask_app(settings: GatewaySettings, *requests: tuple[str, str, dict[str, Any]]) -> list[httpx.Response]:
     """What the application, in this process, answers to ``requests``."""
 
     async def ask() -> list[httpx.Response]:
@@ -461,6 +509,7 @@ def test_keys_and_hop_by_hop_headers_stay_at_the_gateway(tmp_path: Path) -> None
             "Authorization": "Bearer hlk_1",
             "Proxy-Authorization": "Basic eA==",
             "TE": "trailers",
+            SECRET_HEADER: "guessed",
             "X-Request-Id": "17",
             "Content-Type": "application/json",
         }
@@ -473,7 +522,7 @@ def test_keys_and_hop_by_hop_headers_stay_at_the_gateway(tmp_path: Path) -> None
         listener.server_close()
     assert answer.json() == {"index_database_version": "1", "relevant": []}
     (got,) = heard
-    assert got.keys() & {"x-api-key", "authorization", "proxy-authorization", "te"} == set()
+    assert got.keys() & {"x-api-key", "authorization", "proxy-authorization", "te", SECRET_HEADER.lower()} == set()
     assert (got["x-request-id"], got["content-type"], got["content-length"]) == ("17", "application/json", "2")
     assert "hlk_1" not in str(got)
 
@@ -499,64 +548,86 @@ def test_without_torchserve_everything_that_needs_it_is_503(tmp_path: Path) -> N
     assert (ready.status_code, ready.json()["ready"]) == (503, False)
 
 
-def test_not_ready_while_torchserve_hangs(tmp_path: Path, grid: HashModel) -> None:
+def test_not_ready_while_torchserve_hangs(tmp_path: Path, grid: TorchScriptEmbedder) -> None:
     """It takes connections and says nothing."""
-    with socket.create_server(("127.0.0.1", 0)) as hanging:
-        settings = settings_in(tmp_path, hanging.getsockname()[1])
+    settings = settings_in(tmp_path, free_ports(1)[0])
+    settings.run.make()
+    with socket.socket(socket.AF_UNIX) as hanging:
+        hanging.bind(str(settings.run.management))
+        hanging.listen()
         publish(IndexStore(settings.index_store), "1", grid, {"a.png": 1}, settings.pictures)
         (answer,) = ask_app(settings, ("GET", "/readyz", {}))
     assert (answer.status_code, answer.json()) == (
         503,
-        {"ready": False, "version": "1", "workers": [], "message": "the search server doesn't answer"},
+        {
+            "ready": False,
+            "version": "1",
+            "workers": [],
+            "verified": None,
+            "damaged": None,
+            "message": "the search server doesn't answer",
+        },
     )
 
 
-class TakenOver:
-    """A TorchServe whose requests go to another model than that of the current version, as for a moment in a switch."""
+class Asked:
+    """A TorchServe that answers from a version of another model than the current one, as for a moment in a switch."""
 
-    def __init__(self, version: str, bits: int) -> None:
+    def __init__(self, version: str, model: TorchScriptEmbedder) -> None:
         self.version = version
-        self.bits = bits
-        self.asked: list[str] = []
+        self.model = model
+        self.asked: list[dict[str, Any]] = []
 
-    async def predict(self, fields: dict[str, str], _image: bytes | None = None) -> httpx.Response:
-        self.asked.append(fields["code"])
-        if len(fields["code"]) != self.bits // 4:
-            return httpx.Response(400, json={"code": 400, "type": "BadRequest", "message": "code has other digits"})
-        body = {"index_database_version": self.version, "relevant": ["data/robe.png"], "distances": [0]}
-        return httpx.Response(200, json=body, headers={"X-Hashlake-Code": fields["code"]})
+    async def predict(self, fields: dict[str, Any], _image: bytes | None = None) -> httpx.Response:
+        self.asked.append(fields)
+        card = self.model.card
+        body = {
+            "index_database_version": self.version,
+            "relevant": ["data/robe.png", "data/new.png"],
+            "distances": [0, 3],
+            "rows": [7, None],
+            "codes": {"code": ["1234", "1235"]},
+            "distances_by_space": {"code": [0, 3]},
+            "model": {
+                "name": card.name,
+                "sha256": self.model.sha256,
+                "spaces": [{"name": "code", "kind": "binary", "width": card.bits, "metric": "hamming"}],
+            },
+        }
+        return httpx.Response(200, json=body, headers={"X-Hashlake-Code": "1234"})
 
-    async def served_model(self) -> dict[str, Any]:
-        return {"sha256": "", "version": {"version": self.version}}
 
-
-@pytest.mark.parametrize("bits", [16, 64], ids=["same width", "another width"])
-def test_more_like_this_while_another_model_takes_over(
-    tmp_path: Path, grid: HashModel, colours: HashModel, bits: int
+def test_a_search_is_asked_once_and_answered_by_what_was_said(
+    tmp_path: Path, grid: TorchScriptEmbedder, colours: TorchScriptEmbedder
 ) -> None:
-    """The codes that are sent are those of the version that answers, not of the current one."""
+    """Neither the current version nor the collection is asked what they know of the images: they may be others."""
     folder = tmp_path / "settings"
     folder.mkdir()
     settings = settings_in(folder, 1)
-    store = IndexStore(settings.index_store)
-    publish(store, "next", other_model(tmp_path, bits), {"data/robe.png": 0x1234}, tmp_path / "next")
-    publish(store, "now", colours, LAKE, tmp_path / "now")
-    torchserve = TakenOver("next", bits)
-    app = tiny_app(settings, gateway.search.router)
-    app.state.torchserve = torchserve
+    publish(IndexStore(settings.index_store), "now", colours, LAKE, tmp_path / "now")
+    torchserve = Asked("next", grid)
+    app = tiny_app(settings, gateway.search.api.router)
+    app.state.services = replace(app.state.services, torchserve=torchserve)
     with Client(app) as client:
-        answer = client.request("POST", "/api/search", data={"path": "data/robe.png"})
+        answer = client.request("POST", "/api/search", data={"path": "data/robe.png", "max_distance": "3", "text": ""})
     assert answer.status_code == 200, answer.text
-    code = "1234" * (bits // BITS)
-    assert torchserve.asked == ["00ff", code]
-    assert (answer.json()["version"], answer.json()["query"]["code"]) == ("next", code)
-    assert [(each["path"], each["code"]) for each in answer.json()["results"]] == [("data/robe.png", code)]
-
-
-def other_model(folder: Path, bits: int) -> HashModel:
-    """One that isn't ``colours``, with codes of ``bits``."""
-    models = write_models(folder / "models")
-    return HashModel.load(models / ("grid.pt" if bits == BITS else f"{WIDE_FOLDER}wide.pt"))
+    assert torchserve.asked == [
+        {"path": "data/robe.png", "top_k": 10, "max_distance": 3, "rank": "distance", "debug": True}
+    ]
+    found = answer.json()
+    assert (found["version"], found["query"]) == ("next", {"code": "1234", "detail_code": None})
+    assert found["model"] == {"name": "grid", "sha256": grid.sha256, "bits": BITS, "detail_bits": None}
+    small = "/api/collections/default/thumbnail?url=data%2Fnew.png"
+    assert found["results"] == [
+        {
+            "row": 7, "path": "data/robe.png", "distance": 0, "closeness": None, "code": "1234",
+            "image": "/images/7?version=next", "thumbnail": "/thumbnails/7?version=next",
+        },
+        {
+            "row": None, "path": "data/new.png", "distance": 3, "closeness": None, "code": "1235",
+            "image": small, "thumbnail": small,
+        },
+    ]  # fmt: skip
 
 
 class TestStartUp:

@@ -8,30 +8,21 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
-from fastapi import APIRouter, FastAPI, Request
-from fastapi.responses import JSONResponse
-from prometheus_client import CollectorRegistry
+from fastapi import APIRouter, FastAPI, Request, Response
 
-from gateway.access import require_admin, require_search
-from gateway.collection_metrics import CollectionMetrics
-from gateway.errors import RequestRefused, error_body
-from gateway.live import Live
-from gateway.models import ModelFolder
-from gateway.open_versions import OpenVersions
-from gateway.settings import Settings
-from gateway.thumbnail_cache import ThumbnailCache
-from gateway.thumbnails import Thumbnails
-from searcher.collections_store import Collections
-from searcher.errors import BadVersionName, SearcherError, VersionMissing
-from searcher.store import IndexStore
-from tests.searcher.versions_by_hand import file_of
+from gateway.access.guards import require_admin, require_search
+from gateway.errors import RequestRefused
+from gateway.services import Services
+from gateway.settings import GatewaySettings
+from gateway.statuses import REFUSED, error_response, refusal_of
+from tests.searcher.versions.versions_by_hand import file_of
 
 
-def settings_in(folder: Path, datalake: Path | None = None) -> Settings:
+def settings_in(folder: Path, datalake: Path | None = None) -> GatewaySettings:
     """Settings of folders below ``folder``, which are made; pictures are in ``folder``/lake, or in its ``datalake``."""
     for name in ("lake", "models", "state", "store"):
         (folder / name).mkdir(exist_ok=True)
-    return Settings(
+    return GatewaySettings(
         index_store=folder / "store",
         models=folder / "models",
         state=folder / "state",
@@ -40,15 +31,10 @@ def settings_in(folder: Path, datalake: Path | None = None) -> Settings:
     )
 
 
-def tiny_app(settings: Settings, *routers: APIRouter, key: bool = True) -> FastAPI:
-    """``routers``, with the application's state. Requests have every right, or none without ``key``."""
+def tiny_app(settings: GatewaySettings, *routers: APIRouter, key: bool = True) -> FastAPI:
+    """``routers``, with the gateway's services. Requests have every right, or none without ``key``."""
     app = FastAPI()
-    app.state.settings = settings
-    app.state.versions = OpenVersions(IndexStore(settings.index_store))
-    app.state.thumbnails = Thumbnails(ThumbnailCache(settings.state / "thumbnails", settings.thumbnail_cache_mb << 20))
-    app.state.models = ModelFolder(settings.models)
-    collections = Collections(settings.index_store)
-    app.state.live = Live(collections, CollectionMetrics(collections, CollectorRegistry()), settings.fold_after)
+    app.state.services = Services.create(settings)
     for router in routers:
         app.include_router(router)
 
@@ -58,15 +44,11 @@ def tiny_app(settings: Settings, *routers: APIRouter, key: bool = True) -> FastA
 
     app.dependency_overrides = {require_admin: let_pass, require_search: let_pass}
 
-    @app.exception_handler(RequestRefused)
-    def refused(_request: Request, error: RequestRefused) -> JSONResponse:
-        return JSONResponse(error_body(error.status, str(error)).model_dump(), error.status, error.headers)
+    def refused(_request: Request, error: Exception) -> Response:
+        return error_response(refusal_of(error, settings.index_store))
 
-    @app.exception_handler(SearcherError)
-    def not_in_the_store(_request: Request, error: SearcherError) -> JSONResponse:
-        status = {VersionMissing: 404, BadVersionName: 422}.get(type(error), 409)
-        return JSONResponse(error_body(status, str(error)).model_dump(), status)
-
+    for kind in REFUSED:
+        app.add_exception_handler(kind, refused)
     return app
 
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 import yaml
 
+from embedding.errors import ModelError
 from handler.archive import ARCHIVE_FILE, BESIDE_FILES, build_archive
-from hashing.errors import ModelError
 from tests.fakes import Grid
 
 

@@ -8,19 +8,20 @@ from typing import Any
 
 import pytest
 
-from handler.follower import VersionFollower
+from contract.answer import QueryAnswer
+from contract.closeness import Calibration, Curve
+from embedding.torchscript import TorchScriptEmbedder
 from handler.metrics import Metrics
 from handler.retrieval import Retrieval
 from handler.served import Served
-from hashing.model import HashModel
-from searcher.collection import Collection
-from searcher.collections_store import Collections
+from searcher.entry import Entry
 from searcher.errors import JournalDamaged
-from searcher.journal import Addition
-from searcher.manifest import ModelIdentity
-from searcher.overlay import View
-from searcher.store import IndexStore
-from tests.fakes import png_of, write_grid_model
+from searcher.live.collection import Collection
+from searcher.live.collections import Collections
+from searcher.live.view import View
+from searcher.versions.store import IndexStore
+from tests.fakes import png_of, write_colour_model, write_grid_model
+from tests.vectors import entry_of
 from tests.versions import publish
 
 CODES = {"a b/white cat.png": 0xFFFF, "a b/'quoted' \"dog\".png": 0xFFFE, "ñandú/日本.png": 0xFF00, "-dash.png": 0x0000}
@@ -50,12 +51,12 @@ def metrics() -> Metrics:
 
 
 @pytest.fixture
-def retrieval(store: IndexStore, grid: HashModel, metrics: Metrics) -> Retrieval:
+def retrieval(store: IndexStore, grid: TorchScriptEmbedder, metrics: Metrics) -> Retrieval:
     return Retrieval(grid, served(store, grid), metrics)
 
 
-def served(store: IndexStore, model: HashModel) -> Served:
-    return Served(VersionFollower(store, ModelIdentity.model_validate(model.identity())))
+def served(store: IndexStore, model: TorchScriptEmbedder) -> Served:
+    return Served(store.folder, model.identity)
 
 
 @pytest.fixture(scope="session")
@@ -77,11 +78,22 @@ def named(text: str, **fields: Any) -> dict[str, Any]:
 
 
 def bodies(retrieval: Retrieval, *batch: dict[str, Any]) -> list[Any]:
-    return [json.loads(answer.body) for answer in retrieval.answer(batch)]
+    """The answers, without what TestAllThatIsKnown is about."""
+    return [plain(answer.body) for answer in retrieval.answer(batch, range(len(batch)))]
+
+
+def plain(body: bytes) -> Any:
+    answer = json.loads(body)
+    hidden = KNOWN_OF_RESULTS if "relevant" in answer else set()
+    return {name: value for name, value in answer.items() if name not in hidden}
+
+
+#: What debug adds beside distances.
+KNOWN_OF_RESULTS = {"rows", "codes", "distances_by_space", "model"}
 
 
 def test_the_nearest_come_first_each_path_as_listed(
-    retrieval: Retrieval, store: IndexStore, grid: HashModel, tmp_path: Path
+    retrieval: Retrieval, store: IndexStore, grid: TorchScriptEmbedder, tmp_path: Path
 ) -> None:
     publish(store, "1.2.0", grid, CODES, tmp_path)
     (answer,) = bodies(retrieval, request(0xFFFF, debug=True))
@@ -89,7 +101,7 @@ def test_the_nearest_come_first_each_path_as_listed(
 
 
 def test_top_k_and_debug_stay_with_their_request(
-    retrieval: Retrieval, store: IndexStore, grid: HashModel, tmp_path: Path
+    retrieval: Retrieval, store: IndexStore, grid: TorchScriptEmbedder, tmp_path: Path
 ) -> None:
     publish(store, "1.2.0", grid, CODES, tmp_path)
     first, second, third = bodies(
@@ -104,7 +116,7 @@ def test_top_k_and_debug_stay_with_their_request(
 
 
 def test_nothing_farther_than_max_distance_is_answered(
-    retrieval: Retrieval, store: IndexStore, grid: HashModel, tmp_path: Path
+    retrieval: Retrieval, store: IndexStore, grid: TorchScriptEmbedder, tmp_path: Path
 ) -> None:
     publish(store, "1.2.0", grid, CODES, tmp_path)
     answers = bodies(
@@ -120,7 +132,7 @@ def test_nothing_farther_than_max_distance_is_answered(
 
 
 def test_debug_tells_the_code_and_the_time_of_each_step(
-    retrieval: Retrieval, store: IndexStore, grid: HashModel, tmp_path: Path
+    retrieval: Retrieval, store: IndexStore, grid: TorchScriptEmbedder, tmp_path: Path
 ) -> None:
     publish(store, "1.2.0", grid, CODES, tmp_path)
     debugged, plain = retrieval.answer([request(0xFF0F, debug=True), request(0xFF0F)])
@@ -133,7 +145,7 @@ def test_debug_tells_the_code_and_the_time_of_each_step(
 
 
 def test_a_code_finds_what_its_picture_finds(
-    retrieval: Retrieval, store: IndexStore, grid: HashModel, tmp_path: Path
+    retrieval: Retrieval, store: IndexStore, grid: TorchScriptEmbedder, tmp_path: Path
 ) -> None:
     publish(store, "1.2.0", grid, CODES, tmp_path)
     by_picture, by_code = bodies(retrieval, request(0xFFF0, debug=True), {"body": {"code": "fff0", "debug": True}})
@@ -150,7 +162,12 @@ def test_a_code_finds_what_its_picture_finds(
     ],
 )
 def test_a_code_of_another_width_is_a_400(
-    fields: dict[str, Any], said: str, retrieval: Retrieval, store: IndexStore, grid: HashModel, tmp_path: Path
+    fields: dict[str, Any],
+    said: str,
+    retrieval: Retrieval,
+    store: IndexStore,
+    grid: TorchScriptEmbedder,
+    tmp_path: Path,
 ) -> None:
     publish(store, "1.2.0", grid, CODES, tmp_path)
     refused, good = bodies(retrieval, {"body": fields}, request(0xFFFF, top_k=1))
@@ -181,11 +198,9 @@ class TestDetailRanking:
     """
 
     @pytest.fixture
-    def retrieval(self, store: IndexStore, colours: HashModel, metrics: Metrics, tmp_path: Path) -> Retrieval:
+    def retrieval(self, store: IndexStore, colours: TorchScriptEmbedder, metrics: Metrics, tmp_path: Path) -> Retrieval:
         publish(store, "1.2.0", colours, COLOURED, tmp_path)
-        return Retrieval(
-            colours, Served(VersionFollower(store, ModelIdentity.model_validate(colours.identity()))), metrics
-        )
+        return Retrieval(colours, Served(store.folder, colours.identity), metrics)
 
     def test_images_at_one_distance_come_in_the_order_of_their_details(self, retrieval: Retrieval) -> None:
         (answer,) = bodies(retrieval, coloured(0xFF00, 1, debug=True))
@@ -205,7 +220,7 @@ class TestDetailRanking:
             coloured(0xFF00, 1, rank="detail", top_k=2),
         )
         assert answers[0]["relevant"] == ["dotted.png", "robe.png", "plain.png", "torn.png", "striped.png"]
-        assert answers[0]["distances"] == [0, 16, 0, 1, 0]
+        assert answers[0]["distances"] == [0, 0, 1, 2, 16], "those of the order"
         assert answers[1]["relevant"] == ["dotted.png", "plain.png", "torn.png", "striped.png"]
         assert answers[2]["relevant"] == ["dotted.png", "robe.png"]
 
@@ -230,7 +245,7 @@ class TestDetailRanking:
             {"body": {**codes, "rank": "detail", "debug": True}},
             {"body": {"code": "ff00", "debug": True}},
         )
-        assert by_codes == json.loads(answer.body)
+        assert by_codes == plain(answer.body)
         assert by_code["relevant"] == list(COLOURED)  # without details, ties come in the order of the listing
 
     def test_requests_of_every_kind_share_a_batch(self, retrieval: Retrieval) -> None:
@@ -277,7 +292,7 @@ class TestDetailRanking:
 
 
 def test_a_model_without_details_and_classes_says_so(
-    retrieval: Retrieval, store: IndexStore, grid: HashModel, tmp_path: Path
+    retrieval: Retrieval, store: IndexStore, grid: TorchScriptEmbedder, tmp_path: Path
 ) -> None:
     batch = [request(0xFFFF, rank="detail"), named("shirt"), request(0xFFFF, rank="distance")]
     before = retrieval.answer(batch)
@@ -292,16 +307,16 @@ def test_a_model_without_details_and_classes_says_so(
 
 
 def test_a_class_can_be_asked_for_once_there_is_a_version(
-    store: IndexStore, colours: HashModel, metrics: Metrics
+    store: IndexStore, colours: TorchScriptEmbedder, metrics: Metrics
 ) -> None:
-    retrieval = Retrieval(
-        colours, Served(VersionFollower(store, ModelIdentity.model_validate(colours.identity()))), metrics
-    )
+    retrieval = Retrieval(colours, Served(store.folder, colours.identity), metrics)
     answers = retrieval.answer([named("shirt"), named("trousers"), coloured(0, 0, rank="detail")])
     assert [int(answer.status) for answer in answers] == [503, 400, 503]
 
 
-def test_a_bad_request_fails_alone(retrieval: Retrieval, store: IndexStore, grid: HashModel, tmp_path: Path) -> None:
+def test_a_bad_request_fails_alone(
+    retrieval: Retrieval, store: IndexStore, grid: TorchScriptEmbedder, tmp_path: Path
+) -> None:
     publish(store, "1.2.0", grid, CODES, tmp_path)
     cut = base64.b64encode(png_of(1)[:60]).decode()
     text = base64.b64encode(b"no image").decode()
@@ -313,7 +328,7 @@ def test_a_bad_request_fails_alone(retrieval: Retrieval, store: IndexStore, grid
 
 
 def test_ties_come_in_the_order_of_the_listing(
-    retrieval: Retrieval, store: IndexStore, grid: HashModel, tmp_path: Path
+    retrieval: Retrieval, store: IndexStore, grid: TorchScriptEmbedder, tmp_path: Path
 ) -> None:
     publish(store, "1.0.0", grid, {f"{name}.png": 0x00FF for name in "zyxwvu"} | {"near.png": 0x00FE}, tmp_path)
     (answer,) = bodies(retrieval, request(0x00FE, top_k=4, debug=True))
@@ -340,7 +355,7 @@ def test_an_image_over_the_limits_is_413(retrieval: Retrieval) -> None:
 def test_a_failure_of_the_server_itself_is_a_500_without_details(
     retrieval: Retrieval,
     store: IndexStore,
-    grid: HashModel,
+    grid: TorchScriptEmbedder,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
@@ -357,7 +372,7 @@ def test_a_failure_of_the_server_itself_is_a_500_without_details(
 
 
 def test_metrics_are_summed_and_handed_over_once_a_second(
-    retrieval: Retrieval, store: IndexStore, grid: HashModel, tmp_path: Path, metrics: Metrics
+    retrieval: Retrieval, store: IndexStore, grid: TorchScriptEmbedder, tmp_path: Path, metrics: Metrics
 ) -> None:
     publish(store, "1.0.0", grid, CODES, tmp_path)
     retrieval.answer([request(1), request(2), {"body": b"{"}])
@@ -372,15 +387,228 @@ def test_metrics_are_summed_and_handed_over_once_a_second(
     assert sink.values["hashlake_pictures_total"] == 2
 
 
+class TestMoreLikeAnIndexedImage:
+    """The image's own codes are the query, of the state of the collection that the batch is about."""
+
+    def test_it_finds_what_its_codes_find(
+        self, store: IndexStore, colours: TorchScriptEmbedder, metrics: Metrics, tmp_path: Path
+    ) -> None:
+        publish(store, "1.2.0", colours, COLOURED, tmp_path)
+        retrieval = Retrieval(colours, served(store, colours), metrics)
+        by_path, by_codes, as_part, by_detail = retrieval.answer(
+            [
+                {"body": {"path": "dotted.png", "debug": True}},
+                {"body": {"code": "ff00", "detail_code": "00000001", "debug": True}},
+                {"path": b"dotted.png", "debug": b"true"},
+                {"path": b"dotted.png", "rank": b"detail", "top_k": b"2"},
+            ]
+        )
+        assert by_path.body == by_codes.body == as_part.body
+        assert by_path.headers["X-Hashlake-Code"] == "ff00"
+        assert by_path.headers["X-Hashlake-Detail-Code"] == "00000001"
+        assert json.loads(by_detail.body)["relevant"] == ["dotted.png", "robe.png"]
+
+    def test_of_its_own_collection_and_its_newest_state(
+        self, retrieval: Retrieval, store: IndexStore, grid: TorchScriptEmbedder, tmp_path: Path
+    ) -> None:
+        publish(store, "1.2.0", grid, CODES, tmp_path)
+        shoes = Collections(store.folder).create("shoes", grid.identity)
+        shoes.add([addition("-dash.png", 0x0F0F), addition("other.png", 0x0F0E)])
+        ours, datalake = bodies(
+            retrieval,
+            {"body": {"path": "-dash.png", "collection": "shoes", "debug": True}},
+            {"body": {"path": "-dash.png", "top_k": 1, "debug": True}},
+        )
+        assert (ours["relevant"], ours["distances"]) == (["-dash.png", "other.png"], [0, 1])
+        assert (datalake["relevant"], datalake["distances"]) == (["-dash.png"], [0])
+        shoes.add([addition("-dash.png", 0x0F0E)])
+        (now,) = bodies(retrieval, {"body": {"path": "-dash.png", "collection": "shoes", "debug": True}})
+        assert now["distances"] == [0, 0]
+
+    def test_by_any_spelling_of_its_url(
+        self, retrieval: Retrieval, store: IndexStore, grid: TorchScriptEmbedder, tmp_path: Path
+    ) -> None:
+        publish(store, "1.2.0", grid, CODES, tmp_path)
+        shoes = Collections(store.folder).create("shoes", grid.identity)
+        old, new = "HTTP://e.org/old#a", "http://e.org/%C3%A9"
+        shoes.add([addition(old, 0x0F0F), addition(new, 0x00FF)])
+        for asked, found in ((old, old), (new, new), ("http://E.org:80/é?", new)):
+            (answer,) = bodies(retrieval, {"body": {"path": asked, "collection": "shoes", "top_k": 1}})
+            assert answer["relevant"] == [found]
+
+    @pytest.mark.parametrize("path", ["none.png", "x" * 100_000, "\ud800", "data/\0", "Größe"])
+    def test_one_that_is_not_there_is_404_and_its_neighbours_are_answered(
+        self, path: str, retrieval: Retrieval, store: IndexStore, grid: TorchScriptEmbedder, tmp_path: Path
+    ) -> None:
+        publish(store, "1.2.0", grid, CODES, tmp_path)
+        missing, good = retrieval.answer([{"body": {"path": path}}, request(0xFFFF, top_k=1)])
+        assert json.loads(missing.body) == {
+            "code": 404,
+            "type": "ResourceNotFoundException",
+            "message": f"version 1.2.0 has no image {path[:200]}",
+        }
+        assert int(good.status) == 200
+
+    def test_without_detail_codes_nothing_is_ranked_by_them(
+        self, retrieval: Retrieval, store: IndexStore, grid: TorchScriptEmbedder, tmp_path: Path
+    ) -> None:
+        publish(store, "1.2.0", grid, CODES, tmp_path)
+        (answer,) = retrieval.answer([{"body": {"path": "-dash.png", "rank": "detail"}}])
+        assert (int(answer.status), json.loads(answer.body)["message"]) == (
+            400,
+            "rank: the served model gives no detail codes",
+        )
+
+
+class TestAllThatIsKnown:
+    """With debug, nobody has to ask again what an image's row and codes are."""
+
+    def test_rows_codes_distances_and_the_model(
+        self, store: IndexStore, colours: TorchScriptEmbedder, metrics: Metrics, tmp_path: Path
+    ) -> None:
+        publish(store, "1.2.0", colours, COLOURED, tmp_path)
+        datalake = Collections(store.folder).open("default")
+        datalake.remove(["plain.png", "torn.png"])
+        datalake.add([entry_of("new.png", b"\xff\x01", b"\0\0\0\3")])
+        retrieval = Retrieval(colours, served(store, colours), metrics)
+        by_picture, by_class = retrieval.answer([coloured(0xFF00, 1, debug=True), named("shirt", debug=True, top_k=1)])
+        answer = json.loads(by_picture.body)
+        assert answer == {
+            "index_database_version": "1.2.0",
+            "relevant": ["dotted.png", "striped.png", "new.png", "robe.png"],
+            "distances": [0, 0, 1, 16],
+            "rows": [1, 2, None, 4],
+            "codes": {
+                "code": ["ff00", "ff00", "ff01", "00ff"],
+                "detail": ["00000001", "ffff0001", "00000003", "00000001"],
+            },
+            "distances_by_space": {"code": [0, 0, 1, 16], "detail": [0, 16, 1, 0]},
+            "model": {
+                "name": colours.card.name,
+                "sha256": colours.sha256,
+                "spaces": [
+                    {"name": "code", "kind": "binary", "width": 16, "metric": "hamming"},
+                    {"name": "detail", "kind": "binary", "width": 32, "metric": "hamming"},
+                ],
+            },
+        }
+        told = json.loads(by_class.body)
+        assert told["distances_by_space"] == {"code": [0]}, "a class has no detail code"
+        assert told["codes"] == {"code": ["ff00"], "detail": ["00000001"]}
+
+    def test_it_is_what_the_contract_says(
+        self, retrieval: Retrieval, store: IndexStore, grid: TorchScriptEmbedder, tmp_path: Path
+    ) -> None:
+        publish(store, "1.2.0", grid, CODES, tmp_path)
+
+        class Strict(QueryAnswer, extra="forbid"):
+            pass
+
+        answers = retrieval.answer([request(1), request(1, debug=True, metadata=True), request(1, max_distance=0)])
+        assert [Strict.model_validate_json(answer.body).model_fields_set for answer in answers] == [
+            {"index_database_version", "relevant"},
+            QueryAnswer.model_fields.keys() - {"closeness", "nothing_like_it"},
+            {"index_database_version", "relevant"},
+        ]
+        (nothing,) = retrieval.answer([request(0x0FF0, max_distance=0, debug=True)])
+        found = json.loads(nothing.body)
+        assert (found["rows"], found["codes"], found["distances_by_space"]) == ([], {"code": []}, {"code": []})
+
+
+class TestTurned:
+    """An L of four cells, 1000 1000 1100 0000 from the top row down, and what becomes of it:
+
+    a quarter turn    0000 0000 0010 1110      half a turn      0000 0011 0001 0001
+    mirrored          0001 0001 0011 0000      upside down      0000 1100 1000 1000
+    """
+
+    LETTER = 0x88C0
+
+    def test_it_is_found_in_every_position(
+        self, retrieval: Retrieval, store: IndexStore, grid: TorchScriptEmbedder, tmp_path: Path
+    ) -> None:
+        codes = {"far": 0xFFFF, "near": 0x0C89, "quarter": 0x002E, "half": 0x0311, "mirrored": 0x1130}
+        publish(store, "1.2.0", grid, codes, tmp_path)
+        Collections(store.folder).open("default").add([addition("added", 0x7400)])  # a quarter turn the other way
+        turned, as_it_is, by_form = (
+            json.loads(answer.body)
+            for answer in retrieval.answer(
+                [
+                    request(self.LETTER, turned=True, debug=True),
+                    request(self.LETTER, debug=True),
+                    {"image": png_of(self.LETTER), "turned": b"true", "max_distance": b"0", "top_k": b"2"},
+                ]
+            )
+        )
+        assert turned["relevant"] == ["quarter", "half", "mirrored", "added", "near", "far"]
+        assert turned["distances"] == turned["distances_by_space"]["code"] == [0, 0, 0, 0, 1, 12]
+        assert as_it_is["distances"] == sorted((code ^ self.LETTER).bit_count() for code in [*codes.values(), 0x7400])
+        assert by_form["relevant"] == ["quarter", "half"]
+
+    @pytest.mark.parametrize("subject", [{"path": "half"}, {"code": "ffff"}, {"text": "Shirt"}])
+    def test_codes_cannot_be_turned(self, subject: dict[str, str], retrieval: Retrieval) -> None:
+        (refused,) = bodies(retrieval, {"body": {**subject, "turned": True}})
+        assert (refused["code"], refused["message"]) == (400, "turned needs an image: codes cannot be turned")
+
+
+class TestCloseness:
+    """The images of TestDetailRanking, by a model whose calibration is in tests/fakes.py."""
+
+    @pytest.fixture
+    def retrieval(
+        self, store: IndexStore, calibrated: TorchScriptEmbedder, metrics: Metrics, tmp_path: Path
+    ) -> Retrieval:
+        publish(store, "1.2.0", calibrated, COLOURED, tmp_path)
+        return Retrieval(calibrated, served(store, calibrated), metrics)
+
+    @pytest.mark.parametrize(
+        ("asked", "distances", "closeness", "nothing"),
+        [
+            (coloured(0xFF00, 1), [0, 0, 0, 1, 16], [1.0, 1.0, 1.0, 0.9375, 0.0], False),
+            (coloured(0xFF00, 1, rank="detail"), [0, 0, 1, 2, 16], [1.0, 1.0, 0.875, 0.75, 0.0], False),
+            (coloured(0xFF00, 0xFF_0000, rank="detail"), [8, 9, 9, 9, 11], [0.0, 0.0, 0.0, 0.0, 0.0], True),
+            (coloured(0xF00F, 1, top_k=2), [7, 8], [0.5625, 0.5], False),
+            (named("shirt"), [0, 0, 0, 1, 16], [0.8, 0.8, 0.8, 0.7, 0.4], False),
+            (coloured(0x0FF0, 1, max_distance=6), [], [], True),
+        ],
+    )
+    def test_of_the_order_that_the_images_are_in(
+        self,
+        asked: dict[str, Any],
+        distances: list[int],
+        closeness: list[float],
+        nothing: bool,
+        retrieval: Retrieval,
+    ) -> None:
+        debugged = {"body": asked["body"] | {"debug": True}}
+        plain_answer, answer = bodies(retrieval, asked, debugged)
+        assert (answer["distances"], answer["closeness"], answer["nothing_like_it"]) == (distances, closeness, nothing)
+        assert plain_answer == {name: value for name, value in answer.items() if name != "distances"}
+
+    def test_what_was_not_measured_is_not_told(self, store: IndexStore, tmp_path: Path, metrics: Metrics) -> None:
+        calibration = Calibration(code=Curve(distances=(0, 16), shares=(1, 0)), nothing_below=0)
+        write_colour_model(tmp_path / "code.pt", calibration)
+        model = TorchScriptEmbedder.load(tmp_path / "code.pt")
+        publish(store, "1.2.0", model, COLOURED, tmp_path)
+        answers = bodies(
+            Retrieval(model, served(store, model), metrics),
+            coloured(0xFF00, 1),
+            coloured(0xFF00, 1, rank="detail"),
+            named("shirt"),
+        )
+        assert ["closeness" in answer for answer in answers] == [True, False, False]
+        assert ["nothing_like_it" in answer for answer in answers] == [True, False, False]
+
+
 class TestCollections:
     @pytest.fixture
-    def shoes(self, store: IndexStore, grid: HashModel) -> Collection:
-        shoes = Collections(store.folder).create("shoes", ModelIdentity.model_validate(grid.identity()))
+    def shoes(self, store: IndexStore, grid: TorchScriptEmbedder) -> Collection:
+        shoes = Collections(store.folder).create("shoes", grid.identity)
         shoes.add([addition("http://a/1.png", 0xFFFF, '{"size": 1}'), addition("http://a/2.png", 0xFFF0)])
         return shoes
 
     def test_each_request_is_about_its_own_collection(
-        self, retrieval: Retrieval, store: IndexStore, grid: HashModel, shoes: Collection, tmp_path: Path
+        self, retrieval: Retrieval, store: IndexStore, grid: TorchScriptEmbedder, shoes: Collection, tmp_path: Path
     ) -> None:
         publish(store, "1.2.0", grid, CODES, tmp_path)
         datalake, ours, ours_too = bodies(
@@ -399,7 +627,7 @@ class TestCollections:
         assert ours_too == {"index_database_version": "0", "relevant": ["http://a/1.png"]}
 
     def test_what_is_added_or_removed_shows_in_the_next_answer(
-        self, retrieval: Retrieval, store: IndexStore, grid: HashModel, tmp_path: Path
+        self, retrieval: Retrieval, store: IndexStore, grid: TorchScriptEmbedder, tmp_path: Path
     ) -> None:
         publish(store, "1.2.0", grid, CODES, tmp_path)
         datalake = Collections(store.folder).open("default")
@@ -427,9 +655,9 @@ class TestCollections:
         assert [answer["relevant"] for answer in bodies(retrieval, as_object, as_part)] == [found, found]
 
     def test_what_cannot_be_answered_says_why(
-        self, retrieval: Retrieval, store: IndexStore, grid: HashModel, shoes: Collection
+        self, retrieval: Retrieval, store: IndexStore, grid: TorchScriptEmbedder, shoes: Collection
     ) -> None:
-        other = ModelIdentity.model_validate(grid.identity()).model_copy(update={"sha256": "0" * 64, "name": "other"})
+        other = grid.identity.model_copy(update={"sha256": "0" * 64, "name": "other"})
         Collections(store.folder).create("hats", other)
         answers = retrieval.answer(
             [
@@ -455,26 +683,50 @@ class TestCollections:
         found = {"index_database_version": "0", "relevant": ["http://a/2.png", "http://a/1.png"]}
         assert bodies(retrieval, strange, good)[1] == found
         shoes.add([addition("http://a/1.png", 0xFFFF, '"\\ud800"')])  # JSON, though no text
-        assert bodies(retrieval, good | {"body": good["body"] | {"metadata": True}}, good)[1] == found
+        told, answered = bodies(retrieval, good | {"body": good["body"] | {"metadata": True}}, good)
+        assert (told["metadata"], answered) == ([None, "\ud800"], found)
 
         def fail(*_: object) -> None:
             raise JournalDamaged("images.db cannot be read")
 
-        monkeypatch.setattr("searcher.overlay._Reader.bitmap", fail)
+        monkeypatch.setattr("searcher.live.base_images.BaseImages.bitmap", fail)
         failed, answered = retrieval.answer([good | {"body": good["body"] | {"filter": {"a": 1}}}, good])
         assert (int(failed.status), json.loads(answered.body)) == (500, found)
 
     def test_a_model_beside_the_datalake_s_answers_for_collections_of_its_own_only(
-        self, store: IndexStore, grid: HashModel, metrics: Metrics, shoes: Collection, tmp_path: Path, other_path: Path
+        self,
+        store: IndexStore,
+        grid: TorchScriptEmbedder,
+        metrics: Metrics,
+        shoes: Collection,
+        tmp_path: Path,
+        other_path: Path,
     ) -> None:
         publish(store, "1.2.0", grid, CODES, tmp_path)
-        other = HashModel.load(other_path)
-        identity = ModelIdentity.model_validate(other.identity())
+        other = TorchScriptEmbedder.load(other_path)
+        identity = other.identity
         Collections(store.folder).create("hats", identity)
-        retrieval = Retrieval(other, Served(VersionFollower(store, identity), datalake=False), metrics)
+        retrieval = Retrieval(other, Served(store.folder, identity, datalake=False), metrics)
         answers = retrieval.answer([request(0), request(0, collection="shoes"), request(0, collection="hats")])
         assert [int(answer.status) for answer in answers] == [409, 409, 200]
         assert answers[0].headers == {"X-Hashlake-Other-Model": "default"}
+
+    def test_metadata_come_as_the_text_that_they_are(self, retrieval: Retrieval, shoes: Collection) -> None:
+        shoes.add([addition("http://a/2.png", 0xFFF0, '{"a":  1.50, "a": 2e1}')])
+        (answer,) = retrieval.answer([request(0xFFF0, collection="shoes", metadata=True)])
+        assert b'"metadata": [{"a":  1.50, "a": 2e1}, {"size": 1}]' in answer.body
+
+    def test_one_whose_next_version_is_damaged_stays_what_it_was(
+        self, retrieval: Retrieval, shoes: Collection, grid: TorchScriptEmbedder, tmp_path: Path
+    ) -> None:
+        """As the datalake does: they are followed alike."""
+        asked = request(0xFFF0, collection="shoes")
+        (before,) = bodies(retrieval, asked)
+        publish(shoes.store, "9", grid, {"a.png": 1}, tmp_path)
+        index = shoes.folder / "9" / "index.faiss"
+        index.write_bytes(index.read_bytes()[:-1])
+        assert bodies(retrieval, asked, asked) == [before, before]
+        assert retrieval._served.refused == 1
 
     def test_a_damaged_journal_is_503_and_not_half_an_answer(
         self, retrieval: Retrieval, shoes: Collection, caplog: pytest.LogCaptureFixture
@@ -492,11 +744,11 @@ def hashing(*files: bytes) -> dict[str, Any]:
 
 
 class TestCodes:
-    def test_of_several_pictures_without_any_version(self, retrieval: Retrieval, grid: HashModel) -> None:
+    def test_of_several_pictures_without_any_version(self, retrieval: Retrieval, grid: TorchScriptEmbedder) -> None:
         (answer,) = bodies(retrieval, hashing(png_of(0xFF00), b"no image", png_of(0x0001), b""))
         assert answer["model"] == {"name": grid.card.name, "sha256": grid.sha256, "bits": 16, "detail_bits": None}
         first, second, third, fourth = answer["hashed"]
-        assert (first, third) == ({"code": "ff00", "detail_code": None}, {"code": "0001", "detail_code": None})
+        assert (first, third) == ({"vectors": {"code": "ff00"}}, {"vectors": {"code": "0001"}})
         assert (second["status"], fourth["status"]) == (415, 400)
 
     @pytest.mark.parametrize("wrong", [[], "", None, ["a"] * 33])
@@ -504,16 +756,32 @@ class TestCodes:
         (answer,) = bodies(retrieval, {"body": {"hash": wrong}})
         assert (answer["code"], answer["message"]) == (400, "hash must be a list of 1 to 32 image files in base64")
 
+    def test_only_the_gateway_may_ask(
+        self, retrieval: Retrieval, store: IndexStore, grid: TorchScriptEmbedder, tmp_path: Path
+    ) -> None:
+        """A stranger's pictures aren't even decoded, in whatever shape the request comes."""
+        publish(store, "1.2.0", grid, CODES, tmp_path)
+        asked = hashing(png_of(1))
+        text = json.dumps(asked["body"]).encode()
+        shapes = [asked, {"body": text}, {"data": asked["body"]}, {"data": bytearray(text)}, {"body": {"hash": None}}]
+        *refused, searched, hashed = retrieval.answer([*shapes, request(0xFFFF, top_k=1), asked], {len(shapes) + 1})
+        assert [int(each.status) for each in refused] == [403] * len(shapes)
+        assert json.loads(refused[0].body) == {
+            "code": 403, "type": "ForbiddenException", "message": "hash: only the gateway may ask for codes"
+        }  # fmt: skip
+        assert (searched.status, hashed.status) == (200, 200)
+        assert retrieval._metrics._sums["pictures"] == 2
+
     def test_neighbours_in_the_batch_get_their_own(
-        self, retrieval: Retrieval, store: IndexStore, grid: HashModel, tmp_path: Path
+        self, retrieval: Retrieval, store: IndexStore, grid: TorchScriptEmbedder, tmp_path: Path
     ) -> None:
         publish(store, "1.2.0", grid, CODES, tmp_path)
         searched, hashed, again = bodies(
             retrieval, request(0xFFFF, top_k=1), hashing(png_of(1), png_of(2)), request(0x0000, top_k=1)
         )
         assert (searched["relevant"], again["relevant"]) == (["a b/white cat.png"], ["-dash.png"])
-        assert [each["code"] for each in hashed["hashed"]] == ["0001", "0002"]
+        assert [each["vectors"]["code"] for each in hashed["hashed"]] == ["0001", "0002"]
 
 
-def addition(path: str, code: int, metadata: str | None = None) -> Addition:
-    return Addition(path, code.to_bytes(2, "big"), None, metadata)
+def addition(path: str, code: int, metadata: str | None = None) -> Entry:
+    return entry_of(path, code.to_bytes(2, "big"), None, metadata)

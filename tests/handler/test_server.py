@@ -11,24 +11,60 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
+from threading import Event
 from typing import Any
 
+import grpc
 import httpx
 import psutil
 import pytest
 from PIL import Image
 
+from contract.names import MODEL_NAME, SECRET_HEADER
+from embedding.torchscript import TorchScriptEmbedder
 from handler.archive import build_archive
-from hashing.model import HashModel
 from indexer.sample_datalake import write_awkward
-from searcher.store import IndexStore
+from searcher.versions.store import IndexStore
 from tests.fakes import picture_of, png_of, write_grid_model
 from tests.handler.server import REPOSITORY, Server
 from tests.versions import publish
 
 CODES = {"photos/white cat.png": 0xFFFF, 'photos/O\'Hara "dog".png': 0xFFFE, "photos/-ñ日本.png": 0xFF00, "z.png": 0}
 SHIRTS = {f"shirts/{number}.png": (0xFF00, number * 0x0101_0101) for number in range(200)}
+
+
+def listening(server: Server) -> list[Any]:
+    """The frontend's TCP sockets that take connections."""
+    frontend = server.child("org.pytorch.serve.ModelServer")
+    return [each for each in frontend.net_connections("tcp") if each.status == psutil.CONN_LISTEN]
+
+
+def length_delimited(field: int, content: bytes) -> bytes:
+    """A field of a protobuf message: its number, the length, the content."""
+    length, digits = len(content), bytearray()
+    while length > 0x7F:
+        digits.append(length & 0x7F | 0x80)
+        length >>= 7
+    return bytes([field << 3 | 2, *digits, length]) + content
+
+
+def varint(message: bytes, start: int) -> tuple[int, int]:
+    """The number at ``start`` of a protobuf message, and where it ends."""
+    value = shift = 0
+    while True:
+        value |= (message[start] & 0x7F) << shift
+        if message[start] < 0x80:
+            return value, start + 1
+        start, shift = start + 1, shift + 7
+
+
+def prediction_request(model: str, **parts: bytes) -> bytes:
+    """TorchServe's PredictionsRequest: string model_name = 1, map<string, bytes> input = 3."""
+    inputs = [length_delimited(1, name.encode()) + length_delimited(2, content) for name, content in parts.items()]
+    return length_delimited(1, model.encode()) + b"".join(length_delimited(3, each) for each in inputs)
 
 
 def base64_of(code: int) -> str:
@@ -41,7 +77,7 @@ def model_store(grid_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 @pytest.fixture(scope="module")
-def server(model_store: Path, grid: HashModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(model_store: Path, grid: TorchScriptEmbedder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("served")
     publish(IndexStore(folder / "index_store"), "1.2.0", grid, CODES, folder / "lake")
     with Server(folder / "index_store", model_store, folder / "log") as running:
@@ -49,7 +85,9 @@ def server(model_store: Path, grid: HashModel, tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture(scope="class")
-def colour_server(colours_path: Path, colours: HashModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def colour_server(
+    colours_path: Path, colours: TorchScriptEmbedder, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("colours")
     model_store = build_archive(colours_path, folder / "model_store").parent
     lake = {**SHIRTS, "robe.png": (0x00FF, 0xFFFF_FFFF)}
@@ -73,9 +111,23 @@ class TestRequests:
             server.client.post(server.url, files={"image": file}, data={"top_k": "2", "debug": "true"}),
         ]
         expected = {"index_database_version": "1.2.0", "relevant": list(CODES)[:2], "distances": [0, 1]}
-        assert [answer.json() for answer in answers] == [expected] * len(answers)
+        assert [answer.json() | expected for answer in answers] == [answers[0].json()] * len(answers)
+        assert answers[0].json()["rows"] == [0, 1]
         assert {answer.status_code for answer in answers} == {200}
         assert {answer.headers["content-type"] for answer in answers} == {"application/json"}
+
+    def test_more_like_an_indexed_image_in_json_and_in_parts(self, server: Server) -> None:
+        path = list(CODES)[1]
+        answers = [
+            server.ask({"path": path, "debug": True}),
+            server.client.post(server.url, files={"path": (None, path), "debug": (None, "true")}),
+        ]
+        assert [answer.json()["relevant"][:2] for answer in answers] == [[path, "photos/white cat.png"]] * 2
+        missing = server.ask({"path": "none.png"})
+        assert (missing.status_code, missing.json()) == (
+            404,
+            {"code": 404, "type": "ResourceNotFoundException", "message": "version 1.2.0 has no image none.png"},
+        )
 
     def test_max_distance_is_understood_in_json_and_in_parts(self, server: Server) -> None:
         file = ("photo.png", png_of(0xFFFF), "image/png")
@@ -147,8 +199,10 @@ class TestRequests:
             answer = server.ask({"image": base64_of(0xFFFF), "top_k": k} | ({"debug": True} if kind == 2 else {}))
             expected: dict[str, Any] = {"index_database_version": "1.2.0", "relevant": list(CODES)[:k]}
             if kind == 2:
-                expected["distances"] = [0, 1, 8][:k]
-            return answer.status_code == 200 and answer.json() == expected
+                distances = [0, 1, 8][:k]
+                expected |= {"distances": distances, "rows": [0, 1, 2][:k], "distances_by_space": {"code": distances}}
+            found = {name: value for name, value in answer.json().items() if name not in ("codes", "model")}
+            return answer.status_code == 200 and found == expected
 
         with ThreadPoolExecutor(16) as clients:
             assert all(clients.map(one, range(1, 801)))
@@ -168,7 +222,7 @@ class TestRequests:
         answer = server.client.post(server.url, content=b" " * (64 * 1024 * 1024 + 1))
         assert (answer.status_code, answer.content) == (413, b"")
 
-    def test_describe_names_model_and_version(self, server: Server, grid: HashModel) -> None:
+    def test_describe_names_model_and_version(self, server: Server, grid: TorchScriptEmbedder) -> None:
         description = server.description()
         assert description["sha256"] == grid.sha256
         assert description["model"]["name"] == "grid"
@@ -185,12 +239,52 @@ class TestRequests:
             assert server.metric(f"hashlake_{step}_milliseconds_total") > 0
         assert server.metric("hashlake_version_age_seconds") > 0
 
-    def test_management_and_metrics_listen_on_loopback_and_no_model_is_fetched(self, server: Server) -> None:
-        frontend = next(each for each in psutil.Process(server.process.pid).children() if "java" in each.name())
-        listening = {c.laddr.ip for c in frontend.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
-        assert listening <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
-        address = f"http://127.0.0.1:{server.management_port}/models?url=http://127.0.0.1:1/evil.mar"
-        assert server.client.post(address).status_code in (403, 404, 405)
+    def test_everything_listens_on_loopback_and_no_model_is_fetched(self, server: Server) -> None:
+        assert {c.laddr.ip for c in listening(server)} <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
+        assert server.management.post("/models?url=http://127.0.0.1:1/evil.mar").status_code in (403, 404, 405)
+
+    def test_no_web_page_can_command_torchserve(self, server: Server) -> None:
+        """A page may send a simple request to any port. Management is a socket, which no page reaches, and gRPC's
+        management doesn't speak a browser's HTTP."""
+        ports = {c.laddr.port for c in listening(server)}
+        assert ports > {server.port, server.metrics_port, server.grpc_port}
+        before = server.management.get("/models").json()
+        page = {"Origin": "http://evil.example", "Host": "evil.example", "Content-Type": "text/plain"}
+        for port in ports:
+            address = f"http://127.0.0.1:{port}/models"
+            wanted = {"url": "image-retrieval-v1.0.mar", "model_name": "evil", "initial_workers": "0"}
+            with suppress(httpx.RemoteProtocolError):
+                assert server.client.post(address, params=wanted, headers=page).is_error
+            with suppress(httpx.RemoteProtocolError):
+                assert server.client.delete(f"{address}/image-retrieval-v1.0", headers=page).is_error
+        assert server.management.get("/models").json() == before
+
+    def test_nobody_else_s_process_reaches_management_or_learns_the_secret(self, server: Server) -> None:
+        assert server.run.path.stat().st_mode & 0o777 == 0o700
+        assert server.run.secret_file.stat().st_mode & 0o777 == 0o600
+        secret = server.run.secret()
+        assert len(secret) >= 32 and secret not in server.log.read_text()
+        for each in psutil.Process(server.process.pid).children(recursive=True):
+            assert secret not in " ".join([*each.cmdline(), *each.environ().values()])
+
+    def test_codes_are_for_the_gateway_alone(self, server: Server) -> None:
+        def ask(**headers: str) -> httpx.Response:
+            return server.client.post(server.url, json={"hash": [base64_of(0xFFFF)]}, headers=headers)
+
+        secret = server.run.secret()
+        refused = [ask(), ask(**{SECRET_HEADER: ""}), ask(**{SECRET_HEADER: secret[:-1]}), ask(Authorization=secret)]
+        assert [answer.status_code for answer in refused] == [403] * 4
+        answer = ask(**{SECRET_HEADER: secret})
+        assert (answer.status_code, answer.json()["hashed"]) == (200, [{"vectors": {"code": "ffff"}}])
+
+    def test_a_grpc_client_gets_the_same_answer(self, server: Server) -> None:
+        asked = json.dumps({"image": base64_of(0xFFFF), "top_k": 3, "debug": True}).encode()
+        with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+            service = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"
+            answer = channel.unary_unary(service)(prediction_request(MODEL_NAME, data=asked), timeout=60)
+        (length, start) = varint(answer, 1)  # PredictionResponse: bytes prediction = 1
+        assert (answer[0], len(answer)) == (0x0A, start + length)
+        assert answer[start:] == server.client.post(server.url, content=asked).content
 
     def test_files_of_every_format_get_the_code_that_the_indexer_gave_them(
         self, server: Server, grid_path: Path, tmp_path: Path
@@ -255,7 +349,8 @@ class TestDetailsAndClasses:
         expected = [f"shirts/{other}.png" for other in order[:3]]
         assert expected[0] == f"shirts/{number}.png"
         assert [answer.json()["relevant"] for answer in answers] == [expected] * len(answers)
-        assert [answer.json()["distances"] for answer in answers] == [[0, 0, 0]] * len(answers)
+        apart = [4 * (number ^ other).bit_count() if rank == "detail" else 0 for other in order[:3]]
+        assert [answer.json()["distances"] for answer in answers] == [apart] * len(answers)
 
     def test_by_detail_a_picture_of_another_class_may_come_first(self, colour_server: Server) -> None:
         """A shirt with the robe's detail code, of which those of 127 and 191 lack a bit of eight, four times."""
@@ -266,7 +361,7 @@ class TestDetailsAndClasses:
         )
         assert by_distance["relevant"] == ["shirts/127.png", "shirts/191.png"]
         assert by_detail["relevant"] == ["robe.png", "shirts/127.png"]
-        assert by_detail["distances"] == [16, 0]
+        assert by_detail["distances"] == [0, 4]
 
     def test_a_class_is_asked_for_by_its_name(self, colour_server: Server) -> None:
         fields = {"text": "ROBE d'été", "top_k": 1, "debug": True}
@@ -283,7 +378,7 @@ class TestDetailsAndClasses:
             ),
         ]
         expected = {"index_database_version": "2.0.0", "relevant": ["robe.png"], "distances": [0]}
-        assert [answer.json() for answer in answers] == [expected] * len(answers)
+        assert [answer.json() | expected for answer in answers] == [answers[0].json()] * len(answers)
         shirts = colour_server.ask({"text": "shirt", "top_k": 1000, "max_distance": 0}).json()
         assert shirts["relevant"] == list(SHIRTS)
 
@@ -325,19 +420,27 @@ class TestDetailsAndClasses:
 
 
 class TestOperation:
-    """A server's life: no version yet, the first one, swaps under load, a killed worker, a wrong model, the end."""
+    """A server's life: no version yet, the first one, swaps under load, a killed worker, a wrong model, the end. It
+    listens on IPv6."""
 
-    def test_from_nothing_to_a_clean_end(self, model_store: Path, grid: HashModel, tmp_path: Path) -> None:
+    def test_from_nothing_to_a_clean_end(self, model_store: Path, grid: TorchScriptEmbedder, tmp_path: Path) -> None:
         store = IndexStore(tmp_path / "index_store")
-        with Server(store.folder, model_store, tmp_path / "log") as server:
+        with Server(store.folder, model_store, tmp_path / "log", tmp_path / "state", "[::1]") as server:
+            assert f"hashlake is ready: http://[::1]:{server.port}/" in server.log.read_text()
             self.answers_503_until_the_first_version(server, store, grid, tmp_path)
             self.swaps_under_load(server, store, grid, tmp_path)
             self.replaces_a_killed_worker(server)
             self.refuses_a_version_of_another_model(server, store, tmp_path)
+            store.promote("b")
+            self.a_killed_gateway_is_started_again_and_inference_goes_on(server)
+            self.a_killed_torchserve_is_started_again_and_the_gateway_goes_on(server)
+            self.a_killed_supervisor_leaves_nothing_behind(server)
+            server.start()
+            assert server.ask({"image": base64_of(7)}).status_code == 200
             self.ends_cleanly(server)
 
     def answers_503_until_the_first_version(
-        self, server: Server, store: IndexStore, grid: HashModel, folder: Path
+        self, server: Server, store: IndexStore, grid: TorchScriptEmbedder, folder: Path
     ) -> None:
         answer = server.ask({"image": base64_of(1)})
         assert answer.status_code == 503
@@ -349,16 +452,15 @@ class TestOperation:
             "relevant": ["a/7.png"],
         }
 
-    def swaps_under_load(self, server: Server, store: IndexStore, grid: HashModel, folder: Path) -> None:
+    def swaps_under_load(self, server: Server, store: IndexStore, grid: TorchScriptEmbedder, folder: Path) -> None:
         publish(store, "b", grid, {f"b/{number}.png": number for number in range(80)}, folder / "lake")
-        stop_at = time.monotonic() + 6
-        seen: set[str] = set()
+        enough = Event()
+        seen: list[str] = []
 
-        def client(seed: int) -> int:
-            count = 0
+        def client(seed: int) -> None:
             with httpx.Client(timeout=60, trust_env=False) as own:
-                while time.monotonic() < stop_at:
-                    code = (seed * 31 + count) % 50
+                while not enough.is_set():
+                    code = (seed * 31 + len(seen)) % 50
                     answer = own.post(server.url, json={"image": base64_of(code), "top_k": 60, "debug": True})
                     assert answer.status_code == 200, answer.text
                     reply = answer.json()
@@ -366,18 +468,20 @@ class TestOperation:
                     assert len(reply["relevant"]) == {"a": 50, "b": 60}[version]
                     assert {path.split("/")[0] for path in reply["relevant"]} == {version}
                     assert (reply["relevant"][0], reply["distances"][0]) == (f"{version}/{code}.png", 0)
-                    seen.add(version)
-                    count += 1
-            return count
+                    seen.append(version)
 
         with ThreadPoolExecutor(8) as pool:
             clients = [pool.submit(client, seed) for seed in range(8)]
-            swaps = 0
-            while time.monotonic() < stop_at:
-                store.promote(random.choice("ab"))
-                swaps += 1
-            answered = sum(each.result() for each in clients)
-        assert seen == {"a", "b"} and swaps > 20 and answered > 100
+            try:
+                changes = 0
+                while changes < 20 or len(seen) < 300:
+                    store.promote(random.choice("ab"))
+                    changes = sum(before != after for before, after in pairwise(seen))
+                    assert not any(each.done() for each in clients), [each.result() for each in clients if each.done()]
+            finally:
+                enough.set()
+            for each in clients:
+                each.result()
 
     def replaces_a_killed_worker(self, server: Server) -> None:
         killed = server.workers()[0]["pid"]
@@ -392,7 +496,7 @@ class TestOperation:
         assert all(server.ask({"image": base64_of(number)}).status_code == 200 for number in range(20))
 
     def refuses_a_version_of_another_model(self, server: Server, store: IndexStore, folder: Path) -> None:
-        other = HashModel.load(write_grid_model(folder / "other.pt", name="other"))
+        other = TorchScriptEmbedder.load(write_grid_model(folder / "other.pt", name="other"))
         publish(store, "c", other, {"c.png": 1}, folder / "lake")
         deadline = time.monotonic() + 20
         while server.metric("hashlake_refused_versions_total") < 1 and time.monotonic() < deadline:
@@ -401,9 +505,50 @@ class TestOperation:
         assert server.metric("hashlake_refused_versions_total") >= 1
         assert "version c was made with model other" in server.log.read_text()
 
+    def a_killed_gateway_is_started_again_and_inference_goes_on(self, server: Server) -> None:
+        health = f"http://127.0.0.1:{server.gateway_port}/healthz"
+        for _ in range(2):
+            self.wait_for(server, health)
+            killed = server.child("hashlake admin")
+            killed.kill()
+            killed.wait(10)
+            assert server.ask({"image": base64_of(7)}).status_code == 200
+        self.wait_for(server, health)
+
+    def a_killed_torchserve_is_started_again_and_the_gateway_goes_on(self, server: Server) -> None:
+        gateway = server.child("hashlake admin")
+        for word in ("org.pytorch.serve.ModelServer", "handler.frontend"):
+            family = psutil.Process(server.process.pid).children(recursive=True)
+            workers = [each for each in family if "model_service_worker" in " ".join(each.cmdline())]
+            assert len(workers) == 2
+            server.child(word).kill()
+            assert server.client.get(f"http://127.0.0.1:{server.gateway_port}/healthz").status_code == 200
+            _, alive = psutil.wait_procs(workers, timeout=60)
+            assert not alive
+            if word != "handler.frontend":  # what is killed next needn't wait
+                self.wait_for(server, f"http://127.0.0.1:{server.gateway_port}/readyz")
+        assert gateway.is_running()
+
+    def a_killed_supervisor_leaves_nothing_behind(self, server: Server) -> None:
+        family = psutil.Process(server.process.pid).children(recursive=True)
+        server.process.kill()
+        server.process.wait()
+        _, alive = psutil.wait_procs(family, timeout=30)
+        assert not alive
+
+    def wait_for(self, server: Server, address: str) -> None:
+        deadline = time.monotonic() + 120
+        while True:
+            with suppress(httpx.TransportError):
+                if server.client.get(address).status_code == 200:
+                    return
+            assert time.monotonic() < deadline, server.log.read_text()
+            time.sleep(0.1)
+
     def ends_cleanly(self, server: Server) -> None:
         family = psutil.Process(server.process.pid).children(recursive=True)
-        assert len(family) >= 3  # frontend and two workers
+        assert len(family) >= 5  # the gateway, TorchServe's program, frontend and two workers
         assert server.stop() == 0
         _, alive = psutil.wait_procs(family, timeout=10)
         assert not alive
+        assert not server.run.path.exists()

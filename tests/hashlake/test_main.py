@@ -9,15 +9,15 @@ from pathlib import Path
 import click
 import pytest
 
-from hashing.model import HashModel
+from embedding.torchscript import TorchScriptEmbedder
 from hashlake.main import cli
 from hashlake.version import __version__
-from searcher.collections_store import Collections
-from searcher.journal import Addition
-from searcher.manifest import ModelIdentity
-from searcher.store import IndexStore
+from pictures.opening import UNKNOWN
+from searcher.live.collections import Collections
+from searcher.versions.store import IndexStore
 from tests.fakes import png_of, write_grid_model
 from tests.hashlake.command import Answer, hashlake
+from tests.vectors import entry_of
 from tests.versions import publish
 
 SCRIPT = Path(sys.executable).parent / "hashlake"
@@ -36,7 +36,7 @@ def commands(group: click.Group, *above: str) -> Iterator[tuple[str, ...]]:
 
 
 @pytest.fixture
-def store(tmp_path: Path, grid: HashModel) -> IndexStore:
+def store(tmp_path: Path, grid: TorchScriptEmbedder) -> IndexStore:
     """Version 1.5.0 holds a picture for each of four codes, which are 0, 1, 1 and 3 bits from 0000 0000 0000 0000."""
     store = IndexStore(tmp_path / "index_store")
     codes = {"data/none.png": 0x0000, "data/two.png": 0x0100, "data/one.png": 0x8000, "data/été three.png": 0x8003}
@@ -75,7 +75,8 @@ def test_every_command_explains_itself(words: tuple[str, ...], option: str) -> N
 def test_the_commands_are_these() -> None:
     words = {" ".join(words) for words in commands(cli) if words}
     assert words == {
-        "index", "search", "archive", "serve", "sample", "train", "evaluate", "versions", "versions list",
+        "listing", "refresh", "index", "search", "archive", "serve", "sample", "train", "evaluate",
+        "versions", "versions list",
         "versions verify", "versions promote", "versions rollback", "versions prune", "admin", "keys", "keys create",
         "keys list", "keys revoke", "duplicates", "collections", "collections list", "collections create",
         "collections delete", "collections stats", "collections add", "collections add_bulk", "collections search",
@@ -115,6 +116,42 @@ def test_a_command_imports_its_own_room_only() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
+# --- Settings
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("VERIFY_MB_PER_S", "garbage", "'--verify_mb_per_s': 'garbage' is not"),
+        ("VERIFY_MB_PER_S", "-1", "'--verify_mb_per_s': -1.0 is not in the range"),
+        ("VERIFY_MB_PER_S", "inf", "'--verify_mb_per_s': inf is not in the range"),
+        ("VERIFY_MB_PER_S", "nan", "'--verify_mb_per_s': it is no number"),
+        ("START_TIMEOUT", "1e3", "'--start_timeout': '1e3' is not"),
+        ("WORKERS", "0", "'--workers': 0 is not in the range"),
+        ("INFERENCE_PORT", "http", "'--port': 'http' is not"),
+    ],
+)
+def test_a_wrong_variable_is_told_before_anything_starts(
+    variable: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"HASHLAKE_{variable}", value)
+    answer = hashlake("serve")
+    assert answer.status == 2
+    assert answer.err.splitlines()[-1].startswith(f"Error: Invalid value for {said}")
+
+
+@pytest.mark.parametrize("variable", ["HASHLAKE_FETCH_ALLOW", "HASHLAKE_FETCH_DENY"])
+def test_a_wrong_list_of_hosts_is_told_before_anything_is_fetched(
+    variable: str, tmp_path: Path, grid_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "a b")
+    (tmp_path / "urls.txt").write_text("http://127.0.0.1/a.png\n")
+    options = ("--source", f"urls:{tmp_path / 'urls.txt'}", "--index_store", tmp_path / "store")
+    answer = hashlake("index", "--model_path", grid_path, "--new_index_database_version", "1", *options)
+    error = f"Error: {variable} is 'a b': 'a b' is neither a host nor a network: the host's name is not valid\n"
+    assert (answer.status, answer.err) == (1, error)
+
+
 # --- Search
 
 
@@ -143,7 +180,9 @@ def test_search_as_json_is_the_servers_debug_answer(store: IndexStore, grid_path
     assert "été" in line
 
 
-def test_an_older_version_can_be_searched(store: IndexStore, grid: HashModel, grid_path: Path, photo: Path) -> None:
+def test_an_older_version_can_be_searched(
+    store: IndexStore, grid: TorchScriptEmbedder, grid_path: Path, photo: Path
+) -> None:
     publish(store, "1.6.0", grid, {"new.png": 0x8001}, photo.parent)
     command = ("search", photo, "--model_path", grid_path, "--index_store", store.folder, "--top_k", "1")
     assert hashlake(*command).out == "   0  new.png\n"
@@ -151,13 +190,13 @@ def test_an_older_version_can_be_searched(store: IndexStore, grid: HashModel, gr
 
 
 def test_what_has_changed_since_is_searched_and_other_collections(
-    store: IndexStore, grid: HashModel, grid_path: Path, photo: Path
+    store: IndexStore, grid: TorchScriptEmbedder, grid_path: Path, photo: Path
 ) -> None:
     command = ("search", photo, "--model_path", grid_path, "--index_store", store.folder, "--top_k", "1")
     collections = Collections(store.folder)
-    collections.open("default").add([Addition("http://example.org/1.png", b"\x80\x01")])
-    shoes = collections.create("shoes", ModelIdentity.model_validate(grid.identity()))
-    shoes.add([Addition("http://example.org/2.png", b"\x80\x03")])
+    collections.open("default").add([entry_of("http://example.org/1.png", b"\x80\x01")])
+    shoes = collections.create("shoes", grid.identity)
+    shoes.add([entry_of("http://example.org/2.png", b"\x80\x03")])
     assert hashlake(*command).out == "   0  http://example.org/1.png\n"
     assert hashlake(*command, "--index_database_version", "1.5.0").out == "   1  data/one.png\n"
     assert hashlake(*command, "--collection", "shoes").out == "   1  http://example.org/2.png\n"
@@ -175,7 +214,7 @@ def test_a_version_of_another_model_is_refused_with_both_names(store: IndexStore
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        (b"no picture", "Error: not an image of a known format (JPEG, PNG, WEBP, GIF, BMP, TIFF, AVIF)"),
+        (b"no picture", f"Error: {UNKNOWN}"),
         (b"", "Error: the image is empty (0 bytes)"),
         (png_of(1, size=64)[:100], "Error: the image is damaged or truncated ("),
     ],
@@ -193,7 +232,7 @@ def test_a_photo_that_is_no_image_is_refused(
 
 
 @pytest.fixture
-def detailed_store(tmp_path: Path, colours: HashModel) -> IndexStore:
+def detailed_store(tmp_path: Path, colours: TorchScriptEmbedder) -> IndexStore:
     """Three pictures of class Shirt that differ in detail, and a robe d'été with the first one's detail code."""
     store = IndexStore(tmp_path / "index_store")
     codes = {"a.png": (0xFF00, 0x0), "b.png": (0xFF00, 0x3), "c.png": (0xFF01, 0x1), "robe.png": (0x00FF, 0x0)}
@@ -215,16 +254,32 @@ def test_search_puts_images_at_one_distance_in_the_order_of_their_details(
 
 
 def test_search_by_detail(detailed_store: IndexStore, colours_path: Path, photo: Path) -> None:
-    """From 0x7, b.png is a bit of detail away, c.png two, a.png and robe.png three; a.png's code is nearer."""
+    """From 0x7, b.png is a bit of detail away, c.png two, a.png and robe.png three; a.png's code is nearer. Of codes,
+    b.png and a.png are equal to the photo's."""
     photo.write_bytes(png_of(0xFF00, detail=0x7))
     answer = search(detailed_store, colours_path, photo, "--rank", "detail")
-    assert answer.out.splitlines() == ["   0  b.png", "   1  c.png", "   0  a.png", "  16  robe.png"]
+    assert answer.out.splitlines() == ["   1  b.png", "   2  c.png", "   3  a.png", "   3  robe.png"]
     answer = search(detailed_store, colours_path, photo, "--rank", "detail", "--max_distance", "0", "--json")
     assert json.loads(answer.out) == {
         "index_database_version": "2.0.0",
         "relevant": ["b.png", "a.png"],
-        "distances": [0, 0],
+        "distances": [1, 3],
     }
+
+
+def test_search_tells_how_close_they_are(
+    tmp_path: Path, calibrated: TorchScriptEmbedder, calibrated_path: Path, photo: Path
+) -> None:
+    """0 bits of 16 differ, 8, or 1; of detail, 7 differ."""
+    store = IndexStore(tmp_path / "calibrated")
+    publish(store, "2.0.0", calibrated, {"a.png": (0xFF00, 0), "b.png": (0xF0F0, 0), "c.png": (0xFF01, 0)}, tmp_path)
+    photo.write_bytes(png_of(0xFF00, detail=0x7F))
+    near = search(store, calibrated_path, photo)
+    assert (near.out.splitlines(), near.err) == (["   0  1.00  a.png", "   1  0.94  c.png", "   8  0.50  b.png"], "")
+    far = search(store, calibrated_path, photo, "--rank", "detail", "--top_k", "1")
+    assert (far.out, far.err) == ("   7  0.12  a.png\n", "nothing like it was found\n")
+    told = json.loads(search(store, calibrated_path, photo, "--rank", "detail", "--top_k", "1", "--json").out)
+    assert (told["distances"], told["closeness"], told["nothing_like_it"]) == ([7], [0.125], True)
 
 
 def test_search_for_a_class(detailed_store: IndexStore, colours_path: Path) -> None:

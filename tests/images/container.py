@@ -120,7 +120,8 @@ def run(engine: Engine, image: str, *words: str, mounts: Mapping[Path, str] | No
 
 
 class Serving(Container):
-    """A container with `serve` or `admin`, on free ports that it shares with others on the same ``ports``."""
+    """A container with `serve` or `admin`, on free ports that it shares with others on the same ``ports``, as it shares
+    the folder at /run/hashlake, where one is mounted."""
 
     def __init__(
         self,
@@ -130,13 +131,15 @@ class Serving(Container):
         mounts: Mapping[Path, str] | None = None,
         ports: list[int] | None = None,
     ) -> None:
-        self.ports = ports or free_ports(4)
-        names = ("INFERENCE", "MANAGEMENT", "METRICS", "GATEWAY")
+        self.ports = ports or free_ports(3)
+        names = ("INFERENCE", "METRICS", "GATEWAY")
         environment = {f"HASHLAKE_{name}_PORT": str(port) for name, port in zip(names, self.ports, strict=True)}
         environment["HASHLAKE_WORKERS"] = "2"
+        if "/run/hashlake" in (mounts or {}).values():
+            environment["HASHLAKE_RUN_FOLDER"] = "/run/hashlake/stack"
         super().__init__(engine, image, *words, mounts=mounts, environment=environment)
         self.url = f"http://127.0.0.1:{self.ports[0]}/predictions/image-retrieval-v1.0"
-        self.gateway = f"http://127.0.0.1:{self.ports[3]}"
+        self.gateway = f"http://127.0.0.1:{self.ports[2]}"
         self._client = httpx.Client(timeout=120, trust_env=False)
 
     def ask(self, picture: bytes) -> httpx.Response:

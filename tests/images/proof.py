@@ -23,7 +23,7 @@ from PIL import Image
 from hashlake.version import __version__
 from tests.images.container import Engine, Serving, hand_over, image_size, run
 
-MODEL = "torchscripts_models/relahash-small-64bits.pt"
+MODEL = "torchscripts_models/relahash-general-64bits.pt"
 NAMES = [f"lake/{number:02d}.png" for number in range(40)]
 VERSION = "1.5.0"
 
@@ -66,7 +66,7 @@ def plain(engine: Engine, image: str, work: Path) -> None:
     assert said == f"hashlake, version {__version__}", said
     print(f"version: {said}")
 
-    for name in ("datalake", "index_store", "state"):
+    for name in ("datalake", "index_store", "run", "state"):
         shutil.rmtree(work / name, ignore_errors=True)
     (work / "datalake" / "lake").mkdir(parents=True)
     store = hand_over(work / "index_store")
@@ -74,7 +74,8 @@ def plain(engine: Engine, image: str, work: Path) -> None:
     print(f"index: published {VERSION}, {len(NAMES) - 1} pictures")
 
     ports = None
-    with Serving(engine, image, "serve", mounts={store: "/data/index_store:ro"}) as serve:
+    mounts = {store: "/data/index_store:ro", hand_over(work / "run"): "/run/hashlake"}
+    with Serving(engine, image, "serve", mounts=mounts) as serve:
         seconds, answer = serve.first_answer(picture(7))
         assert answer["index_database_version"] == VERSION and answer["relevant"][0] == NAMES[7], answer
         print(f"serve: first answer {seconds:.1f} s after the start, from a mounted store")
@@ -131,6 +132,7 @@ def follow(engine: Engine, image: str, work: Path, serve: Serving) -> None:
 def gateway(engine: Engine, image: str, work: Path, ports: list[int]) -> None:
     mounts = {work / "index_store": "/data/index_store", hand_over(work / "state"): "/data/gateway_state"}
     mounts[work / "datalake"] = "/datalake:ro"
+    mounts[work / "run"] = "/run/hashlake"
     with Serving(engine, image, "admin", mounts=mounts, ports=ports) as admin:
         admin.start()
         wait(admin.healthcheck, "admin")

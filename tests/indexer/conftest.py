@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from hashing.model import HashModel
+from embedding.torchscript import TorchScriptEmbedder
 from indexer.builder import Report, Request, build
-from indexer.listing import Listing
-from searcher.manifest import Mode
-from searcher.store import IndexStore
+from searcher.scan.tables import Mode
+from searcher.versions.store import IndexStore
+from sources.folder import FolderSource
+from sources.listing import Listing
 from tests.fakes import write_datalake, write_grid_model
 
 
@@ -19,7 +20,7 @@ class Bench:
     """``folder`` holds the pictures, the listing and the store; ``told`` is what the builder said on the way."""
 
     folder: Path
-    model: HashModel
+    model: TorchScriptEmbedder
     told: list[str]
 
     @property
@@ -44,25 +45,25 @@ class Bench:
         *,
         base: str | None = None,
         checksum: bool = False,
-        model: HashModel | None = None,
+        model: TorchScriptEmbedder | None = None,
         mode: Mode = "default",
     ) -> Report:
-        request = Request(self.store, name, self.list(lines), self.folder, base, checksum, mode)
+        request = Request(self.store, name, FolderSource(self.folder, self.list(lines)), base, checksum, mode)
         return build(request, model or self.model, self.told.append)
 
 
 @pytest.fixture
-def bench(tmp_path: Path, grid: HashModel) -> Bench:
+def bench(tmp_path: Path, grid: TorchScriptEmbedder) -> Bench:
     return Bench(tmp_path, grid, [])
 
 
 @pytest.fixture
-def detailed(tmp_path: Path, colours: HashModel) -> Bench:
+def detailed(tmp_path: Path, colours: TorchScriptEmbedder) -> Bench:
     """A bench whose model gives detail codes."""
     return Bench(tmp_path, colours, [])
 
 
 @pytest.fixture(scope="session")
-def other_model(tmp_path_factory: pytest.TempPathFactory) -> HashModel:
+def other_model(tmp_path_factory: pytest.TempPathFactory) -> TorchScriptEmbedder:
     """Gives the same codes, and is another file with another name."""
-    return HashModel.load(write_grid_model(tmp_path_factory.mktemp("models") / "other.pt", name="other"))
+    return TorchScriptEmbedder.load(write_grid_model(tmp_path_factory.mktemp("models") / "other.pt", name="other"))

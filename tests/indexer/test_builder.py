@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,31 +11,35 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from hashing.card import ModelCard
-from hashing.model import Codes, HashModel, save_model
+from contract.space import Vectors
+from embedding.card import ModelCard
+from embedding.torchscript import TorchScriptEmbedder, save_model
 from indexer.builder import Request, build
 from indexer.errors import IndexingError
-from indexer.listing import Listing
+from pictures.opening import UNKNOWN
 from searcher.errors import BadVersionName, ModelMismatch, ModeRefused, StoreBusy, VersionExists, VersionMissing
-from searcher.search import Query
-from searcher.store import IndexStore
+from searcher.versions.store import IndexStore
+from sources.folder import FolderSource
+from sources.listing import Listing
 from tests.fakes import PREPROCESSING, code_bytes, detail_bytes, png_of, write_datalake
 from tests.indexer.conftest import Bench
+from tests.indexer.splitting import Pairs
 from tests.indexer.stored import codes_by_path, skipped_of
+from tests.vectors import query_of
 
 
 @pytest.fixture
 def hashed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """The codes that any model is made to compute from now on, one a picture."""
     computed: list[bytes] = []
-    original = HashModel.hash
+    original = TorchScriptEmbedder.embed
 
-    def counted(self: HashModel, pictures: NDArray[np.uint8]) -> Codes:
+    def counted(self: TorchScriptEmbedder, pictures: NDArray[np.uint8]) -> Vectors:
         answer = original(self, pictures)
-        computed.extend(code.tobytes() for code in answer.codes)
+        computed.extend(code.tobytes() for code in answer["code"])
         return answer
 
-    monkeypatch.setattr(HashModel, "hash", counted)
+    monkeypatch.setattr(TorchScriptEmbedder, "embed", counted)
     return computed
 
 
@@ -69,7 +74,7 @@ def test_no_row_shifts_after_lines_that_give_no_image(bench: Bench) -> None:
     (bench.folder / "folder.jpg").mkdir()
     os.mkfifo(bench.folder / "pipe.jpg")
     bad("missing.jpg", "no such file or directory")
-    bad("text.jpg", "not an image of a known format (JPEG, PNG, WEBP, GIF, BMP, TIFF, AVIF)")
+    bad("text.jpg", UNKNOWN)
     bad("empty.jpg", "the image is empty (0 bytes)")
     bad("folder.jpg", "not a regular file")
     bad("pipe.jpg", "not a regular file")
@@ -108,16 +113,16 @@ def test_awkward_names_are_stored_as_listed(bench: Bench, name: str) -> None:
     assert codes_by_path(bench.version("1.5.0")) == {f"my data/{name}": b"\xab\xcd"}
 
 
-def test_the_store_may_have_an_awkward_name(tmp_path: Path, grid: HashModel) -> None:
+def test_the_store_may_have_an_awkward_name(tmp_path: Path, grid: TorchScriptEmbedder) -> None:
     listing = tmp_path / "listing.txt"
     listing.write_text("\n".join(write_datalake(tmp_path, {"a.png": 1, "b.png": 3})))
     store = IndexStore(tmp_path / "50%25 off? #1 été" / "deep" / "store")
-    build(Request(store, "1.5.0", Listing(listing), tmp_path), grid, print)
-    (matches,) = store.open().search([Query(np.array([0, 3], np.uint8))])
+    build(Request(store, "1.5.0", FolderSource(tmp_path, Listing(listing))), grid, print)
+    (matches,) = store.open().search([query_of(np.array([0, 3], np.uint8))])
     assert (matches.paths, matches.distances) == (["b.png", "a.png"], [0, 1])
 
 
-def test_the_manifest_says_what_was_built(bench: Bench, grid: HashModel) -> None:
+def test_the_manifest_says_what_was_built(bench: Bench, grid: TorchScriptEmbedder) -> None:
     bench.index("1.5.0", [*bench.write({"a.png": 1, "b.png": 2}), "missing.png"])
     manifest = json.loads((bench.version("1.5.0") / "manifest.json").read_text())
     assert (manifest["version"], manifest["count"], manifest["skipped"], manifest["mode"]) == ("1.5.0", 2, 1, "default")
@@ -171,7 +176,7 @@ def test_a_model_without_detail_codes_writes_none(bench: Bench) -> None:
 def test_details_stand_beside_tables(detailed: Bench) -> None:
     lines = detailed.write({f"{number}.png": (0xFF00, number) for number in range(40)})
     detailed.index("1.5.0", lines, mode="unnecessary fast")
-    query = Query(np.array([0xFF, 0x00], np.uint8), np.array([0, 0, 0, 37], np.uint8), top_k=3)
+    query = query_of(np.array([0xFF, 0x00], np.uint8), np.array([0, 0, 0, 37], np.uint8), top_k=3)
     (matches,) = detailed.store.open("1.5.0").search([query])
     assert matches.paths == ["37.png", "5.png", "33.png"]  # 37 is 100101, and 5 is 101, 33 is 100001
     assert matches.distances == [0, 0, 0]
@@ -296,19 +301,25 @@ def test_a_base_keeps_codes_of_many_files_in_another_order(bench: Bench, hashed:
     assert list(codes_by_path(bench.version("2")).items()) == [(path, code_bytes(codes[path])) for path in lines[::-1]]
 
 
-def test_the_manifest_names_all_decoders_that_had_a_part(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def changed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Makes the bench's model say something else of itself."""
+    return lambda **words: monkeypatch.setattr(bench.model, "identity", bench.model.identity.model_copy(update=words))
+
+
+def test_the_manifest_names_all_decoders_that_had_a_part(bench: Bench, changed: Callable[..., None]) -> None:
     lines = bench.write({"a.png": 1, "b.png": 2})
     for name, base, decoder in (("1", None, "old"), ("2", "1", "new"), ("3", "2", "old"), ("4", None, "new")):
-        monkeypatch.setattr("hashing.model.decoder", lambda decoder=decoder: decoder)
+        changed(decoder=decoder)
         bench.index(name, lines, base=base)
     decoders = [bench.store.manifest(name).model.decoder for name in "1234"]
     assert decoders == ["old", "old; new", "old; new", "new"]
 
 
-def test_and_all_precisions(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_and_all_precisions(bench: Bench, changed: Callable[..., None]) -> None:
     lines = bench.write({"a.png": 1, "b.png": 2})
     for name, base, precision in (("1", None, "float16"), ("2", "1", "float32"), ("3", None, "float32")):
-        monkeypatch.setattr(bench.model, "precision", precision)
+        changed(precision=precision)
         bench.index(name, lines, base=base)
     assert [bench.store.manifest(name).model.precision for name in "123"] == ["float16", "float16; float32", "float32"]
 
@@ -377,7 +388,7 @@ def test_a_file_that_became_readable_gets_its_row(bench: Bench) -> None:
     assert list(codes_by_path(bench.version("2")).items()) == [("a.png", code_bytes(1)), ("b.png", code_bytes(2))]
 
 
-def test_a_base_of_another_model_is_refused_naming_both(bench: Bench, other_model: HashModel) -> None:
+def test_a_base_of_another_model_is_refused_naming_both(bench: Bench, other_model: TorchScriptEmbedder) -> None:
     lines = bench.write({"a.png": 1})
     bench.index("1", lines)
     with pytest.raises(ModelMismatch, match=r"version 1 was made with model grid .* this is model other "):
@@ -399,7 +410,7 @@ def test_tables_for_codes_that_gain_nothing_are_refused_before_anything_is_hashe
     save_model(torch.jit.script(Wide().eval()), ModelCard(name="wide", bits=256, preprocessing=PREPROCESSING), path)
     lines = bench.write({"a.png": 1})
     with pytest.raises(ModeRefused, match="codes of up to 128 bits: with 256"):
-        bench.index("1", lines, model=HashModel.load(path), mode="unnecessary fast")
+        bench.index("1", lines, model=TorchScriptEmbedder.load(path), mode="unnecessary fast")
     assert hashed == []
     assert not bench.store.folder.exists()
 
@@ -418,3 +429,31 @@ def test_the_base_is_not_changed(bench: Bench) -> None:
     (bench.folder / "a.png").write_bytes(png_of(9))
     bench.index("2", lines, base="1")
     assert {path.name: path.read_bytes() for path in bench.version("1").iterdir()} == before
+
+
+# --- Items that are split
+
+
+def test_parts_get_rows_and_keep_their_codes_by_content(bench: Bench, hashed: list[bytes]) -> None:
+    """Parts have no version of their own: what is split is read again, and only other pictures are hashed."""
+    bench.write({"a.png": 9, "z.png": 10})
+    lines = ["a.png", "torn.pair", "pages.pair", "z.png"]
+    (bench.folder / "torn.pair").write_text("1,!")
+    (bench.folder / "pages.pair").write_text("1,2,x")
+
+    def index(name: str, base: str | None) -> int:
+        source = FolderSource(bench.folder, bench.list(lines))
+        request = Request(bench.store, name, source, base, splitters=[Pairs()])
+        return build(request, bench.model, bench.told.append).reused
+
+    index("1", None)
+    rows = [("a.png", 9), ("pages.pair#1", 1), ("pages.pair#2", 2), ("z.png", 10)]
+    assert list(codes_by_path(bench.version("1")).items()) == [(name, code_bytes(code)) for name, code in rows]
+    assert [(path, reason[:12]) for path, reason in skipped_of(bench.version("1"))] == [
+        ("torn.pair", "the pair is "),
+        ("pages.pair#x", "not an image"),
+    ]
+    hashed.clear()
+    (bench.folder / "pages.pair").write_text("2,3")
+    assert index("2", "1") == 3
+    assert hashed == [code_bytes(3)]

@@ -17,14 +17,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from hashing.card import ModelCard
-from hashing.model import save_model
-from searcher.search import Query
-from searcher.store import IndexStore
-from searcher.tables import TABLE_FILES
+from embedding.card import ModelCard
+from embedding.torchscript import save_model
+from pictures.opening import UNKNOWN
+from searcher.scan.tables import TABLE_FILES
+from searcher.versions.store import IndexStore
 from tests.fakes import BITS, PREPROCESSING, Grid, code_bytes, png_of, write_datalake, write_grid_model
 from tests.hashlake.command import Answer, hashlake
 from tests.indexer.stored import codes_by_path, skipped_of
+from tests.vectors import query_of
 
 REPOSITORY = Path(__file__).parents[2]
 CODES = {f"data/abc.com/{number}_abc_com.png": number * 1291 for number in range(40)}
@@ -113,7 +114,7 @@ def test_the_command_as_it_stands_from_a_folder_of_ones_own(here: Path) -> None:
     assert list(codes_by_path(version).items()) == [(path, code_bytes(code)) for path, code in CODES.items()]
     reasons = [
         ("missing.jpg", "no such file or directory"),
-        ("text.jpg", "not an image of a known format (JPEG, PNG, WEBP, GIF, BMP, TIFF, AVIF)"),
+        ("text.jpg", UNKNOWN),
         ("empty.jpg", "the image is empty (0 bytes)"),
         ("pipe.jpg", "not a regular file"),
         ("data", "not a regular file"),
@@ -151,6 +152,16 @@ def test_a_failing_command_says_one_line_and_exits_with_1(here: Path) -> None:
     assert not (here / "index_store" / "CURRENT").exists()
 
 
+@pytest.mark.parametrize("python", [["-I", "-S"], ["-S"]], ids=["isolated", "no site"])
+def test_outside_the_environment_it_says_in_one_line_how_to_enter_it(here: Path, python: list[str]) -> None:
+    answer = ended(start(here, *python, REPOSITORY / "indexer" / "main.py", *CONTRACT))
+    assert (answer.status, answer.out) == (1, "")
+    assert answer.err == (
+        "Error: No module named 'click': run `make serve` first, or enter the environment that it made: "
+        ". .venv/bin/activate\n"
+    )
+
+
 # --- What it says
 
 
@@ -183,7 +194,7 @@ def test_a_version_with_tables_answers_as_one_without(here: Path) -> None:
     assert [store.manifest(name).mode for name in ("1", "2")] == ["default", "unnecessary fast"]
     assert sorted(store.manifest("2").files) == sorted(["index.faiss", "images.db", *TABLE_FILES])
     queries = [
-        Query(np.array(code, np.uint8), top_k=top_k)
+        query_of(np.array(code, np.uint8), top_k=top_k)
         for code, top_k in (([0, 0], 40), ([0xFF, 0xFF], 5), ([0x12, 0x34], 1))
     ]
     plain, fast = (store.open(name).search(queries) for name in ("1", "2"))

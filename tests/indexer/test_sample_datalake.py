@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from hashing.model import HashModel
+from embedding.torchscript import TorchScriptEmbedder
 from indexer.sample_datalake import COLOURS, SHAPES, write_garments
 from tests.hashlake.command import hashlake
 from tests.indexer.conftest import Bench
@@ -98,7 +98,7 @@ def test_an_awkward_file_is_what_its_name_says(sample: Path, name: str, kind: st
         assert getattr(picture, "n_frames", 1) == (2 if name == "animated.gif" else 1)
 
 
-def test_indexing_skips_just_the_four_that_are_no_images(sample: Path, grid: HashModel) -> None:
+def test_indexing_skips_just_the_four_that_are_no_images(sample: Path, grid: TorchScriptEmbedder) -> None:
     bench = Bench(sample.parent, grid, [])
     subprocess.run(["bash", EXTRACT, sample.name], cwd=sample.parent, check=True, capture_output=True)
     lines = (sample.parent / "database_info.txt").read_text().splitlines()
@@ -108,7 +108,7 @@ def test_indexing_skips_just_the_four_that_are_no_images(sample: Path, grid: Has
     bad = [(path.removeprefix("sample_datalake/awkward/"), reason) for path, reason in report.skipped]
     assert [path for path, _ in bad] == ["bomb.png", "empty.jpg", "text.jpg", "truncated.jpg"]
     reasons = dict(bad)
-    assert reasons["bomb.png"] == "the image has more than 89,478,485 pixels"
+    assert reasons["bomb.png"] == "the image has 20000×20000 pixels; the limit is 89,478,485 in all"
     assert reasons["empty.jpg"] == "the image is empty (0 bytes)"
     assert reasons["text.jpg"].startswith("not an image of a known format (JPEG, ")
     assert reasons["truncated.jpg"].startswith("the image is damaged or truncated (")

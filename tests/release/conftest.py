@@ -13,10 +13,12 @@ build-backend = "setuptools.build_meta"
 [project]
 name = "hashlake"
 dynamic = ["version"]
-dependencies = ["click>=8.2", "faiss-cpu>=1.15"]
+dependencies = ["click>=8.2"]
 
 [project.optional-dependencies]
-dev = ["pytest>=9", "types-PyYAML"]
+train = ["numpy>=2"]
+serve = ["hashlake[train]", "faiss-cpu>=1.15"]
+dev = ["hashlake[serve]", "pytest>=9", "types-PyYAML"]
 
 [tool.setuptools]
 packages = ["hashlake"]
@@ -25,7 +27,7 @@ packages = ["hashlake"]
 version = { attr = "hashlake.version.__version__" }
 """
 CHANGELOG = "# Changelog\n\n## 0.2.0 - 2026-11-20\n\n- Faster.\n\n## 0.1.0\n\n- First.\n"
-LOCK = "click==8.5.1\nfaiss-cpu==1.15.1\n"
+LOCK = "click==8.5.1\nfaiss-cpu==1.15.1\nnumpy==2.4.6\n"
 
 
 @pytest.fixture
@@ -39,7 +41,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (root / "CHANGELOG.md").write_text(CHANGELOG)
     (root / "README.md").write_text("docker build -t efiss-ai:latest -t efiss-ai:0.2.0-cpu .\n")
     (root / "requirements.lock").write_text(LOCK)
-    (root / "requirements-cuda.lock").write_text("click==8.5.1\nfaiss-gpu==1.15.1\nnvidia-cublas==13.1.1.3\n")
+    (root / "requirements-cuda.lock").write_text(LOCK + "nvidia-cublas==13.1.1.3\n")
     (root / "requirements-dev.lock").write_text(LOCK + "pytest==9.2.0\ntypes-pyyaml==6.0.12\n")
     (root / ".gitignore").write_text("/dist/\n*.pyc\n")
     for name in ("AUTHOR", "COMMITTER"):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from searcher.store import IndexStore
+from searcher.versions.store import IndexStore
 
 
 @pytest.fixture

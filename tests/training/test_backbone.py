@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hashing.card import ModelCard, Preprocessing
-from hashing.model import save_model
+from embedding.card import ModelCard
+from embedding.torchscript import save_model
+from pictures.preparation import Preprocessing
 from training.backbone import make_backbone
 from training.errors import TrainingError
 from training.network import DETAIL_BITS, SHAPES, Backbone, HashNetwork, OwnBackbone, detail_head, hash_head

@@ -7,21 +7,32 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from hashing.card import Preprocessing
-from hashing.errors import UnreadableImage
-from hashing.picture import decode
+from pictures.decode import decode
+from pictures.errors import UnreadableImage
+from pictures.preparation import Preprocessing
 from training.distortions import (
     DISTORTIONS,
     MAX_SIDE,
+    Change,
     blurred,
     captioned,
+    closely_cropped,
     cropped,
     cropped_and_halved,
     distorted,
+    framed,
+    grey,
     halved,
+    inverted,
     kept,
+    mirrored,
     recoloured,
     rotated,
+    rotated_further,
+    screenshot,
+    turned,
+    upside_down,
+    warmed,
 )
 
 NAMES = [distortion.name for distortion in DISTORTIONS]
@@ -54,13 +65,15 @@ def file_of(picture: Image.Image, kind: str = "PNG") -> bytes:
 # --- Each change
 
 
-def test_a_crop_is_a_window_of_nine_tenths(picture: Image.Image) -> None:
+@pytest.mark.parametrize(("crop", "height", "width"), [(cropped, 108, 180), (closely_cropped, 84, 140)])
+def test_a_crop_is_a_window_of_its_share(picture: Image.Image, crop: Change, height: int, width: int) -> None:
+    """Nine and seven tenths of 120 × 200."""
     corners = set()
     for seed in range(20):
-        found = values(cropped(picture, random(seed)))
-        assert found.shape == (108, 180, 3)
+        found = values(crop(picture, random(seed)))
+        assert found.shape == (height, width, 3)
         left, top = int(found[0, 0, 0]), int(found[0, 0, 1])
-        np.testing.assert_array_equal(found, values(picture)[top : top + 108, left : left + 180])
+        np.testing.assert_array_equal(found, values(picture)[top : top + height, left : left + width])
         corners.add((left, top))
     assert len(corners) > 15
 
@@ -87,17 +100,55 @@ def test_blur_grows_with_the_picture() -> None:
     assert 8 < ((grey > 5) & (grey < 250)).sum() < 30  # σ is 5 pixels
 
 
-def test_rotation_is_by_five_degrees_either_way(picture: Image.Image) -> None:
+@pytest.mark.parametrize(("rotate", "degrees"), [(rotated, 5), (rotated_further, 10)])
+def test_rotation_is_by_its_degrees_either_way(picture: Image.Image, rotate: Change, degrees: float) -> None:
     turns = set()
     for seed in range(10):
-        found = values(rotated(picture, random(seed)))
+        found = values(rotate(picture, random(seed)))
         assert found.shape == (120, 200, 3)
         np.testing.assert_allclose(found[60, 100, :2], [100, 60], atol=1.5)  # the middle stays
         assert found[0, 0].tolist() == [0, 0, 0] or found[-1, 0].tolist() == [0, 0, 0]
         down = found[60, 180, 1] - 60
-        assert abs(down) == pytest.approx(80 * np.sin(np.radians(5)), abs=1.5)
+        assert abs(down) == pytest.approx(80 * np.sin(np.radians(degrees)), abs=1.5)
         turns.add(bool(down > 0))
     assert turns == {True, False}
+
+
+def test_mirrored_and_turned_pictures_have_each_pixel_at_its_new_place(picture: Image.Image) -> None:
+    before = values(picture)
+    np.testing.assert_array_equal(values(mirrored(picture, random())), before[:, ::-1])
+    np.testing.assert_array_equal(values(upside_down(picture, random())), before[::-1, ::-1])
+    found = [values(turned(picture, random(seed))) for seed in range(10)]
+    corners = {tuple(each[0, 0, :2].astype(int)) for each in found}
+    assert corners == {(199, 0), (0, 119)}  # the top right corner, turned to the left; the bottom left, to the right
+    assert all(each.shape == (200, 120, 3) for each in found)
+
+
+def test_a_border_is_white_and_15_percent_wide(picture: Image.Image) -> None:
+    found = values(framed(picture, random()))
+    assert found.shape == (120 + 2 * 18, 200 + 2 * 30, 3)
+    np.testing.assert_array_equal(found[18:-18, 30:-30], values(picture))
+    found[18:-18, 30:-30] = 255
+    assert (found == 255).all()
+
+
+def test_a_screenshot_shows_the_picture_below_a_bar_with_a_title(picture: Image.Image) -> None:
+    found = values(screenshot(picture, random()))
+    assert found.shape == (120 + 2 * 18 + 12, 200 + 2 * 30, 3)
+    np.testing.assert_array_equal(found[12 + 18 : -18, 30:-30], values(picture))
+    found[12 + 18 : -18, 30:-30] = 238
+    assert (found[12:] == 238).all()
+    letters = (found[:12] != 51).any(axis=(0, 2))
+    assert 20 < letters.sum() < 100
+    assert not letters[:30].any()
+
+
+def test_grey_warm_and_inverted_pixels_are_as_computed_by_hand() -> None:
+    one = Image.new("RGB", (1, 1), (100, 200, 40))
+    assert grey(one, random()).getpixel((0, 0)) == (152, 152, 152)  # 0.299 · 100 + 0.587 · 200 + 0.114 · 40
+    assert warmed(one, random()).getpixel((0, 0)) == (120, 200, 30)
+    assert warmed(Image.new("RGB", (1, 1), (230, 0, 255)), random()).getpixel((0, 0)) == (255, 0, 191)
+    assert inverted(one, random()).getpixel((0, 0)) == (155, 55, 215)
 
 
 def test_colours_change_by_a_quarter_and_shapes_do_not() -> None:

@@ -12,9 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.fakes import Grid
+from tests.fakes import Grid, picture_of
 from tests.hashlake.command import Answer, hashlake
-from tests.training.labelled import write_labelled
+from tests.training.labelled import code_of, write_labelled
 from training.quality import FIGURES, TIES
 from training.results import Evaluation
 
@@ -146,7 +146,8 @@ def test_the_page_shows_the_worst_queries_and_marks_wrong_answers(outputs: tuple
     for query in found.worst:
         expected.append("query")
         expected.extend("right" if answer.label == query.label else "wrong" for answer in query.answers)
-    assert figures == expected
+    assert figures == expected + ["query", "wrong", "right"] * len(found.missed)
+    assert found.missed and "its original: " in page
     assert figures[:9] == ["query"] + ["wrong"] * 8
     assert "✗ 0: hat" in page
 
@@ -160,6 +161,19 @@ def test_labels_and_names_are_text_and_nothing_else(tmp_path: Path, grid_path: P
     page = (tmp_path / "page.html").read_text()
     assert "<b>" not in page
     assert '<b>&"hat" [bold]' in Page(page).text
+
+
+def test_folders_with_names_that_no_text_can_hold(tmp_path: Path, grid_path: Path) -> None:
+    names = (os.fsdecode(b"hat \xff"), "shoe\x1b[2J")
+    for number in range(40):
+        file = tmp_path / "own" / names[number % 2] / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        picture_of(code_of(number), 64).save(file)
+    written, page = tmp_path / "found.json", tmp_path / "page.html"
+    answer = hashlake("evaluate", grid_path, tmp_path / "own", "--json", written, "--html", page)
+    assert (answer.status, answer.err) == (0, "")
+    for shown in (answer.out, page.read_text(encoding="utf-8"), written.read_text(encoding="utf-8")):
+        assert "\x1b" not in shown and "hat " in shown
 
 
 # --- Its options

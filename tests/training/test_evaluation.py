@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hashing.model import HashModel
+from embedding.torchscript import TorchScriptEmbedder
 from tests.fakes import picture_of
 from tests.training.labelled import HAT, HELD_OUT, SHOE, write_labelled
 from training import evaluation
@@ -26,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def found(folder: Path, grid: HashModel) -> Evaluation:
+def found(folder: Path, grid: TorchScriptEmbedder) -> Evaluation:
     return evaluate(grid, held_out_split(folder / "labels.csv", NONE))
 
 
@@ -104,7 +104,7 @@ def test_copies_of_a_coarse_grid_are_found_again(found: Evaluation) -> None:
 
 
 @pytest.fixture(scope="module")
-def detailed(tmp_path_factory: pytest.TempPathFactory, colours: HashModel) -> Evaluation:
+def detailed(tmp_path_factory: pytest.TempPathFactory, colours: TorchScriptEmbedder) -> Evaluation:
     """Forty pictures of two codes; each has 32 random bits of detail."""
     folder = tmp_path_factory.mktemp("detailed")
     rows = ["path,label"]
@@ -139,13 +139,13 @@ def test_the_codes_that_are_described_are_without_details(detailed: Evaluation) 
     assert len(detailed.same_class) == 17
 
 
-def test_the_same_seed_measures_the_same(folder: Path, grid: HashModel, found: Evaluation) -> None:
+def test_the_same_seed_measures_the_same(folder: Path, grid: TorchScriptEmbedder, found: Evaluation) -> None:
     split = held_out_split(folder / "labels.csv", NONE)
     assert evaluate(grid, split) == found
     assert evaluate(grid, split, seed=1) != found
 
 
-def test_the_order_of_the_list_does_not_matter(folder: Path, grid: HashModel, found: Evaluation) -> None:
+def test_the_order_of_the_list_does_not_matter(folder: Path, grid: TorchScriptEmbedder, found: Evaluation) -> None:
     split = held_out_split(folder / "labels.csv", NONE)
     turned = evaluate(grid, Split(split.queries[::-1], split.database[::-1], split.protocol))
     for ours, theirs in zip(found.methods, turned.methods, strict=True):
@@ -156,7 +156,7 @@ def test_the_order_of_the_list_does_not_matter(folder: Path, grid: HashModel, fo
                 assert figure.value == pytest.approx(theirs.near_duplicates[name][places].value, abs=2e-6)
 
 
-def test_queries_of_a_class_that_the_database_lacks_are_left_out(folder: Path, grid: HashModel) -> None:
+def test_queries_of_a_class_that_the_database_lacks_are_left_out(folder: Path, grid: TorchScriptEmbedder) -> None:
     split = held_out_split(folder / "labels.csv", NONE)
     hats = Split(split.queries, [file for file in split.database if file.label == "hat"], split.protocol)
     found = evaluate(grid, hats)
@@ -168,7 +168,7 @@ def test_queries_of_a_class_that_the_database_lacks_are_left_out(folder: Path, g
 
 
 def test_copies_are_made_of_a_limited_number_of_queries(
-    folder: Path, grid: HashModel, found: Evaluation, monkeypatch: pytest.MonkeyPatch
+    folder: Path, grid: TorchScriptEmbedder, found: Evaluation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evaluation, "NEAR_DUPLICATES", 3)
     fewer = evaluate(grid, held_out_split(folder / "labels.csv", NONE))
@@ -181,7 +181,9 @@ def test_it_survives_the_way_through_json(found: Evaluation) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"no picture", b""], ids=["missing", "text", "empty"])
-def test_a_picture_that_cannot_be_read_is_named(tmp_path: Path, grid: HashModel, content: bytes | None) -> None:
+def test_a_picture_that_cannot_be_read_is_named(
+    tmp_path: Path, grid: TorchScriptEmbedder, content: bytes | None
+) -> None:
     labels = write_labelled(tmp_path)
     (tmp_path / "7.png").unlink()
     if content is not None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hashing.card import Preprocessing
+from pictures.preparation import Preprocessing
 from training.errors import TrainingError
 from training.pictures import for_validation, held_out, read_labelled, read_list
 

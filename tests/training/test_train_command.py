@@ -9,9 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from hashing.model import HashModel
-from hashing.picture import decode
+from embedding.torchscript import TorchScriptEmbedder
+from pictures.preparation import NEWEST_DECODING
 from tests.hashlake.command import Answer, hashlake
+from training.efficientnet import MEAN, STD, pretrained
 from training.evaluation import evaluate
 from training.pictures import held_out
 from training.quality import mean_average_precision
@@ -75,29 +76,30 @@ def test_it_says_what_it_does_and_how_good_the_model_is(trained: tuple[Path, Ans
 
 
 def card_figures(path: Path, order: str = "16 bits") -> dict[str, list[float]]:
-    figures = HashModel.load(path).card.training["figures"]
+    figures = TorchScriptEmbedder.load(path).card.training["figures"]
     assert isinstance(figures, dict)
     return cast(dict[str, list[float]], figures[order])
 
 
 def test_the_model_carries_its_card(trained: tuple[Path, Answer]) -> None:
-    model = HashModel.load(trained[0])
+    model = TorchScriptEmbedder.load(trained[0])
     card, notes = model.card, model.card.training
     assert (card.name, card.bits, card.detail_bits, card.preprocessing.image_size) == ("tiny", 16, 256, 32)
+    assert card.preprocessing.decoding == NEWEST_DECODING
     assert card.classes == ("blue", "red")
     expected = {"epochs": 2, "seed": 0, "data": "squares", "pictures": 49, "network": "small", "patience": None}
     assert {key: notes[key] for key in expected} == expected
     assert notes["torch"] == torch.__version__
-    apart = np.bitwise_count(model.class_code("blue") ^ model.class_code("Red")).sum()
+    apart = np.bitwise_count(model.embed_text(["blue"])["code"] ^ model.embed_text(["Red"])["code"]).sum()
     assert apart > 8  # far apart, for 16 bits
 
 
 def test_the_figures_in_the_card_are_those_of_the_file(squares: Path, trained: tuple[Path, Answer]) -> None:
     """Measured again from outside: the held-out pictures' codes rank the others'."""
-    model = HashModel.load(trained[0])
+    model = TorchScriptEmbedder.load(trained[0])
     codes = np.concatenate(
         [
-            model.hash(decode((squares.parent / f"{number}.png").read_bytes(), model.card.preprocessing)[None]).codes
+            model.embed(model.prepare((squares.parent / f"{number}.png").read_bytes())[None])["code"]
             for number in range(60)
         ]
     )
@@ -132,10 +134,10 @@ def test_one_training_makes_several_widths(squares: Path, trained: tuple[Path, A
     answer = train(squares, tmp_path / "model-{bits}bits.pt", "--bits", "8", "--bits", "32")
     assert answer.status == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model-32bits.pt", "model-8bits.pt"]
-    narrow, wide = (HashModel.load(tmp_path / f"model-{bits}bits.pt") for bits in (8, 32))
+    narrow, wide = (TorchScriptEmbedder.load(tmp_path / f"model-{bits}bits.pt") for bits in (8, 32))
     assert [(each.card.name, each.card.bits) for each in (narrow, wide)] == [("model-8bits", 8), ("model-32bits", 32)]
     picture = np.full((1, 32, 32, 3), 99, np.uint8)
-    details = [each.hash(picture).details for each in (narrow, wide)]
+    details = [each.embed(picture)["detail"] for each in (narrow, wide)]
     np.testing.assert_array_equal(details[0], details[1])
     assert answer.out.splitlines()[-1].startswith(f"{tmp_path / 'model-32bits.pt'}: mAP@all ")
 
@@ -148,14 +150,14 @@ def test_a_folder_of_folders_is_labelled_by_their_names(squares: Path, tmp_path:
     answer = train(tmp_path / "pictures", tmp_path / "model.pt")
     assert answer.status == 0
     assert answer.out.splitlines()[0] == "49 pictures to train on, 11 held out, 2 classes"
-    card = HashModel.load(tmp_path / "model.pt").card
+    card = TorchScriptEmbedder.load(tmp_path / "model.pt").card
     assert (card.classes, card.training["data"]) == (("blue", "red"), "pictures")
 
 
 def test_training_begins_with_given_weights(squares: Path, trained: tuple[Path, Answer], tmp_path: Path) -> None:
     answer = train(squares, tmp_path / "model.pt", "--bits", "16", "--backbone", trained[0])
     assert answer.status == 0
-    assert HashModel.load(tmp_path / "model.pt").card.training["network"] == "small, begun with tiny.pt"
+    assert TorchScriptEmbedder.load(tmp_path / "model.pt").card.training["network"] == "small, begun with tiny.pt"
     assert not torch.equal(weights(tmp_path / "model.pt")["head.0.weight"], weights(trained[0])["head.0.weight"])
 
 
@@ -221,7 +223,7 @@ def test_an_ignored_label_is_not_trained_on(squares: Path, tmp_path: Path) -> No
     labels.write_text(squares.read_text() + "missing.png,not sure\nmissing.png,other\n")
     answer = train(labels, tmp_path / "model.pt", "--ignore-label", "not sure", "--ignore_label", "other")
     assert answer.status == 0
-    assert HashModel.load(tmp_path / "model.pt").card.classes == ("blue", "red")
+    assert TorchScriptEmbedder.load(tmp_path / "model.pt").card.classes == ("blue", "red")
 
 
 # --- What it refuses
@@ -267,7 +269,7 @@ def test_labels_that_could_not_be_measured_are_refused_before_training(tmp_path:
 
 def test_a_width_asked_for_twice_is_made_once(squares: Path, tmp_path: Path) -> None:
     assert train(squares, tmp_path / "model.pt", "--bits", "8", "--bits", "8", "--epochs", "1").status == 0
-    assert HashModel.load(tmp_path / "model.pt").card.bits == 8
+    assert TorchScriptEmbedder.load(tmp_path / "model.pt").card.bits == 8
 
 
 def test_an_unreadable_picture_is_named(tmp_path: Path) -> None:
@@ -310,3 +312,68 @@ def test_a_folder_that_is_not_there_is_refused_before_training(squares: Path, tm
     out = tmp_path / "nowhere" / "model.pt"
     expected = f"Error: Invalid value for --out: the folder {tmp_path / 'nowhere'} does not exist"
     assert refused(train(squares, out), out) == expected
+
+
+# --- Backbones that know ImageNet
+
+
+LITE0 = ("--backbone", "efficientnet-lite0", "--image_size", "64")
+
+
+@pytest.fixture(scope="module")
+def on_lite0(squares: Path) -> tuple[Path, Answer]:
+    out = squares.parent / "lite0.pt"
+    torch.set_num_threads(1)
+    return out, train(squares, out, *LITE0, "--tune", "frozen", "--epochs", "20")
+
+
+def test_a_backbone_that_knows_imagenet_is_named(on_lite0: tuple[Path, Answer]) -> None:
+    out, answer = on_lite0
+    assert (answer.status, answer.err) == (0, "")
+    card = TorchScriptEmbedder.load(out).card
+    assert (card.training["network"], card.training["tune"]) == ("efficientnet-lite0", "frozen")
+    assert (card.preprocessing.mean, card.preprocessing.std) == (MEAN, STD)
+    assert card_figures(out, "64 bits")["mAP@all"][0] > 0.95
+    theirs = pretrained("efficientnet-lite0")[0].head[0][0].weight
+    assert torch.equal(weights(out)["backbone.head.0.0.weight"].float(), theirs.half().float())
+
+
+def test_weights_are_stored_in_half_precision_and_widened(on_lite0: tuple[Path, Answer]) -> None:
+    """What normalises stays exact; whoever loads the file computes in float32."""
+    kinds = {value.dtype for value in weights(on_lite0[0]).values() if value.dim() > 1}
+    assert kinds == {torch.float16, torch.float32}  # the centroids are no weights
+    assert weights(on_lite0[0])["head.1.running_var"].dtype == torch.float32
+    assert on_lite0[0].stat().st_size < 12e6
+    assert TorchScriptEmbedder.load(on_lite0[0]).precision == "float32"
+
+
+def test_a_model_on_an_efficientnet_can_be_trained_further(
+    squares: Path, on_lite0: tuple[Path, Answer], tmp_path: Path
+) -> None:
+    begun = ("--backbone", on_lite0[0], "--image_size", "64")
+    answer = train(squares, tmp_path / "model.pt", *begun, "--bits", "16", "--epochs", "1")
+    assert answer.status == 0
+    card = TorchScriptEmbedder.load(tmp_path / "model.pt").card
+    assert (card.training["network"], card.training["tune"]) == ("efficientnet-lite0, begun with lite0.pt", "top")
+    assert card.preprocessing.mean == MEAN
+
+
+@pytest.mark.parametrize(
+    ("more", "complaint"),
+    [
+        (
+            ("--backbone", "efficientnet-lite0", "--image_size", "32"),
+            "an EfficientNet needs pictures of at least 64 pixels, and not 32",
+        ),
+        (("--tune", "top"), "only an EfficientNet has a top to tune; tune this backbone frozen or full"),
+        (
+            ("--backbone", "efficientnet-lite9"),
+            "the backbone efficientnet-lite9 is no file, and none of efficientnet-lite0, efficientnet-lite1, "
+            "efficientnet-lite2",
+        ),
+    ],
+)
+def test_a_backbone_that_cannot_be_tuned_so_is_refused(
+    squares: Path, tmp_path: Path, more: tuple[str, ...], complaint: str
+) -> None:
+    assert refused(train(squares, tmp_path / "model.pt", *more), tmp_path / "model.pt") == f"Error: {complaint}"

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from hashing.card import Preprocessing
+from pictures.preparation import Preprocessing
 from training import trainer
 from training.backbone import make_backbone
 from training.checkpoint import Checkpoint, State
 from training.errors import TrainingError
 from training.network import HashNetwork
 from training.pictures import LabelledPictures
-from training.trainer import Recipe, Trainer
+from training.recipe import Recipe, size_at
+from training.trainer import Trainer
 
 PREPROCESSING = Preprocessing(image_size=32)
 
@@ -226,7 +227,7 @@ def test_too_few_pictures_are_refused(
 
 
 def test_pictures_grow_on_the_way() -> None:
-    assert [trainer._size(progress, 128) for progress in (0.0, 0.59, 0.6, 0.84, 0.85, 0.99)] == [
+    assert [size_at(progress, 128) for progress in (0.0, 0.59, 0.6, 0.84, 0.85, 0.99)] == [
         96,
         96,
         112,
@@ -234,7 +235,7 @@ def test_pictures_grow_on_the_way() -> None:
         128,
         128,
     ]
-    assert [trainer._size(progress, 224) for progress in (0.0, 0.7, 0.9)] == [112, 160, 224]
-    assert [trainer._size(progress, 300) for progress in (0.0, 0.7, 0.9)] == [144, 224, 300]
-    assert {trainer._size(progress / 10, 32) for progress in range(10)} == {32}
-    assert {trainer._size(progress / 10, 50) for progress in range(9)} == {48}
+    assert [size_at(progress, 224) for progress in (0.0, 0.7, 0.9)] == [112, 160, 224]
+    assert [size_at(progress, 300) for progress in (0.0, 0.7, 0.9)] == [144, 224, 300]
+    assert {size_at(progress / 10, 32) for progress in range(10)} == {32}
+    assert {size_at(progress / 10, 50) for progress in range(9)} == {48}

@@ -5,7 +5,7 @@
 # loads: a version of another model would be refused by every worker.
 set -euo pipefail
 
-folder=$(mktemp -d) # the listing is written to the working folder, and the image is read-only
+folder=$(mktemp -d) # the image is read-only
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 
@@ -15,5 +15,4 @@ with zipfile.ZipFile(sys.argv[1]) as archive:
     name = json.loads(archive.read("MAR-INF/MANIFEST.json"))["model"]["serializedFile"]
     print(archive.extract(name))
 ' "$HASHLAKE_MODEL_STORE/image-retrieval-v1.0.mar")
-script=$(python -c 'from importlib.resources import files; print(files("indexer") / "refresh_index.sh")')
-bash "$script" "$HASHLAKE_DATALAKE" "$model"
+hashlake refresh --model_path "$model" -- "$HASHLAKE_DATALAKE"

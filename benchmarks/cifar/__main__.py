@@ -1,0 +1,5 @@
+"""``python -m benchmarks.cifar``."""
+
+from benchmarks.cifar.protocols import main
+
+main()

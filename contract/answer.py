@@ -1,0 +1,72 @@
+"""A worker's answer to a query, as clients, the gateway and the OpenAPI document see it.
+
+A plain answer has the first two fields. ``debug`` and ``metadata`` in the request add the others. All fields describe
+one state of the collection; a second request might meet another.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic.json_schema import SkipJsonSchema
+
+from contract.model import ModelIdentity
+from contract.space import Space
+
+_Metadata = Annotated[Any, WithJsonSchema({"type": ["object", "null"]})]
+
+
+class AnsweringModel(BaseModel):
+    """The model that made the codes of both the query and the images."""
+
+    name: str = Field(description="as its card says", examples=["relahash-small-64bits"])
+    sha256: str = Field(description="of the model's file, hex", examples=["9f86d081884c7d65…"])
+    spaces: tuple[Space, ...] = Field(description="the kinds of vectors that it makes")
+
+    @classmethod
+    def of(cls, identity: ModelIdentity) -> "AnsweringModel":
+        return cls(name=identity.name, sha256=identity.sha256, spaces=identity.spaces)
+
+    def width(self, name: str) -> int | None:
+        """The width of the space called ``name``; None if the model makes no such vectors."""
+        return next((space.width for space in self.spaces if space.name == name), None)
+
+
+class QueryAnswer(BaseModel):
+    """The images found, best first; each list has one entry per path in `relevant`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "index_database_version": "1.2.0",
+                "relevant": ["data/abc.com/69_abc_com.jpg"],
+                "distances": [2],
+            }
+        }
+    )
+
+    index_database_version: str = Field(description="the version that answered")
+    relevant: list[str] = Field(description="paths, best first, as the listing spells them")
+    closeness: list[float] | SkipJsonSchema[None] = Field(
+        None,
+        description="0 to 1: the share of pictures so far apart that show the same kind of thing or, with `rank` "
+        "`detail`, are the very same picture; only where that was measured for the model",
+    )
+    nothing_like_it: bool | SkipJsonSchema[None] = Field(
+        None, description="beside `closeness`: true if even the best image is hardly like the query"
+    )
+    distances: list[int] | SkipJsonSchema[None] = Field(
+        None, description="with `debug`: differing bits of the codes; with `rank` `detail`, of the detail codes"
+    )
+    rows: list[int | None] | SkipJsonSchema[None] = Field(
+        None, description="with `debug`: the image's number in the version; null where it was added since"
+    )
+    codes: dict[str, list[str]] | SkipJsonSchema[None] = Field(
+        None, description="with `debug`: the images' own codes by kind, hex"
+    )
+    distances_by_space: dict[str, list[int] | list[float]] | SkipJsonSchema[None] = Field(
+        None, description="with `debug`: by kind of vector that the query has, differing bits, or 1 − cos"
+    )
+    model: AnsweringModel | SkipJsonSchema[None] = Field(None, description="with `debug`")
+    metadata: list[_Metadata] | SkipJsonSchema[None] = Field(
+        None, description="with `metadata`: as given; null for an image that has none"
+    )

@@ -1,0 +1,41 @@
+"""All errors of the embedding room, as one small tree.
+
+EmbeddingError
+├── ModelError              the model file or its card; nothing can be embedded
+└── UnknownText             a name that is not a class of the model
+"""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+#: The most classes that a message lists.
+_LISTED = 30
+
+
+class EmbeddingError(Exception):
+    """Base of every error that the embedding room raises on purpose."""
+
+
+class ModelError(EmbeddingError):
+    """The model file, its card or the requested device cannot be used."""
+
+
+class UnknownText(EmbeddingError):
+    """``name`` is not a class of the model. The message lists the classes, or of very many those that are spelled most
+    like it, and is safe to send to a client."""
+
+    def __init__(self, name: str, classes: Sequence[str]) -> None:
+        super().__init__(f"{name[:60]!r} is no class of the model; {_known(name[:60], classes)}")
+
+
+def _known(name: str, classes: Sequence[str]) -> str:
+    if not classes:
+        return "it knows no classes by name"
+    if len(classes) <= _LISTED:
+        return f"it knows {', '.join(classes)}"
+    plain = {each.casefold(): each for each in classes}
+    parts = [each for each in classes if name.casefold() in each.casefold().split()]  # "retriever"
+    alike = [plain[each] for each in get_close_matches(name.casefold(), plain, n=8)]
+    nearest = [*dict.fromkeys(parts + alike)][:_LISTED]
+    told = f"; spelled most like it: {', '.join(nearest)}" if nearest else ""
+    return f"it knows {len(classes):,} classes, which its card lists{told}"

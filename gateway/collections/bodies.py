@@ -1,0 +1,144 @@
+"""Requests and answers of the routes of ``/api/collections``."""
+
+import json
+from datetime import datetime
+from pathlib import Path
+
+from pydantic import AwareDatetime, BaseModel, Field, JsonValue
+
+from contract.copies import CopyRule
+from searcher.live.collection import Collection
+from searcher.versions.journal import JOURNAL_FILE
+
+#: Holds the time when a collection was created.
+BIRTH_FILE = "collection.json"
+
+
+class CollectionModel(BaseModel):
+    """The model that made a collection's codes."""
+
+    name: str = Field(description="as its card says", examples=["relahash-small-64bits"])
+    sha256: str = Field(description="of the model's file, hex", examples=["9f86d081884c7d65…"])
+    bits: int = Field(description="width of the codes", examples=[64])
+    detail_bits: int | None = Field(description="width of the detail codes; null where there are none", examples=[256])
+
+
+class JournalSize(BaseModel):
+    """What is not part of a version yet."""
+
+    changes: int = Field(description="images added, replaced or removed", examples=[12])
+    bytes: int = Field(description="its size on the disk", examples=[4096])
+
+
+class CollectionInfo(BaseModel):
+    """One collection."""
+
+    name: str = Field(description="its name", examples=["shoes"])
+    count: int = Field(description="images in it", examples=[4320])
+    model: CollectionModel
+    copies: CopyRule = Field(
+        description="when two of its images are reported as near-duplicates, unless asked otherwise"
+    )
+    version: str = Field(description="the version that changes are laid over", examples=["0-f3"])
+    versions: list[str] = Field(description="all versions on the disk, by name", examples=[["0-f2", "0-f3"]])
+    journal: JournalSize
+    bytes: int = Field(description="versions and journal together, on the disk", examples=[1234567])
+    created: AwareDatetime | None = Field(
+        description="UTC; null for `default`, which nobody makes", examples=["2020-05-02T12:00:00Z"]
+    )
+
+
+class DamagedCollection(BaseModel):
+    """A collection that cannot be read."""
+
+    name: str = Field(description="its name", examples=["hats"])
+    message: str = Field(description="what is wrong", examples=["journal.db cannot be read or written (…)"])
+
+
+class CollectionList(BaseModel):
+    """All collections."""
+
+    collections: list[CollectionInfo] = Field(description="`default` first, once it has a version; then by name")
+    damaged: list[DamagedCollection] = Field(default=[], description="those that cannot be read, by name")
+
+
+class NewCollection(BaseModel):
+    """A collection to make."""
+
+    name: str = Field(
+        description="up to 64 letters, digits, dots, dashes and underscores, with a letter or digit first",
+        examples=["shoes"],
+    )
+    model_path: str | None = Field(
+        default=None,
+        description="whose codes it will hold: a .pt file, or a folder holding one, below the models folder; the "
+        "datalake's model unless given",
+        examples=[None],
+    )
+
+
+class FoldedCollection(BaseModel):
+    """What became of a collection's changes."""
+
+    version: str = Field(description="the version that is current now", examples=["0-f4"])
+    count: int = Field(description="images in it", examples=[4332])
+    folded: int = Field(description="changes that became part of it; 0 if there were none", examples=[12])
+
+
+class CollectionImage(BaseModel):
+    """One image."""
+
+    url: str = Field(description="its name", examples=["https://iiif.example.org/letters/001.jpg"])
+    spelled: str | None = Field(
+        description="its URL as it was added, where that is not `url`, its normal form",
+        examples=["https://iiif.example.org/letters/001.jpg#top"],
+    )
+    metadata: dict[str, JsonValue] | None = Field(description="as it was added", examples=[{"language": "ja"}])
+    code: str = Field(description="hex", examples=["9f3a00c1d2e4f505"])
+    thumbnail: str = Field(
+        description="URL of a small picture", examples=["/api/collections/shoes/thumbnail?url=https%3A%2F%2F…"]
+    )
+
+
+class ImagePage(BaseModel):
+    """A part of a collection's images."""
+
+    images: list[CollectionImage] = Field(description="sorted by URL, by code points")
+    cursor: str | None = Field(
+        description="what to ask for the next part with; null after the last",
+        examples=["https://iiif.example.org/letters/001.jpg"],
+    )
+    count: int = Field(description="how many images there are on all pages", examples=[4320])
+
+
+def info_of(collection: Collection) -> CollectionInfo:
+    """Returns the description of ``collection``: images, model, versions, sizes."""
+    view = collection.view()
+    manifests = collection.store.manifests()
+    model = view.version.manifest.model
+    journal = sum(_size(collection.folder / f"{JOURNAL_FILE}{suffix}") for suffix in ("", "-wal", "-shm"))
+    return CollectionInfo(
+        name=collection.name,
+        count=view.count,
+        model=CollectionModel(name=model.name, sha256=model.sha256, bits=model.bits, detail_bits=model.detail_bits),
+        copies=CopyRule.of(model),
+        version=view.version.name,
+        versions=collection.store.names(),
+        journal=JournalSize(changes=collection.unfolded(), bytes=journal),
+        bytes=journal + sum(entry.size for manifest in manifests for entry in manifest.files.values()),
+        created=_created(collection.folder),
+    )
+
+
+def _created(folder: Path) -> datetime | None:
+    try:
+        return datetime.fromisoformat(json.loads((folder / BIRTH_FILE).read_text(encoding="utf-8"))["created"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

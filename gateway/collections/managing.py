@@ -1,0 +1,108 @@
+"""``/api/collections``: making, folding and deleting them."""
+
+import json
+from contextlib import suppress
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Annotated
+
+from anyio import to_thread
+from fastapi import APIRouter, Depends, Path
+
+from contract.names import DEFAULT_COLLECTION
+from gateway.access.guards import require_admin, require_changeable
+from gateway.collections.bodies import BIRTH_FILE, CollectionInfo, FoldedCollection, NewCollection, info_of
+from gateway.collections.named import ALWAYS, OF_ONE, Named
+from gateway.errors import FoldFailed, RequestRefused, refusals
+from gateway.services import Services, UsesServices
+from searcher.errors import CollectionMissing, SearcherError
+from searcher.live.collections import Collections
+
+router = APIRouter(
+    prefix="/api/collections",
+    tags=["collections"],
+    dependencies=[Depends(require_admin), Depends(require_changeable)],
+    responses=ALWAYS | refusals(HTTPStatus.FORBIDDEN, HTTPStatus.INSUFFICIENT_STORAGE),
+)
+
+
+@router.post(
+    "",
+    summary="Make a collection",
+    operation_id="createCollection",
+    status_code=HTTPStatus.CREATED,
+    responses=refusals(HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+)
+async def create_collection(asked: NewCollection, services: UsesServices) -> CollectionInfo:
+    """Empty, for codes of one model. 409 if there is one of that name."""
+    model = await services.model_servers.identity_of(asked.model_path)
+
+    def create() -> CollectionInfo:
+        collection = services.collections.collections.create(asked.name, model)
+        with suppress(OSError):  # the collection works without it
+            born = {"created": f"{datetime.now(UTC):%FT%TZ}"}
+            (collection.folder / BIRTH_FILE).write_text(json.dumps(born) + "\n", encoding="utf-8")
+        return info_of(collection)
+
+    try:
+        return await to_thread.run_sync(create)
+    except SearcherError:
+        await _retire(services)  # a model may have been loaded for it
+        raise
+
+
+@router.delete(
+    "/{name}",
+    summary="Delete a collection with all its images",
+    operation_id="deleteCollection",
+    status_code=HTTPStatus.NO_CONTENT,
+    responses=OF_ONE,
+)
+async def delete_collection(
+    name: Annotated[str, Path(description="the collection's name", examples=["shoes"])],
+    services: UsesServices,
+) -> None:
+    """409 for `default`, which is the datalake's. A model that no other collection has is served no longer."""
+    await services.collections.delete(name)
+    await _retire(services)
+
+
+@router.post(
+    "/{name}/fold",
+    summary="Make a collection's changes part of a new version",
+    operation_id="foldCollection",
+    responses=OF_ONE,
+)
+async def fold_collection(collection: Named, services: UsesServices) -> FoldedCollection:
+    """The collection stays what it is. 409 while an indexer or another fold is at work on it."""
+    try:
+        folded = await services.collections.folding.fold(collection)
+    except FoldFailed as error:
+        raise RequestRefused(HTTPStatus.CONFLICT, f"the collection {collection.name} is as it was: {error}") from error
+    return FoldedCollection(version=folded.version, count=folded.count, folded=folded.changes)
+
+
+async def _retire(services: Services) -> None:
+    """Unload the models that no collection uses, once it is known which ones are used."""
+    needed = await to_thread.run_sync(_served_names, services.collections.collections)
+    if needed is not None:
+        await services.model_servers.retire(needed)
+
+
+def _served_names(collections: Collections) -> set[str] | None:
+    """Returns the names by which TorchServe serves the collections' models beside the datalake's; None while a
+    collection cannot be read, so that nobody knows its model."""
+    names = set()
+    for name in collections.names():
+        try:
+            collection = collections.open(name)
+        except CollectionMissing:
+            continue  # deleted just now
+        try:
+            names.add(collection.identity().served_name)
+        except SearcherError:
+            manifests = collection.store.manifests()
+            if not manifests and name != DEFAULT_COLLECTION and collection.folder.is_dir():
+                return None
+            names |= {manifest.model.served_name for manifest in manifests}
+    return names

@@ -1,0 +1,97 @@
+"""The gateway's collections: opened once, read in threads, written by one writer each.
+
+read(collection, ask) ─▶ a thread ─▶ the newest view ─▶ answer
+writer(collection)    ─▶ group commit ─▶ metrics ─▶ folding, past a threshold
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+from anyio import to_thread
+
+from contract.model import ModelIdentity
+from gateway.collections.folding import Folding
+from gateway.collections.metrics import CollectionMetrics
+from gateway.collections.writer import Writer
+from searcher.errors import CollectionMissing, SearcherError
+from searcher.live.collection import Collection
+from searcher.live.collections import Collections
+from searcher.live.view import View
+
+Answer = TypeVar("Answer")
+
+
+class OpenCollections:
+    """Readers and writers of ``collections``. Belongs to one event loop."""
+
+    def __init__(self, collections: Collections, metrics: CollectionMetrics, fold_after: int) -> None:
+        self.collections = collections
+        self._metrics = metrics
+        self.folding = Folding(fold_after, metrics)
+        self._writers: dict[str, Writer] = {}
+
+    async def close(self) -> None:
+        """Write the changes that wait, and end a fold in progress."""
+        for writer in list(self._writers.values()):
+            await writer.close()
+        await self.folding.close()
+
+    async def open(self, name: str) -> Collection:
+        """Returns the collection ``name``. Raises CollectionMissing."""
+        return await to_thread.run_sync(self.collections.open, name)
+
+    async def named(self, model: str) -> Collection:
+        """Returns the collection called ``model``, or else the only one whose model has that name. Raises
+        CollectionMissing."""
+        return await to_thread.run_sync(self._named, model)
+
+    async def delete(self, name: str) -> None:
+        """Delete the collection ``name``. Raises CollectionMissing, and CollectionInUse for ``default``."""
+        await self.folding.stop(name)
+        await self._close_writer(name)
+        await to_thread.run_sync(self.collections.delete, name)
+        await self._close_writer(name)  # what was added meanwhile is refused
+
+    async def _close_writer(self, name: str) -> None:
+        writer = self._writers.pop(name, None)
+        if writer is not None:
+            await writer.close()
+
+    async def read(self, collection: Collection, ask: Callable[[View], Answer]) -> Answer:
+        """Returns the result of ``ask``, called in a thread with the newest view of ``collection``."""
+        return await to_thread.run_sync(lambda: ask(collection.view()))
+
+    def writer(self, collection: Collection) -> Writer:
+        """Returns the one writer of ``collection``."""
+        writer = self._writers.get(collection.name)
+        if writer is None or writer.collection is not collection:  # it was deleted and created again
+            loop = asyncio.get_running_loop()
+
+            def changed(added: int, removed: int) -> None:
+                self._metrics.changed(collection.name, added, removed)
+                loop.call_soon_threadsafe(self.folding.changed, collection)
+
+            writer = self._writers[collection.name] = Writer(collection, changed)
+        return writer
+
+    def _named(self, model: str) -> Collection:
+        try:
+            return self.collections.open(model)
+        except CollectionMissing:
+            found = [each for name in self.collections.names() if (each := self._of(name, model)) is not None]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = ", ".join(each.name for each in found)
+            raise CollectionMissing(f"several collections have the model {model}: name one of {names}")
+        raise CollectionMissing(f"there is no collection {model[:100]}, and none with a model of that name")
+
+    def _of(self, name: str, model: str) -> Collection | None:
+        """Returns the collection ``name`` if its model is called ``model``, else None."""
+        try:
+            collection = self.collections.open(name)
+            identity: ModelIdentity = collection.identity()
+        except SearcherError:
+            return None
+        return collection if identity.name == model else None

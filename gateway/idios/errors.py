@@ -1,0 +1,123 @@
+"""Errors of the Idios routes, in FastAPI's shape, the only one that Idios' clients know.
+
+422  {"detail": [{"loc": ["body", "url"], "msg": "…", "type": "…"}]}        anything else  {"detail": "…"}
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, Field, ValidationError
+from starlette.exceptions import HTTPException
+
+from gateway.errors import RETRY_AFTER, OriginFault, PictureRefused
+from gateway.services import services_of
+from gateway.statuses import REFUSED, UNFORESEEN, refusal_of
+from searcher.errors import CollectionMissing, FilterError, ModelMismatch
+
+_log = logging.getLogger(__name__)
+#: How many problems are reported: of a body with thousands, the first ones are enough.
+_MAX_PROBLEMS = 20
+_STOPPING = "the gateway is stopping; a part of this may have been done"
+
+
+class Problem(BaseModel):
+    """One thing that is wrong with a request."""
+
+    loc: list[str | int] = Field(description="where it is", examples=[["body", "url"]])
+    msg: str = Field(description="what it is", examples=["the image is empty (0 bytes)"])
+    type: str = Field(description="the kind of problem", examples=["parameter_error"])
+
+
+class Problems(BaseModel):
+    """A request that cannot be understood, or a picture that cannot be used."""
+
+    detail: list[Problem] = Field(description="what is wrong, in the order of the request")
+
+
+class Detail(BaseModel):
+    """Any other error."""
+
+    detail: str = Field(description="what was wrong", examples=["Image already inserted"])
+
+
+class Unprocessable(Exception):
+    """A request with these ``problems``."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+
+def refusals(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
+    """Returns the ``responses`` argument of a route that may answer with ``statuses``, for the OpenAPI document."""
+    return {
+        int(status): {
+            "model": Problems if status == HTTPStatus.UNPROCESSABLE_ENTITY else Detail,
+            "description": status.phrase,
+        }
+        for status in statuses
+    }
+
+
+def unprocessable(message: str, *loc: str | int, kind: str = "parameter_error") -> Unprocessable:
+    """Returns Unprocessable with one problem, at ``loc``."""
+    return Unprocessable([Problem(loc=list(loc), msg=message, type=kind)])
+
+
+def invalid(error: ValidationError, *loc: str | int) -> Unprocessable:
+    """Returns Unprocessable with the problems that pydantic found below ``loc``, 20 at most."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return Unprocessable(
+        [Problem(loc=[*loc, *each["loc"]], msg=each["msg"], type=each["type"]) for each in found[:_MAX_PROBLEMS]]
+    )
+
+
+class IdiosRoute(APIRoute):
+    """A route that answers errors in FastAPI's shape."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+
+        async def answer(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except asyncio.CancelledError:  # by the server, which is stopping and has waited long enough
+                return JSONResponse({"detail": _STOPPING}, HTTPStatus.SERVICE_UNAVAILABLE, RETRY_AFTER)
+            except Exception as error:
+                return _answer(request, error)
+
+        return answer
+
+
+def _answer(request: Request, error: Exception) -> Response:
+    if isinstance(error, Unprocessable):
+        return _response(422, [problem.model_dump() for problem in error.problems])
+    if isinstance(error, RequestValidationError):
+        found = [{key: each[key] for key in ("loc", "msg", "type")} for each in error.errors()[:_MAX_PROBLEMS]]
+        return _response(422, found)
+    if isinstance(error, HTTPException):
+        return JSONResponse({"detail": str(error.detail)}, error.status_code, error.headers)
+    if isinstance(error, PictureRefused) and not isinstance(error, OriginFault):
+        return _answer(request, unprocessable(str(error), "body", "url"))
+    if isinstance(error, FilterError):
+        return _answer(request, unprocessable(str(error), "body", "filter", kind="value_error.filter"))
+    if isinstance(error, CollectionMissing):
+        return _answer(request, unprocessable(str(error), "path", "model_name", kind="enum"))
+    if isinstance(error, ModelMismatch):
+        return _answer(request, unprocessable(str(error), "path", "model_name", kind="value_error.model"))
+    if isinstance(error, REFUSED):
+        refused = refusal_of(error, services_of(request).settings.index_store)
+        return JSONResponse({"detail": str(refused)}, refused.status, refused.headers)
+    _log.error("a request failed", exc_info=error)
+    return _response(HTTPStatus.INTERNAL_SERVER_ERROR, UNFORESEEN)
+
+
+def _response(status: int, detail: object) -> Response:
+    return JSONResponse({"detail": detail}, status)

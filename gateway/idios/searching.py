@@ -1,0 +1,167 @@
+"""``/models/{model}/search`` and ``compare``: ask TorchServe, which doesn't hash the collection's own images again."""
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from anyio import to_thread
+from fastapi import APIRouter, Request, Response
+from pydantic import Field, JsonValue
+
+from contract.answer import QueryAnswer
+from contract.names import NOTHING_LIKE_IT_HEADER
+from contract.space import CODE, DETAIL
+from gateway.collections.adding import checked
+from gateway.collections.dump_format import similarity
+from gateway.errors import ModelGone, RequestRefused
+from gateway.idios import bodies
+from gateway.idios.answers import Found, json_answer
+from gateway.idios.bodies import documented, read_body
+from gateway.idios.errors import IdiosRoute, unprocessable
+from gateway.idios.named import ALWAYS, PREFIX, QUERY_FILE, Named, about, name_of_upload
+from gateway.services import Services, UsesServices
+from gateway.torchserve.http import Answer
+from searcher.filters import parse_filter
+from searcher.live.collection import Collection
+from searcher.scan.ranking import RANKS
+
+router = APIRouter(prefix=PREFIX, tags=["idios"], route_class=IdiosRoute, responses=ALWAYS)
+
+
+@router.post(
+    "/search",
+    summary="The images most like one",
+    operation_id="searchImages",
+    response_model=list[Found],
+    responses={
+        200: {
+            "headers": {
+                NOTHING_LIKE_IT_HEADER: {
+                    "description": "where images have `closeness`: whether even the best is hardly like the query",
+                    "schema": {"type": "boolean"},
+                }
+            }
+        }
+    },
+    openapi_extra=documented(
+        bodies.question, {"url": "https://iiif.example.org/letters/001.jpg", "limit": 5}, files=QUERY_FILE
+    ),
+)
+async def search(request: Request, collection: Named, services: UsesServices) -> Response:
+    """Best first. An image of the collection is looked for by the code that is kept of it; any other URL is fetched."""
+    asked = await read_body(request, "image")
+    question = asked.understood(bodies.question)
+    fields: dict[str, JsonValue] = {
+        "collection": collection.name, "top_k": question.limit, "rank": question.rank, "debug": True, "metadata": True,
+        "turned": question.turned,
+    }  # fmt: skip
+    if question.max_distance is not None:
+        fields["max_distance"] = question.max_distance
+    if question.filter is not None:
+        parse_filter(question.filter)
+        fields["filter"] = question.filter
+    data, url = asked.files.get("image"), question.url
+    subject = "url" if data is None else "image"
+    answer: Answer | None = None
+    if data is None and url is not None and question.turned:  # codes cannot be turned
+        with about(asked):
+            data = await services.adding.picture(collection, url)
+    elif data is None and url is not None:
+        answer = await _ask_torchserve(services, collection, fields | {"path": url}, None)
+        if answer.status_code == HTTPStatus.NOT_FOUND:  # it isn't in the collection
+            answer = None
+            with about(asked):
+                data = await services.adding.picture(collection, url)
+    elif data is None and question.text is None:
+        raise unprocessable("Either 'text' or 'url' must be provided.", "body", kind="value_error.missing")
+    elif data is None:
+        subject, fields["text"] = "text", question.text
+    if answer is None:
+        if data is not None:
+            with about(asked):
+                await to_thread.run_sync(checked, data)
+        answer = await _ask_torchserve(services, collection, fields, data)
+    found = QueryAnswer.model_validate(_parsed(answer, subject))
+    response = json_answer(_found(found, RANKS[question.rank][0]))
+    if found.nothing_like_it is not None:
+        response.headers[NOTHING_LIKE_IT_HEADER] = json.dumps(found.nothing_like_it)
+    return response
+
+
+@router.post(
+    "/compare",
+    summary="How much two images are alike",
+    operation_id="compareImages",
+    response_model=Annotated[float, Field(ge=0, le=100)],
+    openapi_extra=documented(
+        bodies.image_pair,
+        {"url": "https://iiif.example.org/letters/001.jpg", "other": "https://iiif.example.org/letters/002.jpg"},
+        files={**QUERY_FILE, "other_image": "the other picture itself, instead of `other`"},
+    ),
+)
+async def compare(request: Request, collection: Named, services: UsesServices) -> Response:
+    """The similarity that a search by `rank` `detail` would answer, from 0 to 100: 100 for the very same picture. Where
+    the model gives no detail codes, that of the codes. Images of the collection aren't fetched."""
+    asked = await read_body(request, "image", "other_image")
+    pair = asked.understood(bodies.image_pair, name_of_upload(asked) | name_of_upload(asked, "other_image", "other"))
+    with about(asked):
+        subject = await services.adding.subject(collection, pair.url, asked.files.get("image"))
+        one = await services.adding.vectors(collection, subject)
+    with about(asked, "other_image", "other"):
+        subject = await services.adding.subject(collection, pair.other, asked.files.get("other_image"))
+        other = await services.adding.vectors(collection, subject)
+    space = DETAIL if DETAIL in one else CODE
+    distance = (int.from_bytes(one[space]) ^ int.from_bytes(other[space])).bit_count()
+    return json_answer(similarity(distance, 8 * len(one[space])))
+
+
+def _found(answer: QueryAnswer, space: str) -> list[dict[str, Any]]:
+    """Returns the images of ``answer``, which are ordered by their distances in ``space``."""
+    bits = (answer.model and answer.model.width(space)) or 0
+    images = [
+        {"url": path, "metadata": metadata, "similarity": similarity(distance, bits)}
+        for path, metadata, distance in zip(answer.relevant, answer.metadata or [], answer.distances or [], strict=True)
+    ]
+    if answer.closeness is not None:
+        images = [image | {"closeness": close} for image, close in zip(images, answer.closeness, strict=True)]
+    return images
+
+
+async def _ask_torchserve(
+    services: Services, collection: Collection, fields: Mapping[str, JsonValue], data: bytes | None
+) -> Answer:
+    """Returns TorchServe's answer to a search with ``fields`` and the picture ``data`` in ``collection``."""
+    torchserve, servers = services.torchserve, services.model_servers
+    with suppress(ModelGone):
+        model = await servers.name_of(await to_thread.run_sync(collection.identity))
+        found = await torchserve.predict(fields, data, model)
+        if found.status_code != HTTPStatus.CONFLICT:
+            return found
+    # That model was replaced or unloaded: look up again which one serves the collection.
+    return await torchserve.predict(fields, data, await servers.name_for(collection.name))
+
+
+def _parsed(answer: Answer, subject: str) -> dict[str, Any]:
+    """Returns TorchServe's answer to a question about ``subject``, parsed. Raises Unprocessable or RequestRefused if
+    TorchServe refused."""
+    try:
+        body: dict[str, Any] = answer.json()
+    except ValueError:
+        body = {}
+    if answer.status_code == HTTPStatus.OK:
+        return body
+    message = str(body.get("message", "the search server failed")).removeprefix(f"{subject}: ")
+    if answer.status_code in (
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    ):
+        raise unprocessable(message, "body", subject)
+    known = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
+    raise RequestRefused(
+        HTTPStatus(answer.status_code) if answer.status_code in known else HTTPStatus.SERVICE_UNAVAILABLE,
+        message,
+        answer.retry_after,
+    )

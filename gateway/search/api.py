@@ -1,0 +1,194 @@
+"""``POST /api/search``: a search whose answer has rows, pictures, codes and times, for people and pages.
+
+    picture, indexed image, class or code ─▶ TorchServe, in debug mode ─▶ its answer, with URLs of the pictures
+
+Everything comes from one worker's answer, so it is all of one version, even if another becomes current meanwhile. An
+image that was added after the version was built has no row yet.
+"""
+
+import re
+import time
+from http import HTTPStatus
+from typing import Annotated
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Depends, File, Form, UploadFile
+from pydantic import BaseModel, Field, JsonValue
+
+from contract.answer import QueryAnswer
+from contract.names import CODE_HEADER, DEFAULT_COLLECTION, DETAIL_HEADER
+from contract.query import DEFAULT_RANK, DEFAULT_TOP_K, MaxDistance, Rank, TopK, described
+from contract.space import CODE, DETAIL
+from gateway.access.guards import require_search
+from gateway.errors import RequestRefused, refusals
+from gateway.services import UsesServices
+from gateway.torchserve.http import Answer
+from pictures.base64_text import file_in
+
+_STEP = re.compile(r"(\w+);dur=([0-9.]+)")
+
+router = APIRouter(prefix="/api", tags=["search"], dependencies=[Depends(require_search)])
+
+
+class SearchModel(BaseModel):
+    """The model that hashed the query and the version."""
+
+    name: str = Field(examples=["relahash-small-64bits"])
+    sha256: str = Field(description="of the model's file, hex", examples=["9f86d081884c7d65…"])
+    bits: int = Field(examples=[64])
+    detail_bits: int | None = Field(description="null where it gives no detail codes", examples=[256])
+
+
+class SearchQuery(BaseModel):
+    """What was searched for, as codes: sent back as ``code`` and ``detail_code``, they find the same images."""
+
+    code: str = Field(description="hex", examples=["9f3a00c1d2e4f507"])
+    detail_code: str | None = Field(description="hex; null where there is none", examples=[None])
+
+
+class Result(BaseModel):
+    """One image."""
+
+    row: int | None = Field(
+        description="its number in the version; null if it was added since, to the collection `default`", examples=[17]
+    )
+    path: str = Field(description="as the listing spells it", examples=["data/abc.com/69_abc_com.jpg"])
+    distance: int = Field(description="differing bits; of the detail codes with `rank` `detail`", examples=[2])
+    closeness: float | None = Field(
+        description="0 to 1: the share of pictures so far apart that show the same kind of thing or, with `rank` "
+        "`detail`, are the very same picture; null where that wasn't measured for the model",
+        examples=[0.93],
+    )
+    code: str = Field(description="the image's own code, hex", examples=["9f3a00c1d2e4f505"])
+    image: str = Field(
+        description="URL of the original; of a small picture if it is none of the datalake's files",
+        examples=["/images/17?version=1.2.0"],
+    )
+    thumbnail: str = Field(description="URL of a small picture", examples=["/thumbnails/17?version=1.2.0"])
+
+
+class Milliseconds(BaseModel):
+    """Where the time went. The first three are the worker's, of the batch that the request was in."""
+
+    decode: float = Field(description="reading the picture", examples=[1.1])
+    hash: float = Field(description="the model", examples=[1.9])
+    search: float = Field(description="comparing codes", examples=[0.1])
+    torchserve: float = Field(
+        description="the whole of TorchServe's answer, with the three, queue and network", examples=[5.2]
+    )
+    total: float = Field(description="the whole of this answer", examples=[6.0])
+
+
+class SearchAnswer(BaseModel):
+    """The images found, best first."""
+
+    version: str = Field(description="the index version that answered", examples=["1.2.0"])
+    model: SearchModel
+    query: SearchQuery
+    results: list[Result] = Field(description="best first")
+    nothing_like_it: bool | None = Field(
+        description="whether even the best image is hardly like the query; null where closeness is", examples=[False]
+    )
+    milliseconds: Milliseconds
+
+
+@router.post(
+    "/search",
+    summary="Search for people and programs",
+    operation_id="search",
+    responses=refusals(
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.UNAUTHORIZED,
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.CONFLICT,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+    ),
+)
+async def search(
+    services: UsesServices,
+    image: Annotated[UploadFile | None, File(description="a picture")] = None,
+    path: Annotated[str | None, Form(description=described("path"))] = None,
+    text: Annotated[str | None, Form(description=described("text"))] = None,
+    code: Annotated[str | None, Form(description=described("code"))] = None,
+    detail_code: Annotated[str | None, Form(description=described("detail_code"))] = None,
+    top_k: Annotated[TopK, Form(description=described("top_k"))] = DEFAULT_TOP_K,
+    max_distance: Annotated[MaxDistance | None, Form(description=described("max_distance"))] = None,
+    rank: Annotated[Rank, Form(description=described("rank"))] = DEFAULT_RANK,
+    turned: Annotated[bool, Form(description=described("turned"))] = False,
+) -> SearchAnswer:
+    """One of `image`, `path`, `text` and `code` says what to look for."""
+    started = time.perf_counter()
+    subjects = {"image": image, "path": path, "text": text, "code": code}
+    given = [name for name, value in subjects.items() if value]
+    if len(given) != 1:
+        raise RequestRefused(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            f"give one of image, path, text and code; given: {' and '.join(given) or 'none'}",
+        )
+    torchserve = services.torchserve
+    fields: dict[str, JsonValue] = {"top_k": top_k, "rank": rank, "debug": True}
+    optional = {"max_distance": max_distance, "path": path, "text": text, "code": code, "detail_code": detail_code}
+    fields |= {name: value for name, value in optional.items() if value not in (None, "")}
+    if turned:
+        fields["turned"] = True
+    picture = file_in(await image.read()) if image else None
+    asked = time.perf_counter()
+    answer = await torchserve.predict(fields, picture)
+    torchserve_ms = 1000 * (time.perf_counter() - asked)
+    if answer.status_code != HTTPStatus.OK:
+        raise RequestRefused(HTTPStatus(answer.status_code), _message(answer), answer.retry_after)
+    found = QueryAnswer.model_validate_json(answer.content)
+    steps = {step: float(ms) for step, ms in _STEP.findall(answer.headers.get("Server-Timing", ""))}
+    return SearchAnswer(
+        version=found.index_database_version,
+        model=_model(found),
+        query=SearchQuery(code=answer.headers[CODE_HEADER], detail_code=answer.headers.get(DETAIL_HEADER)),
+        results=_results(found, services.settings.root_path),
+        nothing_like_it=found.nothing_like_it,
+        milliseconds=Milliseconds(
+            **{step: steps.get(step, 0.0) for step in ("decode", "hash", "search")},
+            torchserve=round(torchserve_ms, 2),
+            total=round(1000 * (time.perf_counter() - started), 2),
+        ),
+    )
+
+
+def _message(answer: Answer) -> str:
+    """Returns the message of a refusal; TorchServe's own refusals aren't always JSON."""
+    try:
+        return str(answer.json()["message"])
+    except (ValueError, KeyError, TypeError):
+        return "the search server failed"
+
+
+def _model(found: QueryAnswer) -> SearchModel:
+    model = found.model
+    assert model is not None  # debug asks for it
+    return SearchModel(
+        name=model.name, sha256=model.sha256, bits=model.width(CODE) or 0, detail_bits=model.width(DETAIL)
+    )
+
+
+def _results(found: QueryAnswer, root: str) -> list[Result]:
+    query = urlencode({"version": found.index_database_version})
+    codes = (found.codes or {}).get(CODE, [])
+    results = []
+    images = zip(found.relevant, found.distances or [], found.rows or [], codes, strict=True)
+    for place, (path, distance, row, code) in enumerate(images):
+        small = f"{root}/api/collections/{DEFAULT_COLLECTION}/thumbnail?{urlencode({'url': path})}"
+        results.append(
+            Result(
+                row=row,
+                path=path,
+                distance=distance,
+                closeness=None if found.closeness is None else found.closeness[place],
+                code=code,
+                image=small if row is None else f"{root}/images/{row}?{query}",
+                thumbnail=small if row is None else f"{root}/thumbnails/{row}?{query}",
+            )
+        )
+    return results

@@ -1,0 +1,127 @@
+"""The objects that the gateway's routes work with: made in one place from the settings, reached by one dependency.
+
+    create_app ─▶ Services.create(settings) ─▶ app.state.services ◀─ services_of(request), or UsesServices in a route
+
+Making them opens files only; ``running`` connects them, and at its end waits for work in progress.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated, Self
+
+from fastapi import Depends, Request
+
+from gateway.access.body_budget import BodyBudget
+from gateway.access.failed_tries import FailedTries
+from gateway.access.keys import KEYS_FILE, KeyStore
+from gateway.collections.adding import Adding
+from gateway.collections.duplicates import Duplicates
+from gateway.collections.metrics import CollectionMetrics
+from gateway.collections.open_collections import OpenCollections
+from gateway.images.collection_thumbnails import CollectionThumbnails
+from gateway.images.open_versions import OpenVersions
+from gateway.images.thumbnail_cache import ThumbnailCache
+from gateway.images.thumbnails import Thumbnails
+from gateway.metrics import Metrics
+from gateway.operations.reindex_runner import Reindexing
+from gateway.readiness import Readiness
+from gateway.settings import GatewaySettings
+from gateway.torchserve.client import TorchServeClient
+from gateway.torchserve.embedding import Hashing
+from gateway.torchserve.model_folder import ModelFolder
+from gateway.torchserve.model_servers import ModelServers
+from searcher.live.collections import Collections
+from searcher.live.scrubbing import Scrubbing
+from searcher.versions.store import IndexStore
+from sources.fetching.fetcher import Fetcher
+
+
+@dataclass(frozen=True)
+class Services:
+    """One object of each kind. Once ``running``, they belong to one event loop."""
+
+    settings: GatewaySettings
+    keys: KeyStore
+    failed_tries: FailedTries
+    bodies: BodyBudget
+    versions: OpenVersions
+    models: ModelFolder
+    metrics: Metrics
+    torchserve: TorchServeClient
+    readiness: Readiness
+    reindexing: Reindexing
+    model_servers: ModelServers
+    fetcher: Fetcher
+    hashing: Hashing
+    collections: OpenCollections
+    adding: Adding
+    duplicates: Duplicates
+    thumbnails: Thumbnails
+    collection_thumbnails: CollectionThumbnails
+
+    @classmethod
+    def create(cls, settings: GatewaySettings) -> Self:
+        """Makes the services for ``settings``. Raises GatewayError when the keys file or the jobs file cannot be
+        used."""
+        keys = KeyStore(settings.state / KEYS_FILE)
+        keys.has_admin()  # raises now if the file is damaged
+        versions = OpenVersions(IndexStore(settings.index_store))
+        metrics = Metrics(versions)
+        collections = Collections(settings.index_store)
+        open_collections = OpenCollections(
+            collections, CollectionMetrics(collections, metrics.registry), settings.fold_after
+        )
+        torchserve = TorchServeClient(settings.inference, settings.run, settings.start_timeout)
+        model_servers = ModelServers(torchserve, settings, collections)
+        hashing = Hashing(torchserve, model_servers)
+        bodies = BodyBudget(settings.bodies_max_mb * 1024 * 1024)
+        fetcher = Fetcher(settings.fetching)
+        thumbnails = Thumbnails(
+            ThumbnailCache(settings.state / "thumbnails", settings.thumbnail_cache_mb * 1024 * 1024)
+        )
+        return cls(
+            settings=settings,
+            keys=keys,
+            failed_tries=FailedTries(),
+            bodies=bodies,
+            versions=versions,
+            models=ModelFolder(settings.models),
+            metrics=metrics,
+            torchserve=torchserve,
+            readiness=Readiness(torchserve, versions),
+            reindexing=Reindexing(settings, torchserve),
+            model_servers=model_servers,
+            fetcher=fetcher,
+            hashing=hashing,
+            collections=open_collections,
+            adding=Adding(open_collections, hashing, fetcher, settings),
+            duplicates=Duplicates(settings.index_store),
+            thumbnails=thumbnails,
+            collection_thumbnails=CollectionThumbnails(thumbnails, bodies),
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """The services work within the block. At its end, work in progress is finished or cleanly given up."""
+        async with self.torchserve, self.fetcher:
+            self.collections.folding.start()
+            scrubbing = Scrubbing(self.settings.index_store, self.settings.verify_mb_per_s * 1e6)
+            scrubbing.start()
+            yield
+            await asyncio.to_thread(scrubbing.close)
+            await self.hashing.close()
+            await self.collections.close()
+            await self.collection_thumbnails.close()
+            await self.reindexing.close()
+
+
+def services_of(request: Request) -> Services:
+    """Returns the services of the application that handles ``request``."""
+    services: Services = request.app.state.services
+    return services
+
+
+#: The type of a route's parameter that receives the services.
+UsesServices = Annotated[Services, Depends(services_of)]

@@ -1,0 +1,92 @@
+"""The answer to a client: status, JSON, headers. ``contract.answer.QueryAnswer`` says what the fields mean."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from contract.answer import AnsweringModel
+from contract.model import ModelIdentity
+from contract.names import CODE_HEADER, DETAIL_HEADER
+from contract.space import CODE, DETAIL, Vectors
+from handler.errors import RequestError
+from handler.searching import Search
+from searcher.matches import Matches
+from searcher.scan.ranking import RANKS
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One request's HTTP status, JSON body and, in debug mode, headers."""
+
+    status: HTTPStatus
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def refusal(error: RequestError) -> Answer:
+    """Returns ``error`` in the shape of TorchServe's own errors."""
+    return Answer(error.status, _json(error.body()), error.headers)
+
+
+def search_answer(search: Search, matches: Matches, took: Mapping[str, float]) -> Answer:
+    """Returns the matches as an answer; ``took`` holds the milliseconds of each step of the batch."""
+    body: dict[str, Any] = {"index_database_version": search.view.version.name, "relevant": matches.paths}
+    body |= closeness(search.view.version.manifest.model, search.request.rank, matches, search.request.subject)
+    headers = {}
+    if search.request.debug:
+        body |= _all_that_is_known(search, matches)
+        headers = {
+            header: search.vectors[name].tobytes().hex()
+            for name, header in ((CODE, CODE_HEADER), (DETAIL, DETAIL_HEADER))
+            if name in search.vectors
+        }
+        # The whole batch's times: its requests went through these steps together.
+        headers["Server-Timing"] = ", ".join(f"{step};dur={time:.2f}" for step, time in took.items())
+    text = _json(body)
+    if search.request.metadata:  # JSON already
+        each = ", ".join(metadata or "null" for metadata in matches.metadata)
+        text = text[:-1] + f', "metadata": [{each}]}}'.encode()
+    return Answer(HTTPStatus.OK, text, headers)
+
+
+def closeness(model: ModelIdentity, rank: str, matches: Matches, subject: object) -> dict[str, Any]:
+    """Returns how close ``matches`` in the order of ``rank`` are, in the fields of ``QueryAnswer``; empty where that
+    wasn't measured for ``model``. A ``subject`` that is a text names a class."""
+    calibration = model.calibration
+    if calibration is None:
+        return {}
+    curve = calibration.curve(RANKS[rank][0], of_text=isinstance(subject, str))
+    if curve is None:
+        return {}
+    close = [curve.at(distance) for distance in matches.distances]
+    return {"closeness": close, "nothing_like_it": calibration.finds_nothing(close)}
+
+
+def vectors_answer(model: ModelIdentity, found: Sequence[Vectors | RequestError]) -> Answer:
+    """Returns the vectors of several pictures; a picture that failed has its error instead."""
+    hashed = [
+        {"status": int(each.status), "message": str(each)}
+        if isinstance(each, RequestError)
+        else {"vectors": {name: vector.tobytes().hex() for name, vector in each.items()}}
+        for each in found
+    ]
+    described = model.model_dump(include={"name", "sha256", "bits", "detail_bits"})
+    return Answer(HTTPStatus.OK, _json({"model": described, "hashed": hashed}))
+
+
+def _all_that_is_known(search: Search, matches: Matches) -> dict[str, Any]:
+    """Returns the debug fields of the images found, all from the state of the collection that was searched."""
+    return {
+        "distances": matches.distances,
+        "rows": matches.rows,
+        "codes": {name: [vector.tobytes().hex() for vector in array] for name, array in matches.vectors.items()},
+        "distances_by_space": matches.distances_by_space(),
+        "model": AnsweringModel.of(search.view.version.manifest.model).model_dump(mode="json"),
+    }
+
+
+def _json(body: Mapping[str, Any]) -> bytes:
+    # A client may have sent half a surrogate pair: it becomes its JSON escape.
+    return json.dumps(body, ensure_ascii=False).encode(errors="backslashreplace")

@@ -1,0 +1,86 @@
+"""``python -m handler.frontend``: one TorchServe in the foreground, a program of the supervisor's.
+
+start ─▶ ready: says where ─▶ SIGTERM: drain, stop, status 0
+                           ─▶ TorchServe ends by itself: status 70, and the supervisor starts it again
+cannot start: says why, status 1
+"""
+
+import os
+import signal
+import sys
+from types import FrameType
+
+from contract.names import MODEL_NAME
+from contract.terminal import say, visible
+from handler.errors import HandlerError
+from handler.settings import SETTINGS_VARIABLE, Settings
+from handler.torchserve import TorchServe
+from searcher.errors import SearcherError
+from searcher.versions.store import IndexStore
+
+#: TorchServe ended by itself (EX_SOFTWARE).
+ENDED = 70
+#: Time for the ports of a TorchServe that was killed to become free.
+_PATIENCE = 30.0
+
+
+def run(settings: Settings) -> int:
+    """Serve until SIGTERM. Returns the exit status. Raises HandlerError if it cannot be started."""
+    server = TorchServe(settings)
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, stop)
+    ready = False
+    try:
+        server.start(_PATIENCE)
+        server.wait_ready()
+        ready = True
+        _say_ready(settings)
+        server.wait()
+        return ENDED
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, signal.SIG_IGN)  # a second signal must not interrupt the clean-up
+        if ready:
+            server.drain()
+        server.stop()
+
+
+def _say_ready(settings: Settings) -> None:
+    url = f"{settings.inference}/predictions/{MODEL_NAME}"
+    picture = _some_image(IndexStore(settings.index_store))
+    example = f"  curl -F image=@{_quoted(picture)} -F top_k=5 -F debug=true {url}"
+    for line in ("", f"hashlake is ready: {url}", "", example, ""):
+        say(line)
+
+
+def _some_image(store: IndexStore) -> str:
+    """Returns a picture for the example: one from the middle of the listing, or a placeholder where there is none that
+    a shell takes as it is shown."""
+    if store.current() is not None:
+        version = store.open()
+        for path in version.images.paths([version.manifest.count // 2] if version.manifest.count else []):
+            if visible(path) == path:
+                return path
+    return "photo.jpg"
+
+
+def _quoted(path: str) -> str:
+    return "'" + path.replace("'", "'\\''") + "'"
+
+
+def main() -> None:
+    try:
+        status = run(Settings.from_json(os.environ[SETTINGS_VARIABLE]))
+    except (HandlerError, SearcherError, OSError) as error:
+        sys.exit(visible(f"Error: {error}"))
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

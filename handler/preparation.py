@@ -1,0 +1,151 @@
+"""Prepares requests for the model: parses them, decodes their pictures, looks up the state of their collection.
+
+item ─▶ parse ─┬─▶ a picture to embed
+               └─▶ known vectors: sent by the client, of a named class, or stored for an indexed image
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.space import CODE, DETAIL, Space, Vectors
+from embedding.embedder import Embedder
+from embedding.errors import UnknownText
+from handler.errors import RequestError, bad_request, our_fault
+from handler.parsing import parse
+from handler.request import IndexedImage, QueryCodes, SearchRequest
+from handler.work import BatchWork, too_much_work
+from pictures.errors import ImageTooLarge, UnreadableImage
+from pictures.work import Budget, BudgetSpent
+from searcher.live.view import View
+from searcher.scan.ranking import RANKS
+
+logger = logging.getLogger(__name__)
+
+Picture = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class PreparedSearch:
+    """A valid request for images: either its ``pictures`` still have to be embedded, one for each position of what it
+    is about, or its ``vectors`` are known."""
+
+    request: SearchRequest
+    view: View
+    pictures: list[Picture]
+    vectors: Vectors | None
+
+
+@dataclass(frozen=True)
+class PreparedCodes:
+    """A request for the codes of pictures: each is decoded, or the error that it caused."""
+
+    decoded: list[Picture | RequestError]
+
+    @property
+    def pictures(self) -> list[Picture]:
+        return [picture for picture in self.decoded if not isinstance(picture, RequestError)]
+
+
+class Preparation:
+    """Prepares the requests of one batch for ``model``; ``view_of`` gives one state of each collection."""
+
+    def __init__(self, model: Embedder, view_of: Callable[[str], View]) -> None:
+        self._model = model
+        self._view_of = view_of
+        self._work = BatchWork()
+
+    def prepare(self, item: Mapping[str, Any], from_gateway: bool) -> PreparedSearch | PreparedCodes | RequestError:
+        """Returns the prepared request, or its error."""
+        try:
+            request = parse(item, from_gateway)
+            if isinstance(request, SearchRequest):
+                return self._search(request)
+            budget = self._work.of_a_request()
+            return PreparedCodes([self._decoded_or_error(image, budget) for image in request.images])
+        except RequestError as error:
+            return error
+        except UnknownText as error:
+            return bad_request(f"text: {error}")
+        except Exception:
+            logger.exception("a request could not be prepared")
+            return our_fault()
+
+    def _search(self, request: SearchRequest) -> PreparedSearch:
+        no_details = bad_request("rank: the served model gives no detail codes")
+        if self._model.identity.space(RANKS[request.rank][0]) is None:
+            raise no_details
+        # What is wrong with the request itself is said first, whatever becomes of the collection.
+        pictures = []
+        if isinstance(request.subject, bytes):
+            picture = self._decoded(request.subject, self._work.of_a_request())
+            pictures = positions(picture) if request.turned else [picture]
+        vectors = self._known(request.subject) if isinstance(request.subject, str | QueryCodes) else None
+        view = self._view_of(request.collection)
+        if not view.version.can(request.rank):
+            raise no_details
+        if isinstance(request.subject, IndexedImage):
+            vectors = _kept(view, request.subject.path)
+        return PreparedSearch(request, view, pictures, vectors)
+
+    def _known(self, subject: str | QueryCodes) -> Vectors:
+        """Returns the vectors of a class, or those in the request."""
+        if isinstance(subject, str):
+            return {name: array[0] for name, array in self._model.embed_text([subject]).items()}
+        given = {CODE: ("code", subject.code), DETAIL: ("detail_code", subject.detail)}
+        return {
+            name: _given(code, self._model.identity.space(name), field)
+            for name, (field, code) in given.items()
+            if code is not None
+        }
+
+    def _decoded(self, image: bytes, budget: Budget) -> Picture:
+        self._work.check_time()
+        try:
+            return self._model.prepare(image, budget)
+        except BudgetSpent as spent:
+            raise too_much_work() from spent
+        except ImageTooLarge as error:
+            raise RequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error)) from error
+        except UnreadableImage as error:
+            raise RequestError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, str(error)) from error
+
+    def _decoded_or_error(self, image: bytes | RequestError, budget: Budget) -> Picture | RequestError:
+        if isinstance(image, RequestError):
+            return image
+        try:
+            return self._decoded(image, budget)
+        except RequestError as error:
+            return error
+
+
+def positions(picture: Picture) -> list[Picture]:
+    """The square ``picture``, (size, size, 3), in its eight positions: itself first, turned, mirrored. Turning what is
+    prepared and preparing what is turned differ by rounding alone. Raises RequestError for a picture that isn't
+    square."""
+    if picture.shape[0] != picture.shape[1]:
+        raise bad_request("turned: the served model's pictures aren't square")
+    sides = (picture, np.fliplr(picture))
+    return [np.ascontiguousarray(np.rot90(side, quarters)) for side in sides for quarters in range(4)]
+
+
+def _kept(view: View, path: str) -> Vectors:
+    """Returns the stored vectors of the image at ``path``."""
+    entry = view.image(view.name_of(path))
+    if entry is None:
+        raise RequestError(HTTPStatus.NOT_FOUND, f"version {view.version.name} has no image {path[:200]}")
+    spaces = view.version.manifest.model.spaces
+    return {space.name: space.array([entry.vectors[space.name]])[0] for space in spaces}
+
+
+def _given(code: bytes, space: Space | None, name: str) -> NDArray[Any]:
+    if space is None or len(code) != space.row_bytes:
+        wanted = f"has {2 * space.row_bytes} hex digits" if space else "is not known to the served model"
+        raise bad_request(f"{name} {wanted}, and {2 * len(code)} are given")
+    vector: NDArray[Any] = space.array([code])[0]
+    return vector

@@ -1,0 +1,158 @@
+"""The values that requests to the gateway and its answers consist of."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeAlias
+
+#: A value from ``json.loads``.
+Json: TypeAlias = Any
+#: A JSON object stored with an image, or None.
+Metadata: TypeAlias = Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Model:
+    """The hash model that made a collection's codes. ``detail_bits`` is None if it gives no detail codes."""
+
+    name: str
+    sha256: str
+    bits: int
+    detail_bits: int | None
+
+
+@dataclass(frozen=True)
+class CopyRule:
+    """Two images are called copies if their vectors of the kind ``space``, which have ``bits`` bits, differ in at most
+    ``max_distance`` of them."""
+
+    space: str
+    bits: int
+    max_distance: int
+
+
+@dataclass(frozen=True)
+class Journal:
+    """The number of ``changes`` not yet folded into a version, and the ``bytes`` of the journal on disk."""
+
+    changes: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class CollectionInfo:
+    """``version`` is the served base version, ``versions`` are all versions. ``created`` is None for the collection
+    `default`, which nobody created; ``copies`` is None from an older gateway."""
+
+    name: str
+    count: int
+    model: Model
+    version: str
+    versions: tuple[str, ...]
+    journal: Journal
+    bytes: int
+    created: datetime | None
+    copies: CopyRule | None = None
+
+
+@dataclass(frozen=True)
+class Folded:
+    """The new base ``version``, its number of images, and the number of changes folded into it."""
+
+    version: str
+    count: int
+    folded: int
+
+
+@dataclass(frozen=True)
+class Match:
+    """``similarity`` is 100 for equal codes, 0 if half of the bits or more differ: 100 · (1 − 2 distance / bits).
+    ``closeness``, from 0 to 1, is the share of pictures so far apart that show the same kind of thing or, by detail,
+    are the very same picture; None where that wasn't measured for the model."""
+
+    url: str
+    metadata: Metadata
+    similarity: float
+    closeness: float | None = None
+
+
+class Matches(list[Match]):
+    """The images found, best first. ``nothing_like_it``: whether even the best is hardly like the query; None where
+    closeness is."""
+
+    nothing_like_it: bool | None = None
+
+
+@dataclass(frozen=True)
+class NewImage:
+    """An image to add. The server fetches it from ``url``, which becomes its name."""
+
+    url: str
+    metadata: Metadata = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An image that could not be added, and why."""
+
+    url: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Added:
+    """How many images were ``added``, how many the collection already had (they are unchanged), and which failed."""
+
+    added: int
+    found: int
+    failed: tuple[Failure, ...]
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """An image as ``dump`` gives it and ``restore`` takes it. ``embedding`` is the code in base64, followed by the
+    detail code if the model gives one. ``restore`` also takes hex, or as many ±1 or real values as the codes have
+    bits. ``model`` is the model that made it, in full or in short; None in older dumps."""
+
+    url: str
+    embedding: str | Sequence[float]
+    metadata: Metadata = None
+    model: str | Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Image:
+    """``code`` is in hex; ``thumbnail`` is a URL relative to the gateway's."""
+
+    url: str
+    metadata: Metadata
+    code: str
+    thumbnail: str
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two images whose detail codes differ in ``distance`` bits, or whose codes do where the model gives no others.
+    ``same_file``: their files are the same byte for byte; equal codes alone don't say so."""
+
+    url: str
+    other: str
+    distance: int
+    same_file: bool = False
+
+
+@dataclass(frozen=True)
+class Member:
+    """An image of a group. ``distance`` and ``same_file`` are to the group's first image, as in ``Pair``."""
+
+    url: str
+    distance: int
+    same_file: bool = False
+    metadata: Metadata = None
+
+
+@dataclass(frozen=True)
+class Group:
+    """Near-duplicates: the first image, which would be kept, and its copies."""
+
+    images: tuple[Member, ...]

@@ -1,0 +1,125 @@
+"""``Client``: the collections of one gateway, from Python.
+
+Client ─▶ collection("shoes") ─▶ add, search, dump, …
+└─ create, list, fold and delete collections
+"""
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from pydantic import TypeAdapter
+
+from hashlake.client.answers import CollectionInfo, Folded
+from hashlake.client.collection import Collection
+from hashlake.client.connection import Connection, quoted
+
+URL = "http://127.0.0.1:8000"
+#: A gateway that adds hundreds of images from a slow server may be silent for minutes.
+SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class _Infos:
+    collections: list[CollectionInfo]
+
+
+_infos = TypeAdapter(_Infos)
+_info = TypeAdapter(CollectionInfo)
+_folded = TypeAdapter(Folded)
+
+
+class Client:
+    """The gateway at ``url``.
+
+    ``key`` is an API key: an admin key to make changes, a search key to read, None if the gateway needs none.
+    ``timeout`` is how many seconds the server may stay silent; None waits for ever. When a connection breaks, requests
+    that only read, and ``add`` and ``restore``, which may safely happen twice, are tried up to three times. Threads may
+    share a client.
+
+    Raises ValueError for an invalid URL or key. Every method raises Unreachable when no answer comes, Refused when the
+    answer is an error, and NotUnderstood when the answer isn't a gateway's.
+
+    >>> with Client(url, key=key) as client:
+    ...     client.collection("shoes").count()
+    3
+    """
+
+    def __init__(self, url: str = URL, key: str | None = None, timeout: float | None = SECONDS) -> None:
+        self._connection = Connection(url, key, timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections. Not needed with ``with``.
+
+        >>> client.close()
+        """
+        self._connection.close()
+
+    def ping(self) -> None:
+        """Return if the gateway answers.
+
+        >>> client.ping()
+        """
+        self._connection.get("/ping")
+
+    def collections(self) -> list[CollectionInfo]:
+        """Returns every collection, `default` first.
+
+        >>> [info.name for info in client.collections()]
+        ['default', 'shoes']
+        """
+        answer = self._connection.get("/api/collections")
+        return self._connection.understood(_infos, answer.content).collections
+
+    def create(self, name: str, model_path: str | None = None) -> CollectionInfo:
+        """Create an empty collection, with the served model or the one at ``model_path`` below the server's models
+        folder. Raises Refused: 409 if the name is taken, 422 if there is no model at that path.
+
+        >>> client.create("hats").count
+        0
+        """
+        answer = self._connection.post("/api/collections", {"name": name, "model_path": model_path})
+        return self._connection.understood(_info, answer.content)
+
+    def info(self, name: str) -> CollectionInfo:
+        """Returns what is known about a collection. Raises Refused (404) if there is none of that name.
+
+        >>> client.info("shoes").model.bits
+        64
+        """
+        answer = self._connection.get(f"/api/collections/{quoted(name)}")
+        return self._connection.understood(_info, answer.content)
+
+    def delete(self, name: str) -> None:
+        """Delete a collection and everything in it, for good. Raises Refused: 404 if missing, 409 for `default`.
+
+        >>> client.delete("shoes")
+        """
+        self._connection.require_done(self._connection.delete(f"/api/collections/{quoted(name)}"))
+
+    def fold(self, name: str) -> Folded:
+        """Write a collection's changes into a new base version, however long that takes; searches go on meanwhile.
+        Raises Refused (409) while another fold or an indexer works on it.
+
+        >>> client.fold("shoes").folded
+        3
+        """
+        answer = self._connection.post(f"/api/collections/{quoted(name)}/fold", waits=True)
+        return self._connection.understood(_folded, answer.content)
+
+    def collection(self, name: str) -> Collection:
+        """Returns a handle on a collection, without asking the gateway. Raises ValueError for an invalid name.
+
+        >>> shoes = client.collection("shoes")
+        >>> shoes.count()
+        3
+        """
+        return Collection(self._connection, name)

@@ -1,0 +1,484 @@
+"""``hashlake collections`` and ``hashlake duplicates``: the collections of a running gateway.
+
+An image is given as URL|FILE. A URL contains "://" or begins with "upload:". Any other word names a file if that
+exists, else an image of the collection, such as a path of the datalake.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, NoReturn, TextIO
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from contract.terminal import say, visible
+from hashlake.client.answers import CollectionInfo, CopyRule, Failure, Json, Metadata, Pair, StoredImage
+from hashlake.client.client import URL, Client
+from hashlake.client.collection import Collection
+from hashlake.client.connection import quoted
+from hashlake.client.errors import BadLine, ClientError, Refused
+from hashlake.client.json_text import decode
+from hashlake.client.lines import Lines, count_lines
+from hashlake.client.progress import Progress
+from hashlake.client.turned import turned_copies
+
+#: Statuses that concern the picture or its URL's server, not the caller or the collection.
+_PICTURE_REFUSED = (
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    HTTPStatus.BAD_GATEWAY,
+    HTTPStatus.GATEWAY_TIMEOUT,
+)
+
+
+def _connected(context: click.Context, _parameter: click.Parameter, url: str) -> Client:
+    try:
+        client = Client(url, os.environ.get("HASHLAKE_KEY") or None)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+    context.call_on_close(client.close)
+    return client
+
+
+def _collection_name(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
+    try:
+        quoted(name)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+    return name
+
+
+def _parsed(_context: click.Context, _parameter: click.Parameter, text: str | None) -> Json:
+    try:
+        return None if text is None else decode(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+_url = click.option(
+    "--url", "client", default=URL, show_default=True, envvar="HASHLAKE_URL", metavar="URL", callback=_connected,
+    help="The gateway. The variable HASHLAKE_KEY holds the API key, where it asks for one.",
+)  # fmt: skip
+_name = click.argument("name", callback=_collection_name)
+_filter = click.option(
+    "--filter", "condition", metavar="JSON", callback=_parsed,
+    help='Only images with such metadata, such as \'{"year": {"$gte": 1990}}\'.',
+)  # fmt: skip
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print what the server answers, as JSON.")
+
+
+@click.group(short_help="Add, search and list images of live collections.")
+def collections() -> None:
+    """Collections of images that change while they are searched, on a gateway that runs. The datalake's index is the
+    collection `default`.
+
+    URL|FILE is what has "://" in it, or the file of that name, or an image that the collection has.
+    """
+
+
+# --- Collections
+
+
+@collections.command("list")
+@_url
+def list_collections(client: Client) -> None:
+    """Show every collection."""
+    table = Table("collection", "images", "model", "bits", "version", "changes", "bytes", box=None)
+    found = client.collections()
+    for info in found:
+        table.add_row(
+            Text(visible(info.name)),  # never markup, whatever it contains
+            f"{info.count:,}",
+            Text(visible(info.model.name)),
+            str(info.model.bits),
+            Text(visible(info.version)),
+            f"{info.journal.changes:,}",
+            f"{info.bytes:,}",
+        )
+    if found:
+        Console(width=None if sys.stdout.isatty() else 200).print(table)
+    else:
+        say("there is no collection yet")
+
+
+@collections.command()
+@_name
+@click.option(
+    "--model_path", metavar="FILE", help="Not the served model, but this one, below the server's models folder."
+)
+@_url
+def create(name: str, model_path: str | None, client: Client) -> None:
+    """Make the empty collection NAME."""
+    info = client.create(name, model_path)
+    say(f"{info.name} is created: codes of {info.model.bits} bits, model {info.model.name}")
+
+
+@collections.command()
+@_name
+@click.option("--yes", is_flag=True, help="Don't ask.")
+@_url
+def delete(name: str, yes: bool, client: Client) -> None:
+    """Delete the collection NAME and all that is in it, for good."""
+    if not yes:
+        count = client.info(name).count
+        click.confirm(visible(f"Delete the collection {name} and its {count:,} images for good?"), abort=True, err=True)
+    client.delete(name)
+    say(f"{name} is deleted")
+
+
+@collections.command()
+@_name
+@_url
+def stats(name: str, client: Client) -> None:
+    """Show what there is to know of the collection NAME."""
+    for what, value in _stats(client.info(name)):
+        say(f"{what:<15}{value}")
+
+
+def _stats(info: CollectionInfo) -> Iterator[tuple[str, str]]:
+    yield "collection", info.name
+    yield "images", f"{info.count:,}"
+    details = "" if info.model.detail_bits is None else f" and {info.model.detail_bits} of detail"
+    yield "model", f"{info.model.name}, {info.model.bits} bits{details}, sha256 {info.model.sha256[:12]}…"
+    if info.copies is not None:
+        yield "copies", f"{info.copies.max_distance} of {info.copies.bits} bits of {info.copies.space} may differ"
+    yield "version", f"{info.version} (of {', '.join(info.versions)})"
+    yield "journal", f"{info.journal.changes:,} changes, {info.journal.bytes:,} bytes"
+    yield "on disk", f"{info.bytes:,} bytes"
+    if info.created is not None:
+        yield "created (UTC)", f"{info.created:%Y-%m-%d %H:%M:%S}"
+
+
+@collections.command(short_help="Write the changes into a new base version.")
+@_name
+@_url
+def fold(name: str, client: Client) -> None:
+    """Write the changes of the collection NAME into a new base version. Searching goes on meanwhile."""
+    folded = client.fold(name)
+    say(f"version {folded.version} has {folded.count:,} images, {folded.folded:,} changes went into it")
+
+
+# --- Images
+
+
+@collections.command(short_help="Add images, by URL or as files.")
+@_name
+@click.argument("images", metavar="URL|FILE...", nargs=-1, required=True)
+@click.option("--metadata", metavar="JSON", callback=_parsed, help='Of each image, such as \'{"colour": "red"}\'.')
+@_url
+def add(name: str, images: tuple[str, ...], metadata: Metadata, client: Client) -> None:
+    """Add images to the collection NAME, and print what each is called there. The exit status is 1 if one failed."""
+    collection = client.collection(name)
+    failed = 0
+    for image in images:
+        try:
+            say(collection.add(**_given(image), metadata=metadata))
+        except Refused as error:
+            if error.status not in _PICTURE_REFUSED:
+                raise
+            failed += 1
+            say(f"failed {image}: {error}", err=True)
+    if failed:
+        sys.exit(1)
+
+
+@collections.command("add_bulk", short_help="Add the images of a file of URLs.")
+@_name
+@click.argument("file", metavar="FILE.jsonl|-", type=click.File("rb"))
+@_url
+def add_bulk(name: str, file: BinaryIO, client: Client) -> None:
+    """Add the images of a file to the collection NAME. A line is a URL, or an object with `url` and, if you like,
+    `metadata`. What fails is told and doesn't stop the others; the exit status is then 1."""
+    bad: list[BadLine] = []
+    with Progress("added", count_lines(file)) as progress:
+
+        def tell_bad(line: BadLine) -> None:
+            bad.append(line)
+            progress.say(f"failed {line}")
+
+        def tell(sent: int, failed: Sequence[Failure]) -> None:
+            for failure in failed:
+                progress.say(f"failed {failure.url}: {failure.error}")
+            progress.reach(sent + len(bad))
+
+        lines = Lines(file, tell_bad)
+        try:
+            outcome = client.collection(name).add_bulk(lines.new_images(), tell)
+        except Refused as error:
+            _raise_with_line(error, lines, "the batches before it are added")
+    failed = len(outcome.failed) + len(bad)
+    say(f"{outcome.added:,} added, {outcome.found:,} there before, {failed:,} failed")
+    if failed:
+        sys.exit(1)
+
+
+@collections.command(short_help="Find the images most like one, or of a class.")
+@_name
+@click.argument("image", metavar="[URL|FILE]", required=False)
+@click.option("--text", metavar="CLASS", help="Instead of URL|FILE: the class whose images are wanted.")
+@click.option("--limit", default=10, show_default=True, type=click.IntRange(1, 1000), help="Answers wanted.")
+@click.option(
+    "--rank",
+    default="distance",
+    show_default=True,
+    type=click.Choice(["distance", "detail"]),
+    help="What puts images in order: the code, which says what is shown, or the detail code, which picture it is.",
+)
+@click.option("--max_distance", type=click.IntRange(0, 1024), help="Leave out images whose codes differ in more bits.")
+@click.option("--turned", is_flag=True, help="Look for it turned by 90, 180 or 270 degrees and mirrored, too.")
+@_filter
+@_as_json
+@_url
+def search(
+    name: str,
+    image: str | None,
+    text: str | None,
+    limit: int,
+    rank: Literal["distance", "detail"],
+    max_distance: int | None,
+    turned: bool,
+    condition: Json,
+    as_json: bool,
+    client: Client,
+) -> None:
+    """Print the images of the collection NAME most like URL|FILE, or of a class, best first, each with its closeness in
+    percent: the share of pictures so far apart that show the same kind of thing or, with --rank detail, are the very
+    same picture. Where that wasn't measured for the model, it is the similarity: 100 for equal codes, 0 where half of
+    the bits differ."""
+    if (image is None) == (text is None):
+        raise click.UsageError("give either URL|FILE or --text CLASS")
+    given: dict[str, Any] = {"text": text} if image is None else _given(image)
+    given |= {"limit": limit, "filter": condition, "rank": rank, "max_distance": max_distance, "turned": turned}
+    matches = client.collection(name).search(**given)
+    if as_json:
+        say(_text([asdict(match) for match in matches]))
+        return
+    for match in matches:
+        percent = match.similarity if match.closeness is None else 100 * match.closeness
+        say(f"{percent:5.1f}  {match.url}")
+    if matches.nothing_like_it:
+        say("nothing like it was found", err=True)
+
+
+@collections.command(short_help="Print how similar two images are.")
+@_name
+@click.argument("image", metavar="URL|FILE")
+@click.argument("other", metavar="URL|FILE")
+@_url
+def compare(name: str, image: str, other: str, client: Client) -> None:
+    """Print how much two images are the very same picture to the model of the collection NAME, from 0 to 100: of their
+    detail codes, or of their codes where the model gives no others, half of the differing bits or more make it 0."""
+    given: dict[str, Any] = _given(image) | _given(other, "other", "other_image")
+    say(f"{client.collection(name).compare(**given):g}")
+
+
+@collections.command(short_help="Print every URL.")
+@_name
+@_filter
+@_url
+def urls(name: str, condition: Json, client: Client) -> None:
+    """Print the URL of every image of the collection NAME, sorted."""
+    for url in client.collection(name).urls(condition):
+        say(url)
+
+
+@collections.command()
+@_name
+@_filter
+@_url
+def count(name: str, condition: Json, client: Client) -> None:
+    """Print how many images the collection NAME has."""
+    say(str(client.collection(name).count(condition)))
+
+
+@collections.command()
+@_name
+@click.argument("url")
+@_url
+def remove(name: str, url: str, client: Client) -> None:
+    """Remove the image URL from the collection NAME."""
+    if not client.collection(name).remove(url):
+        raise click.ClickException(f"the collection {name} has no image {url}")
+    say(f"{url} is removed")
+    if name == "default":
+        say(
+            f"a new index leaves it out until there is another picture, or `hashlake collections add default {url}`",
+            err=True,
+        )
+
+
+# --- Carrying a collection elsewhere
+
+
+@collections.command(short_help="Write every image with its code and metadata.")
+@_name
+@_filter
+@click.option(
+    "--output", "-o", type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write; it appears when it is complete.  [default: standard output]",
+)  # fmt: skip
+@_url
+def dump(name: str, condition: Json, output: Path | None, client: Client) -> None:
+    """Write every image of the collection NAME with its code and metadata, a JSON object a line, as `restore` reads
+    them."""
+    collection = client.collection(name)
+    total = collection.count(condition)
+    with _written(output) as file, Progress("dumped", total) as progress:
+        for done, image in enumerate(collection.dump(condition), 1):
+            file.write(_text(_line(image)) + "\n")
+            progress.reach(done)
+
+
+@collections.command(short_help="Take in what dump wrote.")
+@_name
+@click.argument("file", type=click.File("rb"))
+@click.option(
+    "--assume_model",
+    metavar="MODEL",
+    help="The model, by name or sha256, of lines that don't say which made their codes, as those of older dumps.",
+)
+@_url
+def restore(name: str, file: BinaryIO, assume_model: str | None, client: Client) -> None:
+    """Take the images of FILE into the collection NAME: lines as `dump` writes them, - for standard input. Where a line
+    is wrong its batch is left out, and so is all that follows. Codes of another model than the collection's are
+    refused."""
+    with Progress("restored", count_lines(file)) as progress:
+        restored = 0
+
+        def reach(done: int) -> None:
+            nonlocal restored
+            restored = done
+            progress.reach(done)
+
+        def stop(line: BadLine) -> NoReturn:
+            raise line
+
+        lines = Lines(file, stop)
+        try:
+            client.collection(name).restore(lines.stored_images(), reach, assume_model=assume_model)
+        except BadLine as line:
+            raise BadLine(f"{line} ({restored:,} images before it are restored)") from None
+        except Refused as error:
+            _raise_with_line(error, lines, f"{restored:,} images before it are restored")
+    say(f"{restored:,} images are restored")
+
+
+# --- Near-duplicates
+
+
+@click.command(short_help="Report the near-duplicates of a collection.")
+@_name
+@click.option(
+    "--max_distance",
+    type=click.IntRange(0),
+    help="Bits of the detail codes that may differ.  [default: as measured for the model]",
+)
+@click.option("--pairs", is_flag=True, help="Print every pair instead of groups.")
+@click.option(
+    "--turned",
+    is_flag=True,
+    help="Print the pairs of which one may be turned by 90, 180 or 270 degrees or mirrored. Every picture is fetched "
+    "again for it.",
+)
+@_as_json
+@_url
+def duplicates(name: str, max_distance: int | None, pairs: bool, turned: bool, as_json: bool, client: Client) -> None:
+    """Print the images of the collection NAME that are copies of one picture, as soon as they are found: in groups, the
+    one to keep first, each with the distance of its detail code from that one's, and an empty line between groups.
+    Where the model gives no detail codes, the codes are compared: they tell what is shown, rather than which picture it
+    is. With --json, `same_file` says whether a file is the same byte for byte."""
+    collection = client.collection(name)
+    copies = client.info(name).copies
+    if copies is not None and copies.space != "detail":
+        say("the model gives no detail codes: its codes are compared, which tell what is shown", err=True)
+    if turned:
+        if copies is None:
+            raise click.ClickException("this gateway is too old to find turned copies")
+        _print_pairs(_turned(collection, copies, max_distance), as_json)
+        return
+    if pairs:
+        _print_pairs(collection.duplicates(max_distance, "pairs"), as_json)
+        return
+    for place, group in enumerate(collection.duplicates(max_distance)):
+        if as_json:
+            say(_text(asdict(group)))
+            continue
+        if place:
+            say()
+        for member in group.images:
+            say(f"{member.distance:4d}  {member.url}")
+
+
+def _print_pairs(pairs: Iterable[Pair], as_json: bool) -> None:
+    for pair in pairs:
+        say(_text(asdict(pair)) if as_json else f"{pair.distance:4d}  {pair.url}  {pair.other}")
+
+
+def _turned(collection: Collection, copies: CopyRule, max_distance: int | None) -> Iterator[Pair]:
+    """Yields the pairs; says at the end how many pictures could not be asked about."""
+    left_out = 0
+
+    def failed(url: str, error: Refused) -> None:
+        nonlocal left_out
+        if error.status not in _PICTURE_REFUSED:
+            raise error
+        left_out += 1
+
+    yield from turned_copies(collection, copies, max_distance, failed)
+    if left_out:
+        say(f"{left_out:,} pictures cannot be fetched again: only others were asked about them", err=True)
+
+
+# --- Shared
+
+
+def _given(word: str, url: str = "url", image: str = "image") -> dict[str, Any]:
+    """Returns URL|FILE as the keyword argument for a method of Collection."""
+    is_url = "://" in word or word.startswith("upload:")
+    return {image: Path(word)} if not is_url and Path(word).is_file() else {url: word}
+
+
+def _text(value: Json) -> str:
+    return visible(json.dumps(value, ensure_ascii=False))
+
+
+def _line(image: StoredImage) -> dict[str, Json]:
+    model = {} if image.model is None else {"model": image.model}
+    return {"url": image.url, "metadata": image.metadata, "embedding": image.embedding} | model
+
+
+def _raise_with_line(error: Refused, lines: Lines, safe: str) -> NoReturn:
+    """Raise an error that names the refused line, if the server names it."""
+    if error.position is not None:
+        raise BadLine(f"line {lines.number(error.position):,}: {error.message} ({safe})") from error
+    raise ClientError(f"{error.message} ({safe})") from error
+
+
+@contextmanager
+def _written(path: Path | None) -> Iterator[TextIO]:
+    """Yields a file that replaces ``path`` if the block ends without an error, or standard output for None."""
+    if path is None:
+        yield sys.stdout
+        return
+    path = path.resolve()  # replace the link's target, not the link
+    if path.exists() and not path.is_file():
+        raise ClientError(f"{path} is no regular file")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise

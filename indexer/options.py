@@ -1,0 +1,25 @@
+"""The options that ``hashlake index`` and ``hashlake refresh`` share."""
+
+from pathlib import Path
+
+import click
+
+device = click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:0.")
+index_store = click.option(
+    "--index_store",
+    default="index_store",
+    show_default=True,
+    envvar="HASHLAKE_INDEX_STORE",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the index versions.",
+)
+keep_current = click.option(
+    "--keep_current", is_flag=True, help="Publish the new version without making it the current one."
+)
+keep_hidden = click.option(
+    "--keep_hidden",
+    is_flag=True,
+    envvar="HASHLAKE_KEEP_HIDDEN",
+    help="List trash and thumbnail folders too: .Trash-1000, @eaDir and the like.",
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Report progress and result as JSON, an object a line.")
