@@ -16,6 +16,7 @@ import hashlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import torch
@@ -40,6 +41,10 @@ _MODEL_FAILURES = (RuntimeError, AttributeError, torch.jit.Error)
 
 #: TorchScript profiles two passes and compiles the third.
 _PASSES_TO_COMPILE = 3
+
+#: Held while something is compiled: oneDNN's graph compiler fails, and leaves graphs that never run again, if two
+#: threads are in it.
+_compiling = Lock()
 
 #: Pictures per forward pass: more no longer fit a CPU core's cache, fewer repeat the overhead of a pass.
 _BATCH = 16
@@ -82,6 +87,7 @@ class TorchScriptEmbedder:
             )
         self._module = _frozen(module, device, self._dtype, ["outputs"] if card.detail_bits else [])
         self._compiled = True
+        self._compiled_sizes: set[int] = set()
         shape = (1, 3, 1, 1)
         mean, std = (
             torch.tensor(values, device=device) for values in (card.preprocessing.mean, card.preprocessing.std)
@@ -193,8 +199,7 @@ class TorchScriptEmbedder:
         size = self.card.preprocessing.image_size
         for count in range(1, batch + 1):
             if count.bit_count() == 1:
-                for _ in range(_PASSES_TO_COMPILE):
-                    self._outputs(np.zeros((count, size, size, 3), np.uint8))
+                self._outputs(np.zeros((count, size, size, 3), np.uint8))
 
     def _outputs(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Real-valued outputs, float32 (n, bits), or (n, bits + detail_bits)."""
@@ -208,13 +213,15 @@ class TorchScriptEmbedder:
         return np.concatenate(parts)
 
     def _forward(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """A pass whose compiled form fails, which oneDNN was once seen to do for no lasting reason, is made without."""
-        try:
-            return self._pass(pictures, compiled=self._compiled)
-        except _MODEL_FAILURES:
-            if not self._compiled:
-                raise
-            return self._pass(pictures, compiled=False)
+        """A pass, after those in which its batch size is compiled, which one thread makes for all."""
+        size = self.batch if self._full_batches else len(pictures)
+        if self._compiled and size not in self._compiled_sizes:
+            with _compiling:
+                if size not in self._compiled_sizes:
+                    for _ in range(_PASSES_TO_COMPILE):
+                        self._pass(pictures, compiled=True)
+                    self._compiled_sizes.add(size)
+        return self._pass(pictures, compiled=self._compiled)
 
     def _pass(self, pictures: NDArray[np.uint8], *, compiled: bool) -> NDArray[np.float32]:
         with torch.inference_mode(), torch.jit.optimized_execution(compiled):  # type: ignore[attr-defined]
@@ -239,14 +246,13 @@ class TorchScriptEmbedder:
         size, bits = self.card.preprocessing.image_size, self.card.bits + (self.card.detail_bits or 0)
         pictures = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
         try:
-            plain = self._forward(pictures)
+            plain = self._pass(pictures, compiled=False)
         except _MODEL_FAILURES as error:
             raise ModelError(f"{name} cannot hash a {size}×{size} picture: {_last_line(error)}") from error
         if plain.shape != (2, bits):
             raise ModelError(f"{name} answers outputs of shape {plain.shape} for 2 pictures; its card says {bits} bits")
         try:
-            for _ in range(_PASSES_TO_COMPILE):
-                alone = self._pass(pictures[:1], compiled=True)
+            alone = self._forward(pictures[:1])
         except _MODEL_FAILURES:
             self._compiled = False
             alone = self._forward(pictures[:1])

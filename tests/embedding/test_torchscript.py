@@ -4,9 +4,9 @@ ModelError."""
 import hashlib
 import json
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
-from types import SimpleNamespace
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -38,6 +38,7 @@ from training.network import DETAIL_BITS as TRAINED_DETAIL_BITS
 from training.network import SHAPES, Backbone, HashNetwork, Shape, detail_head, hash_head
 
 Pixels = NDArray[np.uint8]
+SHIPPED = Path("torchscripts_models/relahash-general-64bits.pt")
 
 CARD = ModelCard(name="fake", bits=BITS, preprocessing=PREPROCESSING)
 COLOUR_CARD = ModelCard(
@@ -464,29 +465,26 @@ class TestBatches:
         first, second = (codes_in_batches(TorchScriptEmbedder.load(path), batch, 5) for _ in range(2))
         assert np.array_equal(first, second)
 
-    def test_of_a_compiled_pass_that_fails(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        model = TorchScriptEmbedder.load(written(self.network(), tmp_path / "net.pt", self.CARD))
-        batch = noise(2, 64)
-        usual, failed = model.embed(batch), []
-        whole = model._module.outputs
-
-        def failing(batch: Tensor) -> object:
-            if torch._C._get_graph_executor_optimize():
-                failed.append(len(batch))
-                raise RuntimeError("could not create a primitive descriptor")
-            return whole(batch)
-
-        monkeypatch.setattr(model, "_module", SimpleNamespace(outputs=failing))
-        again = model.embed(batch)
-        assert failed and all(np.array_equal(again[name], codes) for name, codes in usual.items())
-
     def test_asked_for_by_several_threads_at_once(self, tmp_path: Path) -> None:
         path = written(self.network(), tmp_path / "net.pt", self.CARD)
         batch = noise(32, 64)
         alone, fresh = codes_in_batches(TorchScriptEmbedder.load(path), batch, 1), TorchScriptEmbedder.load(path)
-        with ThreadPoolExecutor(4) as pool:
-            parts = list(pool.map(lambda part: codes_in_batches(fresh, part, len(part)), np.split(batch, 8)))
+        with ThreadPool(4) as pool:
+            parts = pool.map(lambda part: codes_in_batches(fresh, part, len(part)), np.split(batch, 8))
         assert np.array_equal(np.concatenate(parts), alone)
+
+    def test_asked_for_by_several_threads_before_any_size_was_compiled(self) -> None:
+        model = TorchScriptEmbedder.load(SHIPPED)
+        batch = noise(16, model.card.preprocessing.image_size)
+        barrier = Barrier(5)
+
+        def embed(size: int) -> Pixels:
+            barrier.wait()
+            return model.embed(batch[:size])["code"]
+
+        with ThreadPool(5) as pool:
+            found = pool.map(embed, (16, 8, 4, 2, 1), chunksize=1)
+        assert all(np.array_equal(codes, found[0][: len(codes)]) for codes in found)
 
 
 class TestFullBatches:

@@ -22,16 +22,23 @@ from contract.run_folder import RunFolder
 REPOSITORY = Path(__file__).resolve().parents[2]
 _START_SECONDS = 600.0
 _random = SystemRandom()  # which no test seeds: two that run at once must not draw the same
+_reserved: list[socket.socket] = []
 
 
 def free_ports(count: int) -> list[int]:
-    """Below those that the system gives to connections, which could take one before it is listened on."""
+    """Below those that the system gives to connections, which could take one before it is listened on. Each stays this
+    process's while it lives, also while nothing listens on it: by a UDP socket, and nothing here speaks UDP."""
     found: list[int] = []
     while len(found) < count:
         port = _random.randrange(10_000, 32_768)
+        reserved = socket.socket(type=socket.SOCK_DGRAM)
         with socket.socket() as tried, suppress(OSError):
+            reserved.bind(("127.0.0.1", port))
             tried.bind(("127.0.0.1", port))
             found.append(port)
+            _reserved.append(reserved)
+            continue
+        reserved.close()
     return found
 
 
