@@ -147,10 +147,16 @@ class Gateway:
 
 
 class Stack:
-    """TorchServe with two workers and ``model``, no index version yet, and the gateway, its settings overridden."""
+    """TorchServe with ``model``, no index version yet, and the gateway, its settings overridden."""
 
     def __init__(
-        self, folder: Path, lake: Mapping[str, int | tuple[int, int]], model: str = "grid.pt", **settings: object
+        self,
+        folder: Path,
+        lake: Mapping[str, int | tuple[int, int]],
+        model: str = "grid.pt",
+        *,
+        workers: int = 1,
+        **settings: object,
     ) -> None:
         self.folder = folder
         self.lake = folder / "lake"
@@ -160,7 +166,7 @@ class Stack:
         self.model_store = build_archive(self.models / model, folder / "model_store").parent
         self.state = folder / "state"
         self.admin_key, self.search_key = (self.create_key(role) for role in ("admin", "search"))
-        self.torchserve = Server(self.store.folder, self.model_store, folder / "torchserve.log")
+        self.torchserve = Server(self.store.folder, self.model_store, folder / "torchserve.log", workers=workers)
         (port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{port}"
         self.variables: dict[str, object] = {

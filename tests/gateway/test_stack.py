@@ -65,7 +65,7 @@ JSON = json.dumps({"image": BASE64, "top_k": 3, "debug": True, "diversity": 0.3}
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with Stack(tmp_path_factory.mktemp("stack"), LAKE, "colours.pt") as running:
+    with Stack(tmp_path_factory.mktemp("stack"), LAKE, "colours.pt", workers=2) as running:
         unready = running.call("GET", "/readyz", key=None)
         assert (unready.status_code, unready.json()) == (
             503,

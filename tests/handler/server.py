@@ -43,11 +43,18 @@ def free_ports(count: int) -> list[int]:
 
 
 class Server:
-    """``hashlake serve`` with two workers over ``index_store`` and ``model_store``, ready when entered; with a gateway
-    too, if there is a folder for its ``state``."""
+    """``hashlake serve`` over ``index_store`` and ``model_store``, ready when entered; with a gateway too, if there
+    is a folder for its ``state``. A test says so if it needs more than one worker: each takes seconds to start."""
 
     def __init__(
-        self, index_store: Path, model_store: Path, log: Path, state: Path | None = None, host: str = "127.0.0.1"
+        self,
+        index_store: Path,
+        model_store: Path,
+        log: Path,
+        state: Path | None = None,
+        host: str = "127.0.0.1",
+        *,
+        workers: int = 1,
     ) -> None:
         self.port, self.metrics_port, self.grpc_port, self.gateway_port = free_ports(4)
         self.url = f"{url_of(host, self.port)}/predictions/image-retrieval-v1.0"
@@ -63,7 +70,7 @@ class Server:
             "HASHLAKE_METRICS_PORT": str(self.metrics_port),
             "HASHLAKE_GATEWAY_PORT": str(self.gateway_port),
             "HASHLAKE_STATE": str(state),
-            "HASHLAKE_WORKERS": "2",
+            "HASHLAKE_WORKERS": str(workers),
             "HASHLAKE_INDEX_STORE": str(index_store),
             "HASHLAKE_MODEL_STORE": str(model_store),
         }

@@ -80,7 +80,7 @@ def model_store(grid_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def server(model_store: Path, grid: TorchScriptEmbedder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("served")
     publish(IndexStore(folder / "index_store"), "1.2.0", grid, CODES, folder / "lake")
-    with Server(folder / "index_store", model_store, folder / "log") as running:
+    with Server(folder / "index_store", model_store, folder / "log", workers=2) as running:
         yield running
 
 
@@ -425,7 +425,7 @@ class TestOperation:
 
     def test_from_nothing_to_a_clean_end(self, model_store: Path, grid: TorchScriptEmbedder, tmp_path: Path) -> None:
         store = IndexStore(tmp_path / "index_store")
-        with Server(store.folder, model_store, tmp_path / "log", tmp_path / "state", "[::1]") as server:
+        with Server(store.folder, model_store, tmp_path / "log", tmp_path / "state", "[::1]", workers=2) as server:
             assert f"hashlake is ready: http://[::1]:{server.port}/" in server.log.read_text()
             self.answers_503_until_the_first_version(server, store, grid, tmp_path)
             self.swaps_under_load(server, store, grid, tmp_path)

@@ -39,7 +39,7 @@ def server(grid_path: Path, grid: TorchScriptEmbedder, tmp_path_factory: pytest.
     store = IndexStore(folder / "index_store")
     publish(store, "1", grid, {f"{number}.png": number for number in range(50)}, folder / "lake")
     archive = build_archive(grid_path, folder / "model_store")
-    with Server(store.folder, archive.parent, folder / "log", folder / "state") as running:
+    with Server(store.folder, archive.parent, folder / "log", folder / "state", workers=2) as running:
         all_answer(running)
         yield running
 

@@ -787,7 +787,7 @@ class TestUnderLoad:
     with the other model, by ``hashlake serve --admin``."""
 
     def test_not_one_failed_or_mixed_answer_and_a_restart_serves_the_same(self, tmp_path: Path) -> None:
-        with Stack(tmp_path, LAKE) as stack:
+        with Stack(tmp_path, LAKE, workers=2) as stack:
             assert stack.reindex("grid-1").status_code == 200
             with Clients(stack) as clients:
                 clients.go_on_until("grid-1")
