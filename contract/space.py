@@ -19,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 #: The spaces of RelaHash models: the class code, and the second code that tells pictures of one class apart.
 CODE = "code"
 DETAIL = "detail"
+#: The space of a model of floats, beside whose vectors the code is a coarse sketch of them.
+EMBEDDING = "embedding"
 
 #: Of n pictures: for each space uint8 (n, width / 8), or float16 (n, width).
 Vectors = Mapping[str, NDArray[Any]]
@@ -54,6 +56,8 @@ class Space(BaseModel):
             raise ValueError(f"a code has a multiple of 8 bits, at most {_MAX_BITS}, and not {self.width}")
         if self.name in (CODE, DETAIL) and self.kind != "binary":
             raise ValueError(f"{self.name} is a binary space")
+        if self.name == EMBEDDING and self.kind != "float16":
+            raise ValueError(f"{EMBEDDING} is a space of float16")
         if (self.kind == "binary") != (self.metric == "hamming"):
             raise ValueError(f"{self.kind} vectors aren't compared by {self.metric}")
         return self

@@ -1,4 +1,4 @@
-"""The card of a hash model: everything beside the weights that decides a picture's code.
+"""The card of a model: everything beside the weights that decides a picture's vectors.
 
 The card travels inside the TorchScript file (``_extra_files``), so the model always comes with its preprocessing.
 Indexer and handler read the same card and cannot drift apart.
@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
 
 from contract.closeness import Calibration
-from contract.space import CODE, DETAIL, Space
+from contract.space import CODE, DETAIL, EMBEDDING, Space
 from embedding.errors import ModelError
 from pictures.preparation import Preprocessing
 
@@ -26,21 +26,35 @@ def plain_name(name: str) -> str:
     return unicodedata.normalize("NFC", name).strip().casefold()
 
 
+class TextTower(BaseModel):
+    """The part of a model that embeds words. ``context_length`` is the most tokens that it reads, the marks of begin
+    and end among them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    context_length: int = Field(ge=3, le=4096)
+
+
 class ModelCard(BaseModel):
     """Name, width and preprocessing of a model, and where it comes from.
 
-    ``detail_bits`` is the width of the second code, which tells pictures of one class apart; None if the model has
-    none. ``classes`` names the rows of its buffer of class centroids. ``cuda_precision`` is the arithmetic on a GPU; on
-    a CPU it is always float32. ``calibration`` says what the distances of its codes mean; None where that wasn't
-    measured. ``training`` is free text for people: data, recipe, figures.
+    ``aliases`` are further names by which users know it. ``detail_bits`` is the width of the second code, which tells
+    pictures of one class apart; None if the model has none. ``embedding_width`` counts the dimensions of its float
+    vectors; None if it makes codes alone. ``text`` describes its text tower. ``classes`` names the rows of its buffer
+    of class centroids; of a model with a text tower, which takes any words, they are suggestions. ``cuda_precision`` is
+    the arithmetic on a GPU; on a CPU it is always float32. ``calibration`` says what the distances of its vectors mean;
+    None where that wasn't measured. ``training`` is free text for people: data, recipe, figures.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
     name: str = Field(min_length=1)
+    aliases: tuple[str, ...] = ()
     bits: int = Field(ge=8, le=1024)
     detail_bits: Annotated[int, Field(ge=8, le=1024)] | None = None
+    embedding_width: Annotated[int, Field(ge=1, le=65_536)] | None = None
+    text: TextTower | None = None
     classes: tuple[str, ...] = ()
     preprocessing: Preprocessing
     cuda_precision: Literal["float32", "float16"] = "float16"
@@ -55,10 +69,18 @@ class ModelCard(BaseModel):
         return bits
 
     @model_validator(mode="after")
+    def _has_what_goes_together(self) -> Self:
+        if self.embedding_width and self.detail_bits:
+            raise ValueError("a model has detail_bits or embedding_width, not both")
+        if self.text and not self.embedding_width:
+            raise ValueError("a text tower needs embedding_width")
+        return self
+
+    @model_validator(mode="after")
     def _calibrated_for_its_codes(self) -> Self:
         if self.calibration is not None:
             self.calibration.require_within(self.bits, self.detail_bits)
-            if self.calibration.text is not None and not self.classes:
+            if self.calibration.text is not None and not (self.classes or self.text):
                 raise ValueError("the calibration has a curve for text, and the model knows no classes")
         return self
 
@@ -66,7 +88,10 @@ class ModelCard(BaseModel):
     def spaces(self) -> tuple[Space, ...]:
         """The spaces of its vectors, in the order of the model's outputs."""
         widths = {CODE: self.bits, DETAIL: self.detail_bits}
-        return tuple(Space(name=name, width=width) for name, width in widths.items() if width)
+        codes = [Space(name=name, width=width) for name, width in widths.items() if width]
+        if self.embedding_width:
+            codes.append(Space(name=EMBEDDING, kind="float16", width=self.embedding_width, metric="cosine"))
+        return tuple(codes)
 
     @field_validator("classes")
     @classmethod

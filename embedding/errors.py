@@ -2,7 +2,9 @@
 
 EmbeddingError
 ├── ModelError              the model file or its card; nothing can be embedded
-└── UnknownText             a name that is not a class of the model
+└── TextError               words that the model cannot embed; messages are safe to send to a client
+    ├── UnknownText         a name that is not a class of the model
+    └── TooManyWords        a text longer than the model's text tower reads
 """
 
 from collections.abc import Sequence
@@ -20,12 +22,26 @@ class ModelError(EmbeddingError):
     """The model file, its card or the requested device cannot be used."""
 
 
-class UnknownText(EmbeddingError):
+class TextError(EmbeddingError):
+    """A text has no vectors. The message says why, and is safe to send to a client."""
+
+
+class UnknownText(TextError):
     """``name`` is not a class of the model. The message lists the classes, or of very many those that are spelled most
-    like it, and is safe to send to a client."""
+    like it."""
 
     def __init__(self, name: str, classes: Sequence[str]) -> None:
         super().__init__(f"{name[:60]!r} is no class of the model; {_known(name[:60], classes)}")
+
+
+class TooManyWords(TextError):
+    """A text that would have to be cut."""
+
+    def __init__(self, length: str, context_length: int) -> None:
+        super().__init__(
+            f"the text is too long: it has {length}, and the model reads {context_length} tokens, which are words and "
+            "parts of words; use fewer words"
+        )
 
 
 def _known(name: str, classes: Sequence[str]) -> str:

@@ -1,15 +1,21 @@
-"""A TorchScript hash model: pictures in, binary vectors out.
+"""A TorchScript model: pictures and words in, vectors out.
 
     load → freeze → embed(batch): uint8 NHWC → normalise → forward → sign → packed bits
+                                                         → embedding → unit length, and a code (embedding/projection.py)
+                    embed_text(texts): tokens → encode_text → likewise
 
 ``forward(batch)`` returns real-valued outputs, (n, bits). A model whose card has ``detail_bits`` also has a method
 ``outputs(batch)``, which returns both: (n, bits) and (n, detail_bits). One whose card names classes has a buffer
 ``centroids``, (classes, bits) of ±1: the code that each class was trained towards.
 
+One whose card has ``embedding_width`` has a method ``embedding(batch)`` instead, (n, width), buffers for the code, and
+perhaps a text tower: ``encode_text(tokens)``, int64 (n, context_length) → (n, width), with its tokenizer in the file.
+
 A picture's code does not depend on its batch. Floating-point sums do: convolution kernels differ by batch size, and
 an output within rounding noise of zero could take either sign. Pictures with outputs that close to zero are therefore
-computed again in a batch of one, which defines the code. On a GPU, half precision is much coarser than that noise, so
-all batches have one size and are padded with black pictures.
+computed again in a batch of one, which defines the code. Float vectors would show the noise in any number, so on a CPU
+each picture and each text is a batch of its own. On a GPU, half precision is much coarser than that noise, so all
+batches have one size and are padded with black pictures.
 """
 
 import hashlib
@@ -27,6 +33,8 @@ from contract.space import CODE, Vectors
 from embedding.card import CARD_FILE, ModelCard, parse_card, plain_name, preprocessing_for
 from embedding.device import find_device
 from embedding.errors import ModelError, UnknownText
+from embedding.projection import Floats, Projection
+from embedding.tokens import TOKENIZER_FILE, TextTokens
 from pictures.decode import decode, decoder
 from pictures.preparation import Preprocessing
 from pictures.work import Budget
@@ -57,7 +65,7 @@ class TorchScriptEmbedder:
     faster than splitting single layers and keeps the answer independent of the machine's core count. It computes in
     float32: bfloat16 would give other codes on every generation of processors (benchmarks/RESULTS.md). On a GPU it
     computes in the card's precision, or in ``precision`` ("float32", "float16"). ``batch`` is the number of pictures
-    per forward pass.
+    per forward pass. ``tokenizer`` is the text of the file's own one.
     """
 
     def __init__(
@@ -67,12 +75,13 @@ class TorchScriptEmbedder:
         sha256: str,
         device: torch.device,
         precision: str | None = None,
+        tokenizer: str = "",
     ) -> None:
         self.card = card
         self.sha256 = sha256
         self.device = device
         self.precision = precision or _precision(module, card, device)
-        self.batch = _BATCH
+        self.batch = 1 if card.embedding_width and device.type == "cpu" else _BATCH
         self._full_batches = device.type != "cpu"
         if device.type != "cpu":
             # By default PyTorch rounds the inputs of convolutions to ten bits (TF32), and calls that float32.
@@ -81,11 +90,9 @@ class TorchScriptEmbedder:
             torch.backends.cudnn.deterministic = True
         self._dtype = getattr(torch, self.precision)
         self._class_codes = _class_codes(module, card)
-        if card.detail_bits and not callable(getattr(module, "outputs", None)):
-            raise ModelError(
-                f"the card of {card.name} names {card.detail_bits} detail bits, and the model has no method outputs"
-            )
-        self._module = _frozen(module, device, self._dtype, ["outputs"] if card.detail_bits else [])
+        self._projection = Projection(module, card) if card.embedding_width else None
+        self._tokens = TextTokens(tokenizer, card.text.context_length, card.name) if card.text else None
+        self._module = _frozen(module, device, self._dtype, _methods(module, card))
         self._compiled = True
         self._compiled_sizes: set[int] = set()
         shape = (1, 3, 1, 1)
@@ -117,10 +124,11 @@ class TorchScriptEmbedder:
             # decoding included, that saves a sixth for a single picture, a twentieth for a batch of 16.
             torch.jit.enable_onednn_fusion(True)
         try:
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise ModelError(f"the model {path} cannot be read: {error.strerror}") from error
-        extra = {CARD_FILE: ""}
+        extra: dict[str, str | bytes] = {CARD_FILE: "", TOKENIZER_FILE: ""}
         try:
             module = torch.jit.load(  # type: ignore[no-untyped-call]
                 str(path), map_location=where, _extra_files=extra
@@ -130,10 +138,9 @@ class TorchScriptEmbedder:
         except (RuntimeError, ValueError) as error:
             raise ModelError(f"{path.name} is not a TorchScript model") from error
         module.eval()
-        own: str | bytes = extra[CARD_FILE]
+        own = _text(extra[CARD_FILE])
         if own:
-            text = own.decode("utf-8", "replace") if isinstance(own, bytes) else own
-            found = parse_card(text, path.name)
+            found = parse_card(own, path.name)
             if image_size is not None and image_size != found.preprocessing.image_size:
                 raise ModelError(
                     f"--image_size {image_size} contradicts the card of {path.name}, "
@@ -145,7 +152,7 @@ class TorchScriptEmbedder:
             preprocessing = preprocessing_for(path, image_size)
             bits = _probe_bits(module, preprocessing, where, path.name)
             found = ModelCard(name=path.stem, bits=bits, preprocessing=preprocessing)
-        model = cls(module, found, digest, where, precision)
+        model = cls(module, found, digest, where, precision, _text(extra[TOKENIZER_FILE]))
         model._check(path.name)
         return model
 
@@ -158,7 +165,7 @@ class TorchScriptEmbedder:
             spaces=self.card.spaces,
             precision=self.precision,
             preprocessing=self.card.preprocessing.model_dump(mode="json"),
-            text=bool(self.card.classes),
+            text=bool(self.card.classes or self.card.text),
             decoder=decoder(),
             calibration=self.card.calibration,
         )
@@ -169,12 +176,15 @@ class TorchScriptEmbedder:
         return decode(data, self.card.preprocessing, budget=budget)
 
     def embed(self, pictures: NDArray[np.uint8]) -> Vectors:
-        """The vectors of ``pictures``, uint8 (n, image_size, image_size, 3): uint8 (n, width / 8) for each space.
+        """The vectors of ``pictures``, uint8 (n, image_size, image_size, 3): uint8 (n, width / 8) for each binary
+        space, float16 (n, width) at length 1 for the other.
 
         Bit i is 1 where output i is above zero; the first bit is the most significant.
         """
+        if self._projection is not None:
+            return self._projection.of_pictures(self._outputs(pictures))
         ends = np.cumsum([space.width for space in self.card.spaces])
-        outputs = self._outputs(pictures) if len(pictures) else np.empty((0, int(ends[-1])), np.float32)
+        outputs = self._outputs(pictures)
         if len(pictures) > 1:
             # Each on its own scale: the outputs of two heads may differ in size.
             close = [_close(part) for part in np.split(outputs, ends[:-1], axis=1)]
@@ -184,10 +194,13 @@ class TorchScriptEmbedder:
         return {space.name: np.packbits(part > 0, axis=1) for space, part in zip(self.card.spaces, parts, strict=True)}
 
     def embed_text(self, texts: Sequence[str]) -> Vectors:
-        """The codes, uint8 (n, bits / 8), that pictures of the classes called ``texts`` were trained towards.
+        """The vectors of ``texts``, as those of pictures. Raises TooManyWords.
 
-        Case is ignored. Raises UnknownText, which lists the classes.
+        Without a text tower ``texts`` are names of classes in any case, and the codes, uint8 (n, bits / 8), are those
+        that their pictures were trained towards. Raises UnknownText, which lists the classes.
         """
+        if self._projection is not None and self._tokens is not None:
+            return self._projection.of_texts(self._text_pass(self._tokens(texts)))
         known = [plain_name(each) for each in self.card.classes]
         for text in texts:
             if plain_name(text) not in known:
@@ -197,13 +210,13 @@ class TorchScriptEmbedder:
     def warm_up(self, batch: int) -> None:
         """Compile for batches of up to ``batch`` pictures now, so that no request waits for it (about 0.1 s a size)."""
         size = self.card.preprocessing.image_size
-        for count in range(1, batch + 1):
+        for count in range(1, min(batch, self.batch) + 1):
             if count.bit_count() == 1:
                 self._outputs(np.zeros((count, size, size, 3), np.uint8))
 
     def _outputs(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Real-valued outputs, float32 (n, bits), or (n, bits + detail_bits)."""
-        parts, start = [], 0
+        """Real-valued outputs, float32 (n, bits), (n, bits + detail_bits) or (n, embedding_width)."""
+        parts, start = [np.empty((0, self._columns), np.float32)], 0
         while start < len(pictures):
             left = len(pictures) - start
             # 16, 8, 4, 2, 1: TorchScript compiles for each batch size that it meets, so it gets only these five.
@@ -231,40 +244,82 @@ class TorchScriptEmbedder:
                 batch = torch.nn.functional.pad(batch, (0, 0, 0, 0, 0, 0, 0, self.batch - len(pictures)))
             batch = batch.permute(0, 3, 1, 2)
             batch = (batch.float() * self._scale + self._shift).to(self._dtype)
-            if self.card.detail_bits:
+            if self.card.embedding_width:
+                outputs = self._module.embedding(batch)
+            elif self.card.detail_bits:
                 outputs = _side_by_side(self._module.outputs(batch), self.card.bits, self.card.detail_bits)
             else:
                 outputs = self._module(batch)
             result: NDArray[np.float32] = outputs.float().cpu().numpy()
             return result[: len(pictures)] if self._full_batches and result.ndim else result
 
+    def _text_pass(self, tokens: NDArray[np.int64]) -> Floats:
+        """What the text tower makes of ``tokens``: float32 (n, embedding_width)."""
+        if not len(tokens):
+            return np.empty((0, self._columns), np.float32)
+        with torch.inference_mode(), torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
+            batch = torch.from_numpy(tokens).to(self.device)
+            return np.concatenate([self._module.encode_text(one[None]).float().cpu().numpy() for one in batch])
+
+    @property
+    def _columns(self) -> int:
+        """Outputs for each picture."""
+        return self.card.embedding_width or self.card.bits + (self.card.detail_bits or 0)
+
     def _check(self, name: str) -> None:
         """Raise ModelError now, rather than in a request, if the model doesn't fit its card.
 
         A model that the compiler cannot handle, or whose outputs change once compiled, runs uncompiled.
         """
-        size, bits = self.card.preprocessing.image_size, self.card.bits + (self.card.detail_bits or 0)
+        size, columns = self.card.preprocessing.image_size, self._columns
         pictures = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
         try:
             plain = self._pass(pictures, compiled=False)
         except _MODEL_FAILURES as error:
             raise ModelError(f"{name} cannot hash a {size}×{size} picture: {_last_line(error)}") from error
-        if plain.shape != (2, bits):
-            raise ModelError(f"{name} answers outputs of shape {plain.shape} for 2 pictures; its card says {bits} bits")
+        wanted = f"its card says {columns} {'dimensions' if self.card.embedding_width else 'bits'}"
+        if plain.shape != (2, columns):
+            raise ModelError(f"{name} answers outputs of shape {plain.shape} for 2 pictures; {wanted}")
         try:
             alone = self._forward(pictures[:1])
         except _MODEL_FAILURES:
             self._compiled = False
             alone = self._forward(pictures[:1])
-        if alone.shape != (1, bits):
-            raise ModelError(f"{name} answers outputs of shape {alone.shape} for a picture; its card says {bits} bits")
+        if alone.shape != (1, columns):
+            raise ModelError(f"{name} answers outputs of shape {alone.shape} for a picture; {wanted}")
         if not np.allclose(plain[:1], alone, rtol=1e-2, atol=1e-2 * float(np.abs(plain).mean())):
             self._compiled = False
+        if self._tokens is not None:
+            try:
+                words = self._text_pass(self._tokens(["a"]))
+            except _MODEL_FAILURES as error:
+                raise ModelError(f"{name} cannot embed a word: {_last_line(error)}") from error
+            if words.shape != (1, columns):
+                raise ModelError(f"{name} answers outputs of shape {words.shape} for a word; {wanted}")
 
 
-def save_model(module: torch.jit.ScriptModule, card: ModelCard, path: Path) -> None:
-    """Write ``module`` (in eval mode, not yet optimised) with ``card`` inside to ``path``."""
-    torch.jit.save(module, str(path), _extra_files={CARD_FILE: card.model_dump_json(indent=1)})
+def save_model(module: torch.jit.ScriptModule, card: ModelCard, path: Path, tokenizer: str = "") -> None:
+    """Write ``module`` (in eval mode, not yet optimised) with ``card``, and the ``tokenizer`` of its text tower, inside
+    to ``path``."""
+    extra = {CARD_FILE: card.model_dump_json(indent=1)} | ({TOKENIZER_FILE: tokenizer} if tokenizer else {})
+    torch.jit.save(module, str(path), _extra_files=extra)
+
+
+def _text(file: str | bytes) -> str:
+    return file.decode("utf-8", "replace") if isinstance(file, bytes) else file
+
+
+def _methods(module: torch.jit.ScriptModule, card: ModelCard) -> list[str]:
+    """The methods of ``module``, beside forward, that its card speaks of. Raises ModelError if one is missing."""
+    wanted = {
+        "outputs": f"{card.detail_bits} detail bits" if card.detail_bits else "",
+        "embedding": f"embeddings of {card.embedding_width} dimensions" if card.embedding_width else "",
+        "encode_text": "a text tower" if card.text else "",
+    }
+    for name, what in wanted.items():
+        if what and not callable(getattr(module, name, None)):
+            raise ModelError(f"the card of {card.name} names {what}, and the model has no method {name}")
+    return [name for name, what in wanted.items() if what]
 
 
 def _precision(module: torch.jit.ScriptModule, card: ModelCard, device: torch.device) -> str:
@@ -293,7 +348,7 @@ def _class_codes(module: torch.jit.ScriptModule, card: ModelCard) -> NDArray[np.
     """Codes of the card's classes, uint8 (classes, bits / 8)."""
     shape = (len(card.classes), card.bits)
     centroids = getattr(module, "centroids", None)
-    if not card.classes:
+    if not card.classes or card.text:
         return np.empty((0, card.bits // 8), np.uint8)
     if not isinstance(centroids, torch.Tensor) or centroids.shape != shape:
         raise ModelError(f"the card of {card.name} names {shape[0]} classes, and the model has no centroids for them")

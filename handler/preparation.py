@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from contract.space import CODE, DETAIL, Space, Vectors
 from embedding.embedder import Embedder
-from embedding.errors import UnknownText
+from embedding.errors import TextError
 from handler.errors import RequestError, bad_request, our_fault
 from handler.parsing import parse
 from handler.request import IndexedImage, QueryCodes, SearchRequest
@@ -70,7 +70,7 @@ class Preparation:
             return PreparedCodes([self._decoded_or_error(image, budget) for image in request.images])
         except RequestError as error:
             return error
-        except UnknownText as error:
+        except TextError as error:
             return bad_request(f"text: {error}")
         except Exception:
             logger.exception("a request could not be prepared")

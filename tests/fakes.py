@@ -9,6 +9,11 @@ The picture is a grid of 4 × 4 cells; bit i of the code says whether cell i (ro
 
 A second model reads the colours apart: the code from the cells of the red channel, 32 more bits, the detail code, from
 those of the green and the blue one.
+
+A third has float vectors, which words share: (red, green, blue), how bright the picture is in each, or how often the
+words are said.
+
+    a half red, half blue picture  ─▶  (0.5, 0, 0.5)  ─▶  at length 1: (0.71, 0, 0.71)  ◀─  "red blue"
 """
 
 import io
@@ -18,10 +23,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import Tensor, nn
 
 from contract.closeness import Calibration, Curve
-from embedding.card import ModelCard
+from embedding.card import ModelCard, TextTower
 from embedding.torchscript import save_model
 from pictures.preparation import Preprocessing
 
@@ -81,6 +87,61 @@ def write_colour_model(path: Path, calibration: Calibration | None = None) -> Pa
         calibration=calibration,
     )
     save_model(torch.jit.script(ColourGrid().eval()), card, path)
+    return path
+
+
+#: The words of the third model, after the marks of begin and end, and how many tokens it reads with them.
+COLOURS = ("red", "green", "blue")
+CONTEXT = 6
+_MARKS = ("<pad>", "<begin>", "<end>", "<other>")
+
+
+class ColourWords(nn.Module):
+    """(n, 3, 16, 16) → (n, 3): mean red, green and blue; (n, 6) tokens → (n, 3): how often each is said."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("image_mean", torch.zeros(3))
+        self.register_buffer("text_mean", torch.zeros(3))
+        # Bits 0, 1, 2 say that there is red, green or blue, the others are 0.
+        self.register_buffer("rotation", torch.eye(3, 8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.embedding(x)
+
+    @torch.jit.export
+    def embedding(self, x: Tensor) -> Tensor:
+        return x.mean((2, 3))
+
+    @torch.jit.export
+    def encode_text(self, tokens: Tensor) -> Tensor:
+        return torch.nn.functional.one_hot(tokens, 7)[:, :, 4:].sum(1).float()
+
+
+def colour_tokenizer() -> Tokenizer:
+    """Words in any case; those that are no colours become "<other>"."""
+    vocabulary = {word: place for place, word in enumerate((*_MARKS, *COLOURS))}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<other>"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<begin> $A <end>", special_tokens=[("<begin>", 1), ("<end>", 2)]
+    )
+    tokenizer.enable_padding(length=CONTEXT, pad_token="<pad>")
+    return tokenizer
+
+
+def write_words_model(path: Path, classes: tuple[str, ...] = ()) -> Path:
+    """Save the fake model with float vectors and a text tower."""
+    card = ModelCard(
+        name="colour words",
+        bits=8,
+        embedding_width=3,
+        text=TextTower(context_length=CONTEXT),
+        classes=classes,
+        preprocessing=Preprocessing(image_size=16, mean=(0, 0, 0), std=(1, 1, 1)),
+    )
+    save_model(torch.jit.script(ColourWords().eval()), card, path, colour_tokenizer().to_str())
     return path
 
 
