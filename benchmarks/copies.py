@@ -20,7 +20,7 @@ from contract.space import DETAIL
 from embedding.cores import usable_cores
 from embedding.torchscript import TorchScriptEmbedder
 from pictures.decode import whole_picture
-from pictures.formats import SUFFIXES
+from training.pictures import pictures_below
 from training.signatures import Signatures
 
 PHOTOGRAPHS, COPIES = 1448, 50
@@ -59,7 +59,7 @@ def copy_of(path: Path, number: int) -> bytes:
 
 
 def chosen(folder: Path) -> list[Path]:
-    paths = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES]
+    paths = list(pictures_below(folder))
     if len(paths) < PHOTOGRAPHS:
         raise click.ClickException(f"{folder} holds {len(paths)} pictures, and {PHOTOGRAPHS} are needed")
     return sorted(paths, key=lambda path: hashlib.sha1(path.name.encode(), usedforsecurity=False).digest())[

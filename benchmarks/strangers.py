@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from contract.space import Vectors
 from embedding.cores import usable_cores
 from embedding.torchscript import TorchScriptEmbedder
-from pictures.formats import SUFFIXES
 from training.codes import code_statistics
+from training.pictures import pictures_below
 from training.signatures import Signatures
 
 
@@ -24,8 +24,7 @@ from training.signatures import Signatures
 def main(model_path: Path, folder: Path) -> None:
     """Count distinct codes of the pictures in FOLDER."""
     model = TorchScriptEmbedder.load(model_path)
-    paths = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES]
-
+    paths = list(pictures_below(folder))
     if not paths:
         raise click.ClickException(f"{folder} holds no pictures")
 

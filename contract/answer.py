@@ -52,7 +52,9 @@ class QueryAnswer(BaseModel):
         "`detail`, are the very same picture; only where that was measured for the model",
     )
     nothing_like_it: bool | SkipJsonSchema[None] = Field(
-        None, description="beside `closeness`: true if even the best image is hardly like the query"
+        None,
+        description="beside `closeness`: true if even the best image, but for the one asked about, is hardly like the "
+        "query",
     )
     distances: list[int] | SkipJsonSchema[None] = Field(
         None, description="with `debug`: differing bits of the codes; with `rank` `detail`, of the detail codes"

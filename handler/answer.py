@@ -11,6 +11,7 @@ from contract.model import ModelIdentity
 from contract.names import CODE_HEADER, DETAIL_HEADER
 from contract.space import CODE, DETAIL, Vectors
 from handler.errors import RequestError
+from handler.request import IndexedImage
 from handler.searching import Search
 from searcher.matches import Matches
 from searcher.scan.ranking import RANKS
@@ -53,7 +54,8 @@ def search_answer(search: Search, matches: Matches, took: Mapping[str, float]) -
 
 def closeness(model: ModelIdentity, rank: str, matches: Matches, subject: object) -> dict[str, Any]:
     """Returns how close ``matches`` in the order of ``rank`` are, in the fields of ``QueryAnswer``; empty where that
-    wasn't measured for ``model``. A ``subject`` that is a text names a class."""
+    wasn't measured for ``model``. A ``subject`` that is a text names a class; one that is an image of the collection
+    finds itself, which says nothing of the others."""
     calibration = model.calibration
     if calibration is None:
         return {}
@@ -61,7 +63,9 @@ def closeness(model: ModelIdentity, rank: str, matches: Matches, subject: object
     if curve is None:
         return {}
     close = [curve.at(distance) for distance in matches.distances]
-    return {"closeness": close, "nothing_like_it": calibration.finds_nothing(close)}
+    asked = subject.path if isinstance(subject, IndexedImage) else None
+    others = [each for path, each in zip(matches.paths, close, strict=True) if path != asked]
+    return {"closeness": close, "nothing_like_it": calibration.finds_nothing(others or close)}
 
 
 def vectors_answer(model: ModelIdentity, found: Sequence[Vectors | RequestError]) -> Answer:

@@ -37,11 +37,15 @@ class LeftOut(Counter[str]):
 
     def __str__(self) -> str:
         """One line; empty if nothing is left out."""
+        return self.told(" (--keep_hidden lists them)")
+
+    def told(self, remedy: str = "") -> str:
+        """The line where ``remedy`` brings back what is hidden; without one where nothing does."""
         if not self.total():
             return ""
         parts = [self._part(kind) for kind, _ in self.most_common() if kind != HIDDEN]
         if self[HIDDEN]:
-            parts.append(f"{self[HIDDEN]:,} in trash and thumbnail folders (--keep_hidden lists them)")
+            parts.append(f"{self[HIDDEN]:,} in trash and thumbnail folders{remedy}")
         return f"left out: {', '.join(parts)}"
 
     def _part(self, kind: str) -> str:

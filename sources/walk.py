@@ -46,6 +46,12 @@ def walk(
             entered.append(below)
 
 
+def has_own_pictures(folder: str) -> bool:
+    """Whether ``walk`` would list files of ``folder`` itself, not only of folders in it. Raises OSError."""
+    with os.scandir(os.fsencode(folder)) as found:
+        return any(not name.endswith(b"/") for name in _entries(found, lambda _: None, LeftOut(), hides=True))
+
+
 @dataclass(frozen=True)
 class _Folder:
     """``identity``: device and inode, None if it cannot be read. ``entries``: those left to do, the next one last.

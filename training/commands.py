@@ -12,6 +12,7 @@ from contract.terminal import say
 from embedding.card import ModelCard
 from embedding.device import find_device
 from pictures.preparation import NEWEST_DECODING, Preprocessing
+from sources.left_out import LeftOut
 from training.backbone import check_fit, make_backbone
 from training.checkpoint import Checkpoint
 from training.efficientnet import VARIANTS, EfficientNetLite
@@ -104,7 +105,10 @@ def train(
     )
     ignored = frozenset(ignore_label)
     data = read_labelled(labels, larger, ignored)
-    split = held_out_split(labels, ignored)
+    left_out = LeftOut()
+    split = held_out_split(labels, ignored, left_out)
+    if left_out.total():
+        say(left_out.told(), err=True)
     label_numbers(split)  # raises early what would otherwise fail after the training
     purpose = _purpose(data, preprocessing, recipe, network, made, target)
     checkpoint = Checkpoint(out.with_name(f".{out.name}.checkpoint"), purpose, say)

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from embedding.torchscript import TorchScriptEmbedder
 from pictures.formats import SUFFIXES
+from sources.left_out import LeftOut
 from training.distortions import DISTORTIONS, distorted
 from training.errors import TrainingError
-from training.pictures import LabelledFile
+from training.pictures import LabelledFile, pictures_below
 from training.quality import TIES, bootstrap, recall
 from training.results import CopiesFound, Figure, MethodFigures, Missed
 from training.signatures import Signatures, blocks
@@ -35,9 +36,10 @@ _SHOWN = 2
 
 
 def measure_copies(model: TorchScriptEmbedder, folder: Path, sample: int = SAMPLE, seed: int = 0) -> CopiesFound:
-    """Measure ``model`` and the baselines on copies of pictures at any depth below ``folder``. Files that cannot be
-    read, or are byte for byte another one, are left out. Raises TrainingError if there aren't two pictures."""
-    count, files = _sampled(folder, sample, seed)
+    """Measure ``model`` and the baselines on copies of the pictures that an index of ``folder`` would list. Those that
+    cannot be read, or are byte for byte another one, are left out. Raises TrainingError if there aren't two of them."""
+    left_out = LeftOut()
+    count, files = _sampled(folder, sample, seed, left_out)
     signed = _without_repeats(sign_files(methods_of(model), files, "hashing", lambda data, _: [data], 1), files)
     if len(signed.rows) < 2:
         raise TrainingError(f"{folder} needs at least two pictures that can be read ({', '.join(SUFFIXES)})")
@@ -57,6 +59,7 @@ def measure_copies(model: TorchScriptEmbedder, folder: Path, sample: int = SAMPL
         pictures=len(read),
         copied=len(originals),
         unread=[*signed.unread, *copies.unread],
+        left_out=left_out,
         repeats=len(files) - len(signed.unread) - len(read),
         seed=seed,
         methods=[
@@ -70,30 +73,19 @@ def measure_copies(model: TorchScriptEmbedder, folder: Path, sample: int = SAMPL
     )  # fmt: skip
 
 
-def _sampled(folder: Path, sample: int, seed: int) -> tuple[int, list[LabelledFile]]:
+def _sampled(folder: Path, sample: int, seed: int, left_out: LeftOut) -> tuple[int, list[LabelledFile]]:
     """Returns how many pictures are below ``folder``, and ``sample`` of them: the least by a digest of seed and name,
     so that another picture changes as little as possible. In memory is the sample alone."""
     count = 0
 
     def ranked() -> Iterator[tuple[bytes, Path]]:
         nonlocal count
-        for path in pictures_below(folder):
+        for path in pictures_below(folder, left_out):
             count += 1
             yield _digest(b"%d " % seed + os.fsencode(path.relative_to(folder))), path
 
     least = heapq.nsmallest(sample, ranked())
     return count, [LabelledFile(path, "") for path in sorted(path for _, path in least)]
-
-
-def pictures_below(folder: Path) -> Iterator[Path]:
-    """Yields the pictures below ``folder``, at any depth. Names that begin with a dot, links to folders, and other
-    kinds of files are left out."""
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            path = Path(place, name)
-            if not name.startswith(".") and path.suffix.lower() in SUFFIXES and path.is_file():
-                yield path
 
 
 def _digest(name: bytes) -> bytes:

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from contract.terminal import say, visible
 from embedding.torchscript import TorchScriptEmbedder
+from sources.left_out import LeftOut
 from training.copies import RECALLS, SAMPLE, measure_copies
 from training.evaluation import evaluate as run_evaluation
 from training.pictures import has_labels
@@ -87,7 +88,13 @@ def evaluate(
         found = measure_copies(load(), labels, sample, seed)
     else:
         ignored = frozenset(ignore_label)
-        split = two_list_split(labels, database_csv, ignored) if database_csv else held_out_split(labels, ignored)
+        left_out = LeftOut()
+        split = (
+            two_list_split(labels, database_csv, ignored, left_out)
+            if database_csv
+            else held_out_split(labels, ignored, left_out)
+        )
+        _say_left_out(left_out)
         found = run_evaluation(load(), split, seed)
     outputs = {}
     if json_path:
@@ -118,7 +125,13 @@ def _console() -> Console:
     return Console(width=None if sys.stdout.isatty() else 200, highlight=False)
 
 
+def _say_left_out(left_out: LeftOut) -> None:
+    if left_out.total():
+        say(left_out.told(), err=True)
+
+
 def _say_copies(found: CopiesFound) -> None:
+    _say_left_out(LeftOut(found.left_out))
     for why in found.unread[:_REASONS]:
         say(f"left out: {why}", err=True)
     say(found.protocol)

@@ -17,7 +17,6 @@ from torch import Tensor
 from contract.terminal import say
 from embedding.card import ModelCard, plain_name
 from embedding.torchscript import TorchScriptEmbedder, save_model
-from pictures.formats import SUFFIXES
 from pictures.preparation import NEWEST_DECODING, Preprocessing
 from training.calibration import calibrate
 from training.cells import CellBackbone
@@ -28,7 +27,7 @@ from training.export import save_and_measure
 from training.general_network import GeneralNetwork, MeaningHead, with_half_weights
 from training.meaning import train_meaning
 from training.network import DETAIL_BITS
-from training.pictures import held_out, held_out_photograph, read_list
+from training.pictures import held_out, held_out_photograph, pictures_below, read_list
 from training.sameness import train_details
 from training.seen import parted, see, whole
 from training.split import held_out_split
@@ -79,7 +78,7 @@ def main(
     ignored = frozenset(ignore_label)
     files = [file for file in read_list(labels, ignored) if not held_out(file.path.name)]
     names = sorted({file.label for file in files})
-    paths = [path for path in sorted(photographs.rglob("*")) if path.suffix.lower() in SUFFIXES]
+    paths = list(pictures_below(photographs))
     seen_paths = [path for path in paths if not held_out_photograph(path.name)]
     kept_paths = [path for path in paths if held_out_photograph(path.name)]
     if not seen_paths or not kept_paths:

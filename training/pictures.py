@@ -1,12 +1,15 @@
 """Labelled pictures: a CSV, or a folder with a subfolder per class → uint8 arrays.
 
-All pictures are decoded once, by the models' own decoder (``pictures.decode``), and kept in memory a little larger than
-the network's input, so an epoch costs no decoding: 1 GB holds 13,000 pictures of 160 × 160.
+A folder's pictures are those that an index would list (``sources.walk``). All are decoded once, by the models' own
+decoder (``pictures.decode``), and kept in memory a little larger than the network's input, so an epoch costs no
+decoding: 1 GB holds 13,000 pictures of 160 × 160.
 """
 
 import csv
 import hashlib
+import logging
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,7 +23,11 @@ from pictures.decode import decode
 from pictures.errors import ImageError
 from pictures.formats import SUFFIXES
 from pictures.preparation import Preprocessing
+from sources.left_out import LeftOut
+from sources.walk import has_own_pictures, walk
 from training.errors import TrainingError
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -66,23 +73,28 @@ def _tenth(path: str) -> int:
     return int.from_bytes(digest[:4], "big") % 10
 
 
-def read_list(source: Path, ignored_labels: frozenset[str]) -> list[LabelledFile]:
+def pictures_below(folder: Path, left_out: LeftOut | None = None) -> Iterator[Path]:
+    """Yields the pictures at any depth below ``folder``, as ``sources.walk`` does. Whoever counts what is ``left_out``
+    also gets warnings of folders that cannot be read."""
+    problem = _log.debug if left_out is None else _log.warning
+    for name in walk(str(folder), problem, left_out):
+        yield folder / os.fsdecode(name)
+
+
+def read_list(source: Path, ignored_labels: frozenset[str], left_out: LeftOut | None = None) -> list[LabelledFile]:
     """Returns the labelled pictures of ``source``, without the ignored labels.
 
     A CSV has the columns ``path`` and ``label``; paths are relative to it, and space around a label is ignored. A
-    folder has a subfolder per label, with pictures at any depth. Names that begin with a dot, links to folders within
-    the subfolders, and other kinds of files are ignored.
+    folder has a subfolder per label, with pictures at any depth; ``left_out`` counts what looks like pictures in it
+    and isn't listed.
     """
-    files = _read_folder(source) if source.is_dir() else _read_csv(source)
+    files = _read_folder(source, left_out) if source.is_dir() else _read_csv(source)
     return [file for file in files if file.label not in ignored_labels]
 
 
-def _read_folder(folder: Path) -> list[LabelledFile]:
-    files = [
-        LabelledFile(path, path.relative_to(folder).parts[0].strip())
-        for path in sorted(folder.glob("*/**/*"))
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not _hidden(path.relative_to(folder))
-    ]
+def _read_folder(folder: Path, left_out: LeftOut | None) -> list[LabelledFile]:
+    paths = [path.relative_to(folder) for path in pictures_below(folder, left_out)]
+    files = [LabelledFile(folder / path, path.parts[0].strip()) for path in paths if len(path.parts) > 1]
     if not files:
         raise TrainingError(f"{folder} needs a folder for each label, with pictures in it ({', '.join(SUFFIXES)})")
     return files
@@ -90,14 +102,7 @@ def _read_folder(folder: Path) -> list[LabelledFile]:
 
 def has_labels(source: Path) -> bool:
     """Whether ``source`` may be read as labelled pictures: a file, or a folder without pictures of its own."""
-    return not source.is_dir() or not any(
-        path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
-        for path in source.iterdir()
-    )
-
-
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+    return not source.is_dir() or not has_own_pictures(str(source))
 
 
 def _read_csv(csv_path: Path) -> list[LabelledFile]:

@@ -48,8 +48,9 @@ class Missed(_Frozen):
 
 
 class CopiesFound(_Frozen):
-    """What was measured of copies alone. ``methods``: as in Evaluation, without ``figures``. ``repeats``: pictures left
-    out whose file is byte for byte another one's. ``missed``: some copies of each distortion, the worst first."""
+    """What was measured of copies alone. ``methods``: as in Evaluation, without ``figures``. ``left_out``: what the
+    listing leaves out, by kind (sources/left_out.py). ``repeats``: pictures whose file is byte for byte another one's.
+    ``missed``: some copies of each distortion, the worst first."""
 
     model: dict[str, JsonValue]
     protocol: ShownText
@@ -57,6 +58,7 @@ class CopiesFound(_Frozen):
     pictures: int
     copied: int
     unread: list[ShownText]
+    left_out: dict[str, int]
     repeats: int
     seed: int
     methods: list[MethodFigures]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from sources.left_out import LeftOut
 from training.errors import TrainingError
 from training.pictures import LabelledFile, held_out, read_list
 
@@ -16,9 +17,9 @@ class Split:
     protocol: str
 
 
-def held_out_split(labels_csv: Path, ignored_labels: frozenset[str]) -> Split:
+def held_out_split(labels_csv: Path, ignored_labels: frozenset[str], left_out: LeftOut | None = None) -> Split:
     """Returns the pictures that training holds out as queries, and those that it trains on as the database."""
-    files = read_list(labels_csv, ignored_labels)
+    files = read_list(labels_csv, ignored_labels, left_out)
     queries = [file for file in files if held_out(file.path.name)]
     database = [file for file in files if not held_out(file.path.name)]
     if not queries or not database:
@@ -26,9 +27,11 @@ def held_out_split(labels_csv: Path, ignored_labels: frozenset[str]) -> Split:
     return Split(queries, database, "queries: the tenth held out by sha1 of the file name; database: the others")
 
 
-def two_list_split(queries_csv: Path, database_csv: Path, ignored_labels: frozenset[str]) -> Split:
+def two_list_split(
+    queries_csv: Path, database_csv: Path, ignored_labels: frozenset[str], left_out: LeftOut | None = None
+) -> Split:
     """Returns all pictures of one list as queries, all of another as the database; no picture may be in both."""
-    queries, database = read_list(queries_csv, ignored_labels), read_list(database_csv, ignored_labels)
+    queries, database = (read_list(path, ignored_labels, left_out) for path in (queries_csv, database_csv))
     for path, files in ((queries_csv, queries), (database_csv, database)):
         if not files:
             raise TrainingError(f"{path} has no picture left without the ignored labels")

@@ -18,8 +18,12 @@ export class Unreachable extends Error {
   }
 }
 
-/** The response, if it is one of success. `key` is sent in X-API-Key. */
-export async function ask(address, { key = null, headers = {}, ...options } = {}) {
+/** The response, if it is one of success. `key` is sent in X-API-Key, `json` as the body. */
+export async function ask(address, { key = null, json, headers = {}, ...options } = {}) {
+  if (json !== undefined) {
+    options.body = JSON.stringify(json);
+    headers = { ...headers, "Content-Type": "application/json" };
+  }
   if (key !== null && !/^[!-~]+$/.test(key)) throw new Refusal(401, "a key has letters, digits and signs only");
   const sent = key === null ? headers : { ...headers, "X-API-Key": key };
   let response;
@@ -33,14 +37,14 @@ export async function ask(address, { key = null, headers = {}, ...options } = {}
   return response;
 }
 
-/** The answer's JSON, null for an empty answer (204); `json` is sent as the body. */
-export async function askJson(address, { json, headers = {}, ...options } = {}) {
-  if (json !== undefined) {
-    options.body = JSON.stringify(json);
-    headers = { ...headers, "Content-Type": "application/json" };
-  }
-  const response = await ask(address, { cache: "no-store", headers, ...options });
-  return response.status === 204 ? null : interrupted(response.json(), options.signal);
+/** The answer's JSON, null for an empty answer (204). */
+export async function askJson(address, options = {}) {
+  return jsonOf(await ask(address, { cache: "no-store", ...options }), options.signal);
+}
+
+/** The JSON of a response that `ask` gave with the same `signal`. */
+export function jsonOf(response, signal) {
+  return response.status === 204 ? null : interrupted(response.json(), signal);
 }
 
 /** The answer's bytes, as a Blob. */

@@ -1,7 +1,7 @@
 // Requests about the collections. Reading asks for a key where the server wants one, changing always takes an admin
 // key.
 
-import { ask, askJson } from "./api.js";
+import { ask, askJson, jsonOf } from "./api.js";
 import { here } from "./here.js";
 import { withAdminKey, withSearchKey } from "./key_prompt.js";
 import { objectsOf } from "./lines.js";
@@ -44,11 +44,18 @@ export function requestsOf(name) {
       return read(`${own}/images?${fields}`, { signal });
     },
 
-    /** [{url, metadata, similarity, closeness?}] of the nearest that match. */
-    similar({ url, filter, limit }, signal) {
+    /**
+     * {found, nothing}: [{url, metadata, similarity, closeness?}] of the nearest that match, and whether none but the
+     * picture itself is like it; null where that wasn't measured.
+     */
+    async similar({ url, filter, limit }, signal) {
       const json = { url, limit };
       if (filter !== "") json.filter = JSON.parse(filter);
-      return read(`${model}/search`, { ...post(json), signal });
+      return withSearchKey(async (key) => {
+        const response = await ask(`${model}/search`, { ...post(json), cache: "no-store", signal, key });
+        const nothing = JSON.parse(response.headers.get("X-Hashlake-Nothing-Like-It"));
+        return { found: await jsonOf(response, signal), nothing };
+      });
     },
 
     /** The groups of near-duplicates as they are found: {images: [{url, metadata, distance, same_file}]}. */

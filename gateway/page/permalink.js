@@ -1,7 +1,7 @@
 // The address of a search: everything that is asked stands behind the #.
 //
 //   #code=9f3a…&detail=…&top_k=24&rank=distance&model=0a1b2c3d4e5f     a picture is linked to by its codes
-//   #path=data%2Fa.jpg&…   #text=Dress&…
+//   #path=data%2Fa.jpg&…   #text=Dress&…   …&turned=true
 //   #operators                                                          the operators' page
 
 import { short } from "./words.js";
@@ -11,7 +11,7 @@ export const OPERATORS = "#operators";
 const CODE = /^([0-9a-f]{2})+$/i;
 
 /** The hash of an answered query. A link's own model stays in it, so that it warns again when it is opened again. */
-export function hashOf(query, { topK, rank }, answer) {
+export function hashOf(query, { topK, rank, turned }, answer) {
   const fields = new URLSearchParams();
   if (query.kind === "path" || query.kind === "text") {
     fields.set(query.kind, query[query.kind]);
@@ -21,18 +21,19 @@ export function hashOf(query, { topK, rank }, answer) {
   }
   fields.set("top_k", String(topK));
   fields.set("rank", rank);
+  if (turned) fields.set("turned", "true");
   fields.set("model", query.model ?? short(answer.model.sha256));
   return `#${fields}`;
 }
 
-/** {query, settings} of a hash, settings holding what it names of topK and rank; null if it names no query. */
+/** {query, settings} of a hash, settings holding what it names of topK and rank, and turned; null if it names no query. */
 export function parsed(hash) {
   const fields = new URLSearchParams(hash.slice(1));
   const query = queryOf(fields);
   if (query === null) return null;
   const model = fields.get("model");
   if (model) query.model = model.toLowerCase();
-  const settings = {};
+  const settings = { turned: fields.get("turned") === "true" };
   const topK = Number(fields.get("top_k"));
   if (Number.isInteger(topK) && topK >= 1 && topK <= 1000) settings.topK = topK;
   if (["distance", "detail"].includes(fields.get("rank"))) settings.rank = fields.get("rank");

@@ -16,7 +16,7 @@ export function pictureFile(query, load) {
 }
 
 /** The form to send, and `picture`, the Blob in it (null where none is sent). */
-export async function form(query, { topK, rank }, load) {
+export async function form(query, { topK, rank, turned }, load) {
   const fields = new FormData();
   let picture = null;
   if (query.kind === "picture") {
@@ -33,12 +33,18 @@ export async function form(query, { topK, rank }, load) {
   }
   fields.append("top_k", String(topK));
   fields.append("rank", rankOf(query, rank));
+  if (turned && isTurnable(query)) fields.append("turned", "true");
   return { fields, picture };
 }
 
 /** A class has no detail code, so its pictures come by distance whatever is chosen. */
 export function rankOf(query, rank) {
   return query.kind === "text" ? "distance" : rank;
+}
+
+/** Whether its picture is sent, and so can be looked for in other positions. Codes can't. */
+export function isTurnable({ kind }) {
+  return kind === "picture" || kind === "part";
 }
 
 /** The query in a few words, after "like". */

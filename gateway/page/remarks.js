@@ -1,7 +1,7 @@
 // What there is to say about an answer beside its results.
 
 import { byId, say } from "./elements.js";
-import { rankOf } from "./query.js";
+import { isTurnable, rankOf } from "./query.js";
 import { short } from "./words.js";
 
 /** By which code the results are ordered, where that isn't plain; and whether there is a choice at all. */
@@ -19,9 +19,15 @@ export function remarkOnRank(query, chosen, model) {
   say(byId("rank-hint"), hint);
 }
 
+/** Where the query isn't looked for in other positions, though that was chosen. */
+export function remarkOnTurned(query, turned) {
+  const hint = "Only a picture of your own, or a part of one, is turned: what is looked for by its code can't be.";
+  say(byId("turned-hint"), turned && !isTurnable(query) ? hint : "");
+}
+
 /** That even the nearest pictures are hardly like the query; `nothing` is null where that wasn't measured. */
-export function remarkOnCloseness(nothing) {
-  say(byId("nothing-like-it"), nothing ? "Nothing like it: even the nearest picture is hardly like the query." : "");
+export function remarkOnCloseness(box, nothing) {
+  say(box, nothing ? "Nothing like it: even the nearest picture is hardly like the query." : "");
 }
 
 /** A link that was made with another model finds something else, or nothing that means anything. */

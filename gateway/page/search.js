@@ -8,9 +8,9 @@ import { here } from "./here.js";
 import { withSearchKey } from "./key_prompt.js";
 import { searchKey } from "./keys.js";
 import { hashOf, parsed } from "./permalink.js";
-import { described, form, rankOf } from "./query.js";
+import { described, form, isTurnable, rankOf } from "./query.js";
 import { queryPicture } from "./query_picture.js";
-import { remarkOnCloseness, remarkOnModel, remarkOnRank } from "./remarks.js";
+import { remarkOnCloseness, remarkOnModel, remarkOnRank, remarkOnTurned } from "./remarks.js";
 import { thresholdOver } from "./threshold.js";
 import { pictures } from "./thumbnails.js";
 import { showTiming } from "./timing.js";
@@ -25,6 +25,7 @@ const load = (address) => askBlob(address, { key: searchKey.get() });
 /** Start the page. `open(hash)` shows what an address names; `hash()` is the address of what is shown. */
 export function searchPage() {
   const topK = byId("top-k");
+  const turned = byId("turned");
   const gallery = byId("gallery");
   const threshold = thresholdOver(gallery);
   const resetLink = copyLink(() => address);
@@ -46,10 +47,12 @@ export function searchPage() {
   });
 
   function settings() {
-    return { topK: Number(topK.value), rank: document.querySelector("input[name=rank]:checked").value };
+    const rank = document.querySelector("input[name=rank]:checked").value;
+    return { topK: Number(topK.value), rank, turned: turned.checked };
   }
 
-  function set({ topK: wanted, rank }) {
+  function set({ topK: wanted, rank, turned: also }) {
+    turned.checked = also;
     if (wanted !== undefined) topK.value = String(wanted);
     if (rank !== undefined) document.querySelector(`input[name=rank][value=${rank}]`).checked = true;
   }
@@ -94,7 +97,7 @@ export function searchPage() {
   function show(query, chosen, picture, answer, elapsed, fromAddress) {
     const { results, model } = answer;
     asked?.source.discard();
-    asked = { query, picture, code: answer.query.code, source: pictures(searchKey.get()) };
+    asked = { query, picture, turned: chosen.turned, code: answer.query.code, source: pictures(searchKey.get()) };
     showOnStage(query, answer);
     byId("welcome").hidden = true;
     byId("search-problem").hidden = true;
@@ -108,7 +111,8 @@ export function searchPage() {
     showTiming(byId("timing-bar"), byId("timing-steps"), answer.milliseconds, elapsed);
     threshold.offer(rankOf(query, chosen.rank) === "detail" ? model.detail_bits : model.bits);
     remarkOnRank(query, chosen.rank, model);
-    remarkOnCloseness(answer.nothing_like_it);
+    remarkOnTurned(query, chosen.turned);
+    remarkOnCloseness(byId("nothing-like-it"), answer.nothing_like_it);
     remarkOnModel(query, model);
     resetLink();
     const hash = hashOf(query, chosen, answer);
@@ -154,8 +158,9 @@ export function searchPage() {
 
   function why(result) {
     const { query, picture, code, source } = asked;
+    const turned = asked.turned && isTurnable(query);
     const image = query.kind === "path" && query.thumbnail !== null ? source.image(query.thumbnail) : null;
-    explain({ label: described(query), picture, image, code }, result, source);
+    explain({ label: described(query), picture, image, code, turned }, result, source);
   }
 
   function showKeyInUse() {
@@ -166,7 +171,7 @@ export function searchPage() {
     if (current !== null) run(current);
   }
 
-  topK.addEventListener("change", again);
+  for (const field of [topK, turned]) field.addEventListener("change", again);
   for (const radio of document.querySelectorAll("input[name=rank]")) radio.addEventListener("change", again);
   byId("text-form").addEventListener("submit", (event) => {
     event.preventDefault();

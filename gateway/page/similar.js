@@ -3,6 +3,7 @@
 import { byId, element, say } from "./elements.js";
 import { searchKey } from "./keys.js";
 import { pictureGrid } from "./picture_grid.js";
+import { remarkOnCloseness } from "./remarks.js";
 import { pictures } from "./thumbnails.js";
 import { count, percent, problem } from "./words.js";
 
@@ -23,7 +24,7 @@ export function similar({ onMore, onRemove }) {
     const { requests, url, filter } = shown;
     box.setAttribute("aria-busy", "true");
     try {
-      const found = await requests.similar({ url, filter, limit: WANTED }, mine.signal);
+      const { found, nothing } = await requests.similar({ url, filter, limit: WANTED }, mine.signal);
       if (running !== mine) return;
       grid.clear();
       const images = found.map((each) => ({ metadata: null, ...each, thumbnail: requests.thumbnail(each.url) }));
@@ -31,6 +32,7 @@ export function similar({ onMore, onRemove }) {
         closeness === undefined ? `${Number(similarity.toFixed(1))}%` : percent(closeness),
       );
       byId("similar-count").textContent = found.length === 0 ? "No pictures" : count(found.length, "picture");
+      remarkOnCloseness(byId("similar-nothing"), nothing);
       byId("similar-status").textContent = `${count(found.length, "picture")} found.`;
       showQuery(requests, url);
     } catch (error) {
@@ -53,7 +55,7 @@ export function similar({ onMore, onRemove }) {
       if (shown?.requests === requests && shown.url === url && shown.filter === filter) return;
       shown = { requests, url, filter };
       grid.clear();
-      say(byId("similar-problem"), "");
+      for (const id of ["similar-problem", "similar-nothing"]) say(byId(id), "");
       byId("similar-status").textContent = "Searching…";
       byId("similar-count").textContent = "Searching…";
       byId("similar-picture").replaceChildren();

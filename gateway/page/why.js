@@ -10,8 +10,8 @@ const dialog = byId("why");
 closeOnBackdrop(dialog);
 
 /**
- * Show the dialog until it is closed. `asked` is {label, picture (a Blob, or null), image (an <img>, or null), code}
- * of the query; `source` gives the pictures of the `result`.
+ * Show the dialog until it is closed. `asked` is {label, picture (a Blob, or null), image (an <img>, or null), code,
+ * turned (whether other positions were looked for, too)} of the query; `source` gives the pictures of the `result`.
  */
 export async function explain(asked, result, source) {
   const own = asked.picture === null ? null : URL.createObjectURL(asked.picture);
@@ -24,7 +24,7 @@ export async function explain(asked, result, source) {
   const bits = bitsOf(asked.code);
   byId("why-count").replaceChildren(
     element("strong", {}, `${places.length} of ${bits.length} bits differ`),
-    places.length === 0 ? ": to the model the two show the same." : ": that is the distance by what they show.",
+    meaning(places, asked.turned),
   );
   byId("why-legend").textContent = "Upper row: the query. Lower row: the result. ≠ marks the bits that differ.";
   const grid = byId("why-bits");
@@ -32,6 +32,11 @@ export async function explain(asked, result, source) {
   grid.replaceChildren(...rows(bits, bitsOf(result.code), new Set(places)));
   await shown(dialog);
   if (own !== null) URL.revokeObjectURL(own);
+}
+
+function meaning(places, turned) {
+  if (places.length === 0) return ": to the model the two show the same.";
+  return turned ? " from the query as it is; turned it may be nearer." : ": that is the distance by what they show.";
 }
 
 function pictured(picture, role, label) {

@@ -87,7 +87,9 @@ class SearchAnswer(BaseModel):
     query: SearchQuery
     results: list[Result] = Field(description="best first")
     nothing_like_it: bool | None = Field(
-        description="whether even the best image is hardly like the query; null where closeness is", examples=[False]
+        description="whether even the best image, but for the one asked about, is hardly like the query; null where "
+        "closeness is",
+        examples=[False],
     )
     milliseconds: Milliseconds
 

@@ -77,6 +77,10 @@ def named(text: str, **fields: Any) -> dict[str, Any]:
     return {"body": {"text": text, **fields}}
 
 
+def like(path: str, **fields: Any) -> dict[str, Any]:
+    return {"body": {"path": path, **fields}}
+
+
 def bodies(retrieval: Retrieval, *batch: dict[str, Any]) -> list[Any]:
     """The answers, without what TestAllThatIsKnown is about."""
     return [plain(answer.body) for answer in retrieval.answer(batch, range(len(batch)))]
@@ -570,6 +574,9 @@ class TestCloseness:
             (coloured(0xF00F, 1, top_k=2), [7, 8], [0.5625, 0.5], False),
             (named("shirt"), [0, 0, 0, 1, 16], [0.8, 0.8, 0.8, 0.7, 0.4], False),
             (coloured(0x0FF0, 1, max_distance=6), [], [], True),
+            (like("robe.png"), [0, 15, 16, 16, 16], [1.0, 0.0625, 0.0, 0.0, 0.0], True),  # it is like itself alone
+            (like("robe.png", top_k=1), [0], [1.0], False),
+            (like("plain.png"), [0, 0, 0, 1, 16], [1.0, 1.0, 1.0, 0.9375, 0.0], False),
         ],
     )
     def test_of_the_order_that_the_images_are_in(

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from embedding.torchscript import TorchScriptEmbedder
+from sources.left_out import LeftOut
 from tests.fakes import picture_of
 from tests.hashlake.command import hashlake
 from tests.training.test_evaluate_command import Page, refused
@@ -23,8 +24,8 @@ from training.errors import TrainingError
 from training.results import CopiesFound
 from training.signing import methods_of, sign_files
 
-#: Hidden, no picture, or empty: none of these is one of the folder's pictures.
-NONE = [".hidden.png", ".folder/a.png", "notes.txt"]
+#: In trash folders, no pictures by their names, or a kind that nothing reads: none is one of the folder's pictures.
+NONE = [".folder/a.png", "#recycle/a.png", "._a.png", "notes.txt", "raw.cr2"]
 
 
 def write(folder: Path, codes: dict[str, int]) -> Path:
@@ -40,6 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = write(
         tmp_path_factory.mktemp("copies") / "own", {"a.png": 0xFF00, "b/c.png": 0x00FF, "b/d/e.jpg.png": 0x3333}
     )
+    (found / "b/c.png").rename(found / "b/c")  # its first bytes tell that it is a picture
     for name in NONE:
         (found / name).parent.mkdir(exist_ok=True)
         (found / name).write_bytes((found / "a.png").read_bytes())
@@ -53,6 +55,7 @@ def found(folder: Path, grid: TorchScriptEmbedder) -> CopiesFound:
 
 def test_what_was_measured(found: CopiesFound, folder: Path) -> None:
     assert (found.pictures, found.copied, found.repeats, found.unread) == (3, 3, 0, [])
+    assert found.left_out == {"hidden": 3, "cr2": 1}
     assert found.protocol.startswith(f"3 pictures of the 3 below {folder}, drawn with seed 0; copies of 3 of them")
     assert [(each.name, each.note) for each in found.methods] == [
         ("grid", "16 bits"), ("pHash", "64 bits"), ("dHash", "64 bits"), ("colour histogram", "64 bytes, L1")
@@ -83,7 +86,7 @@ def test_what_was_missed_and_found_instead(found: CopiesFound, folder: Path) -> 
     (mirrored,) = [each for each in found.missed if each.distortion == "mirrored"]
     assert (mirrored.original, mirrored.original_distance) == (folder / "b/d/e.jpg.png", 16)
     assert (mirrored.found_distance, mirrored.before) == (8, 2)
-    assert mirrored.found in (folder / "a.png", folder / "b/c.png")
+    assert mirrored.found in (folder / "a.png", folder / "b/c")
     inverted = [each for each in found.missed if each.distortion == "inverted"]
     assert [each.before for each in inverted] == [2, 2]  # of three, two are shown
     assert {each.distortion for each in found.missed} >= {"mirrored", "inverted", "turned 180°"}
@@ -118,7 +121,7 @@ def test_a_sample_depends_on_names_and_seed_alone(tmp_path: Path, grid: TorchScr
     write(tmp_path / "two", {f"{number}.png": number * 1601 for number in reversed(numbers)})
 
     def sampled(folder: str, seed: int) -> list[str]:
-        return [file.path.name for file in copies._sampled(tmp_path / folder, 10, seed)[1]]
+        return [file.path.name for file in copies._sampled(tmp_path / folder, 10, seed, LeftOut())[1]]
 
     assert sampled("one", 0) == sampled("two", 0) != sampled("one", 1)
     write(tmp_path / "two", {"more.png": 1})
@@ -154,7 +157,7 @@ def test_it_survives_the_way_through_json(found: CopiesFound) -> None:
 
 
 def test_rows_of_what_could_be_read(folder: Path, grid: TorchScriptEmbedder, tmp_path: Path) -> None:
-    files = [copies.LabelledFile(path, "") for path in (folder / "a.png", tmp_path / "gone.png", folder / "b/c.png")]
+    files = [copies.LabelledFile(path, "") for path in (folder / "a.png", tmp_path / "gone.png", folder / "b/c")]
     signed = sign_files(methods_of(grid), files, "hashing", lambda data, _: [data], 1)
     assert signed.rows.tolist() == [0, 2]
     assert signed.unread == [f"{tmp_path / 'gone.png'}: No such file or directory"]
@@ -169,7 +172,7 @@ def test_rows_of_what_could_be_read(folder: Path, grid: TorchScriptEmbedder, tmp
 def test_any_folder(folder: Path, grid_path: Path, tmp_path: Path) -> None:
     written, page = tmp_path / "found.json", tmp_path / "page.html"
     answer = hashlake("evaluate", grid_path, folder, "--json", written, "--html", page)
-    assert (answer.status, answer.err) == (0, "")
+    assert (answer.status, answer.err) == (0, "left out: 1 cr2, 3 in trash and thumbnail folders\n")
     lines = [" ".join(line.split()) for line in answer.out.splitlines()]
     assert lines[0].startswith("3 pictures of the 3 below ")
     assert any(line.startswith("mirrored 0.667 / 1.000 ") for line in lines)

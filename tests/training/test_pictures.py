@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from pictures.preparation import Preprocessing
+from sources.left_out import LeftOut
 from training.errors import TrainingError
 from training.pictures import for_validation, held_out, read_labelled, read_list
 
@@ -88,13 +89,18 @@ def test_ignored_labels_are_left_out(tmp_path: Path) -> None:
 
 
 def test_a_folder_has_a_folder_for_each_label(tmp_path: Path) -> None:
-    for number, name in enumerate(["shoe/b.png", "hat/deep/er/a.PNG", "hat/c.jpg", "hat/.d.png", ".e/f.png", "g.png"]):
+    """Pictures are told, and trash is left out, as by an index: also where a label has the name of a trash folder."""
+    names = ["shoe/b.png", "hat/deep/er/a.PNG", "hat/c", "hat/._d.png", ".e/f.png", "hat/@eaDir/a.png", "g.png"]
+    for number, name in enumerate(names):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("L", (10, 10), number).save(tmp_path / name)
+        Image.new("L", (10, 10), number).save(tmp_path / name, "PNG")
     (tmp_path / "hat" / "notes.txt").write_text("no picture")
-    files = read_list(tmp_path, frozenset())
+    (tmp_path / "hat" / "raw.dng").write_bytes(b"II*")
+    left_out = LeftOut()
+    files = read_list(tmp_path, frozenset(), left_out)
+    assert left_out == {"dng": 1, "hidden": 3}
     assert [(file.path.relative_to(tmp_path).as_posix(), file.label) for file in files] == [
-        ("hat/c.jpg", "hat"),
+        ("hat/c", "hat"),
         ("hat/deep/er/a.PNG", "hat"),
         ("shoe/b.png", "shoe"),
     ]

@@ -262,6 +262,7 @@ def create_app(backend: Backend) -> FastAPI:
         text: Annotated[str | None, Form()] = None,
         code: Annotated[str | None, Form()] = None,
         detail_code: Annotated[str | None, Form()] = None,
+        turned: Annotated[str | None, Form()] = None,
     ) -> dict[str, Any]:
         given = {
             "path": path,
@@ -270,6 +271,7 @@ def create_app(backend: Backend) -> FastAPI:
             "detail_code": detail_code,
             "top_k": str(top_k),
             "rank": rank,
+            "turned": turned,
         }
         search = Search({name: value for name, value in given.items() if value is not None})
         wanted = QUERY_CODE

@@ -20,6 +20,7 @@ from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from PIL import Image
 
+from contract.names import NOTHING_LIKE_IT_HEADER
 from searcher.errors import FilterError
 from searcher.filters import parse_filter
 from searcher.live.sqlite_filter import sql_of
@@ -93,6 +94,8 @@ class CollectionsBackend(Backend):
     #: Additions wait while this is set.
     adding_waits: bool = False
     folding: bool = False
+    #: Whether searches find nothing but the picture itself; None: nobody measured it.
+    nothing_like_it: bool | None = None
 
     def add_routes(self, app: FastAPI, guards: Guards) -> None:
         _management_routes(app, self, guards)
@@ -237,7 +240,7 @@ def _model_routes(app: FastAPI, backend: CollectionsBackend, guards: Guards) -> 
         return None
 
     @app.post("/models/{name}/search", dependencies=[Depends(guards.searcher)])
-    async def search(name: str, request: Request) -> list[dict[str, Any]]:
+    async def search(name: str, request: Request, response: Response) -> list[dict[str, Any]]:
         asked = await request.json()
         collection = backend.collection(name)
         if asked["url"] not in collection.pictures:
@@ -245,6 +248,8 @@ def _model_routes(app: FastAPI, backend: CollectionsBackend, guards: Guards) -> 
         row = collection.pictures[asked["url"]].row
         urls = collection.matching(asked.get("filter"))
         urls.sort(key=lambda url: abs(collection.pictures[url].row - row))
+        if backend.nothing_like_it is not None:
+            response.headers[NOTHING_LIKE_IT_HEADER] = json.dumps(backend.nothing_like_it)
         return [
             {
                 "url": url,

@@ -343,6 +343,16 @@ def test_more_like_this(garments: Page) -> None:
     expect(garments.locator("#browse-count")).to_have_text("130 pictures, the first 60 shown")
 
 
+def test_nothing_but_the_picture_itself_is_like_it(garments: Page, backend: CollectionsBackend) -> None:
+    backend.nothing_like_it = True
+    garments.get_by_role("button", name=f"More like this: {garment(2)}").click()
+    expect(garments.locator("#similar-nothing")).to_contain_text("Nothing like it")
+    backend.nothing_like_it = False
+    garments.get_by_role("button", name=f"More like this: {garment(20)}").click()
+    expect(cards(garments).locator(".path").first).to_have_text(garment(20))
+    expect(garments.locator("#similar-nothing")).to_be_hidden()
+
+
 def test_more_like_this_among_those_that_match(visits: Visits) -> None:
     page = visits.open("/#collection=garments&filter=" + '{"season": "winter"}')
     page.get_by_role("button", name=f"More like this: {garment(7)}").click()
