@@ -60,7 +60,7 @@ def publish(store: IndexStore, identity: ModelIdentity, count: int) -> None:
                 space.name: codes if space.name == CODE else random.integers(0, 256, (count, space.columns), np.uint8)
                 for space in identity.spaces
             }
-            files = [*write_vectors(folder, identity.spaces, vectors), IMAGES_FILE]
+            files = [*write_vectors(folder, identity.spaces, vectors).files, IMAGES_FILE]
             _write_images(folder / IMAGES_FILE, count)
         else:
             for file in files:

@@ -26,9 +26,14 @@ class AnsweringModel(BaseModel):
     def of(cls, identity: ModelIdentity) -> "AnsweringModel":
         return cls(name=identity.name, sha256=identity.sha256, spaces=identity.spaces)
 
+    def space(self, name: str) -> Space | None:
+        """The space called ``name``; None if the model makes no such vectors."""
+        return next((space for space in self.spaces if space.name == name), None)
+
     def width(self, name: str) -> int | None:
         """The width of the space called ``name``; None if the model makes no such vectors."""
-        return next((space.width for space in self.spaces if space.name == name), None)
+        space = self.space(name)
+        return None if space is None else space.width
 
 
 class QueryAnswer(BaseModel):
@@ -56,17 +61,28 @@ class QueryAnswer(BaseModel):
         description="beside `closeness`: true if even the best image, but for the one asked about, is hardly like the "
         "query",
     )
-    distances: list[int] | SkipJsonSchema[None] = Field(
-        None, description="with `debug`: differing bits of the codes; with `rank` `detail`, of the detail codes"
+    distances: list[int] | list[float] | SkipJsonSchema[None] = Field(
+        None,
+        description="with `debug`: differing bits of the codes; with `rank` `detail`, of the detail codes; where "
+        "`ordered_by` is `embedding`, 1 − cos",
+    )
+    ordered_by: str | SkipJsonSchema[None] = Field(
+        None,
+        description="with `debug`, where the model makes embeddings: the kind of vector whose `distances` order the "
+        "images",
+        examples=["embedding"],
     )
     rows: list[int | None] | SkipJsonSchema[None] = Field(
         None, description="with `debug`: the image's number in the version; null where it was added since"
     )
     codes: dict[str, list[str]] | SkipJsonSchema[None] = Field(
-        None, description="with `debug`: the images' own codes by kind, hex"
+        None, description="with `debug`: the images' own codes by kind, hex; not their embeddings"
     )
     distances_by_space: dict[str, list[int] | list[float]] | SkipJsonSchema[None] = Field(
         None, description="with `debug`: by kind of vector that the query has, differing bits, or 1 − cos"
+    )
+    embeddings: list[list[float]] | SkipJsonSchema[None] = Field(
+        None, description="with `debug`: the images' own embeddings, where the model makes some"
     )
     model: AnsweringModel | SkipJsonSchema[None] = Field(None, description="with `debug`")
     metadata: list[_Metadata] | SkipJsonSchema[None] = Field(

@@ -81,6 +81,11 @@ class QueryFields(BaseModel):
         description="true, beside `image`, also looks for it turned by 90°, 180° or 270° and mirrored: an image counts "
         "by the nearest of the eight positions",
     )
+    exact: Annotated[bool, Wanted("true or false")] = Field(
+        False,
+        description="true compares all embeddings, where the model makes some; without it, those of a shortlist that "
+        "holds at least 99% of the nearest (the version's manifest says how many were measured)",
+    )
     collection: Annotated[str, Wanted("a collection's name")] = Field(
         DEFAULT_COLLECTION, description="the collection to search; without it, the datalake's"
     )
@@ -93,8 +98,8 @@ class QueryFields(BaseModel):
     debug: Annotated[bool, Wanted("true or false")] = Field(
         False,
         description="true adds `distances`, one for each path: differing bits of the codes or, with `rank` "
-        "`detail`, of the detail codes; the rows, codes and distances of each kind; the model; and headers: the "
-        "query's codes, the time of each step",
+        "`detail`, of the detail codes, or 1 − cos of the embeddings; the rows, codes and distances of each kind; the "
+        "model; and headers: the query's codes, the time of each step",
     )
 
 

@@ -86,6 +86,12 @@ class Space(BaseModel):
         return np.empty((count, self.columns), self.dtype)
 
 
+def as_numbers(vectors: NDArray[np.float16]) -> Any:
+    """``vectors``, float16, as lists of the shortest decimals that say which float16 each number is, if it is at most
+    1: float16 are multiples of 2^-24, so eight decimals tell two apart."""
+    return np.round(vectors.astype(np.float64), 8).tolist()
+
+
 def row_of(vectors: Vectors, row: int) -> VectorBytes:
     """The vectors of the picture in ``row``."""
     return {name: array[row].tobytes() for name, array in vectors.items()}

@@ -9,12 +9,11 @@ from typing import Any
 from contract.answer import AnsweringModel
 from contract.model import ModelIdentity
 from contract.names import CODE_HEADER, DETAIL_HEADER
-from contract.space import CODE, DETAIL, Vectors
+from contract.space import CODE, DETAIL, EMBEDDING, Vectors, as_numbers
 from handler.errors import RequestError
 from handler.request import IndexedImage
 from handler.searching import Search
 from searcher.matches import Matches
-from searcher.scan.ranking import RANKS
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ def refusal(error: RequestError) -> Answer:
 def search_answer(search: Search, matches: Matches, took: Mapping[str, float]) -> Answer:
     """Returns the matches as an answer; ``took`` holds the milliseconds of each step of the batch."""
     body: dict[str, Any] = {"index_database_version": search.view.version.name, "relevant": matches.paths}
-    body |= closeness(search.view.version.manifest.model, search.request.rank, matches, search.request.subject)
+    body |= closeness(search.view.version.manifest.model, matches, search.request.subject)
     headers = {}
     if search.request.debug:
         body |= _all_that_is_known(search, matches)
@@ -52,14 +51,14 @@ def search_answer(search: Search, matches: Matches, took: Mapping[str, float]) -
     return Answer(HTTPStatus.OK, text, headers)
 
 
-def closeness(model: ModelIdentity, rank: str, matches: Matches, subject: object) -> dict[str, Any]:
-    """Returns how close ``matches`` in the order of ``rank`` are, in the fields of ``QueryAnswer``; empty where that
-    wasn't measured for ``model``. A ``subject`` that is a text names a class; one that is an image of the collection
-    finds itself, which says nothing of the others."""
+def closeness(model: ModelIdentity, matches: Matches, subject: object) -> dict[str, Any]:
+    """Returns how close ``matches`` are, in the fields of ``QueryAnswer``; empty where that wasn't measured for
+    ``model``. A ``subject`` that is a text names a class; one that is an image of the collection finds itself, which
+    says nothing of the others."""
     calibration = model.calibration
     if calibration is None:
         return {}
-    curve = calibration.curve(RANKS[rank][0], of_text=isinstance(subject, str))
+    curve = calibration.curve(matches.ordered_by, of_text=isinstance(subject, str))
     if curve is None:
         return {}
     close = [curve.at(distance) for distance in matches.distances]
@@ -82,13 +81,18 @@ def vectors_answer(model: ModelIdentity, found: Sequence[Vectors | RequestError]
 
 def _all_that_is_known(search: Search, matches: Matches) -> dict[str, Any]:
     """Returns the debug fields of the images found, all from the state of the collection that was searched."""
-    return {
+    vectors = dict(matches.vectors)
+    embeddings = vectors.pop(EMBEDDING, None)
+    known: dict[str, Any] = {
         "distances": matches.distances,
         "rows": matches.rows,
-        "codes": {name: [vector.tobytes().hex() for vector in array] for name, array in matches.vectors.items()},
+        "codes": {name: [vector.tobytes().hex() for vector in array] for name, array in vectors.items()},
         "distances_by_space": matches.distances_by_space(),
         "model": AnsweringModel.of(search.view.version.manifest.model).model_dump(mode="json"),
     }
+    if embeddings is not None:
+        known |= {"ordered_by": matches.ordered_by, "embeddings": as_numbers(embeddings)}
+    return known
 
 
 def _json(body: Mapping[str, Any]) -> bytes:

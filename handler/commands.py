@@ -72,9 +72,11 @@ def archive(model_path: Path, model_version: str, beside: bool, model_store: Pat
     default=DEFAULT_RANK,
     show_default=True,
     type=click.Choice(RANKS),
-    help="What puts images in order: the code, which says what is shown, or the detail code, which picture it is.",
+    help="What puts images in order: the embedding or else the code, which say what is shown, or the detail code, "
+    "which picture it is.",
 )
 @click.option("--turned", is_flag=True, help="Look for PHOTO turned by 90, 180 or 270 degrees and mirrored, too.")
+@click.option("--exact", is_flag=True, help="Compare all embeddings, not those of a shortlist alone.")
 @click.option("--json", "as_json", is_flag=True, help="Print version, paths and distances as the server tells them.")
 @_image_size
 def search(
@@ -88,12 +90,13 @@ def search(
     max_distance: int | None,
     rank: Rank,
     turned: bool,
+    exact: bool,
     as_json: bool,
     image_size: int | None,
 ) -> None:  # fmt: skip
     """Print the indexed images most like PHOTO, or like the pictures of a class, best first, each with its Hamming
-    distance and, where that was measured for the model, its closeness from 0 to 1: the share of pictures so far apart
-    that show the same kind of thing or, with --rank detail, are the very same picture."""
+    distance, or 1 − cos of embeddings, and, where that was measured for the model, its closeness from 0 to 1: the share
+    of pictures so far apart that show the same kind of thing or, with --rank detail, are the very same picture."""
     if (photo is None) == (text is None):
         raise click.UsageError("give either PHOTO or --text NAME")
     if text is not None and rank == "detail":
@@ -118,16 +121,17 @@ def search(
         vectors = model.embed_text([text or ""])
     count = len(next(iter(vectors.values())))
     queries = [
-        Query({name: array[place] for name, array in vectors.items()}, top_k, max_distance, rank)
+        Query({name: array[place] for name, array in vectors.items()}, top_k, max_distance, rank, exact)
         for place in range(count)
     ]
     matches = view.search_any(queries)
-    judged = closeness(version.manifest.model, rank, matches, text)
+    judged = closeness(version.manifest.model, matches, text)
     if as_json:
         answer = {"index_database_version": version.name, "relevant": matches.paths, "distances": matches.distances}
         say(json.dumps(answer | judged, ensure_ascii=False))
         return
     for place, (path, distance) in enumerate(zip(matches.paths, matches.distances, strict=True)):
-        say(f"{distance:4d}  {judged['closeness'][place]:.2f}  {path}" if judged else f"{distance:4d}  {path}")
+        apart = f"{distance:4d}" if isinstance(distance, int) else f"{distance:6.4f}"
+        say(f"{apart}  {judged['closeness'][place]:.2f}  {path}" if judged else f"{apart}  {path}")
     if judged.get("nothing_like_it"):
         say("nothing like it was found", err=True)

@@ -113,7 +113,7 @@ def _part(name: str, value: Any) -> Any:
         if not _INTEGER.fullmatch(digits):
             raise _wrong(name, repr(digits[:20]))
         return int(digits)
-    if name in ("debug", "metadata", "turned"):
+    if name in ("debug", "metadata", "turned", "exact"):
         word = text_of(value, name).strip().lower()
         if word not in _FLAGS:
             raise _wrong(name, repr(word[:20]))
@@ -159,7 +159,7 @@ def _request(subject: str, fields: Mapping[str, Any], picture: bytes | None = No
             raise bad_request(f"filter: {error}") from error
     return SearchRequest(
         about, asked.top_k, asked.debug, asked.max_distance, asked.rank,
-        asked.collection or DEFAULT_COLLECTION, where, asked.metadata, asked.turned,
+        asked.collection or DEFAULT_COLLECTION, where, asked.metadata, asked.turned, asked.exact,
     )  # fmt: skip
 
 

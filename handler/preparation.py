@@ -23,7 +23,7 @@ from handler.work import BatchWork, too_much_work
 from pictures.errors import ImageTooLarge, UnreadableImage
 from pictures.work import Budget, BudgetSpent
 from searcher.live.view import View
-from searcher.scan.ranking import RANKS
+from searcher.scan.ranking import order_of
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class Preparation:
 
     def _search(self, request: SearchRequest) -> PreparedSearch:
         no_details = bad_request("rank: the served model gives no detail codes")
-        if self._model.identity.space(RANKS[request.rank][0]) is None:
+        if order_of(request.rank, {space.name for space in self._model.identity.spaces}) is None:
             raise no_details
         # What is wrong with the request itself is said first, whatever becomes of the collection.
         pictures = []

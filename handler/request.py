@@ -33,7 +33,7 @@ class SearchRequest:
 
     It wants at most ``top_k`` images of ``collection`` whose metadata match ``where``, none farther than
     ``max_distance`` bits, ordered by ``rank``. ``debug`` adds all that is known of them, ``metadata`` their metadata.
-    ``turned``: the subject, an image, is looked for in all eight positions.
+    ``turned``: the subject, an image, is looked for in all eight positions. ``exact``: all embeddings are compared.
     """
 
     subject: Subject
@@ -45,6 +45,7 @@ class SearchRequest:
     where: Filter | None = None
     metadata: bool = False
     turned: bool = False
+    exact: bool = False
 
 
 @dataclass(frozen=True)

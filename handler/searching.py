@@ -33,7 +33,7 @@ class Search:
     def queries(self) -> list[Query]:
         """One for each position."""
         asked = self.request
-        return [Query(vectors, asked.top_k, asked.max_distance, asked.rank) for vectors in self.positions]
+        return [Query(vectors, asked.top_k, asked.max_distance, asked.rank, asked.exact) for vectors in self.positions]
 
 
 def search_together(searches: Sequence[Search]) -> dict[Search, Matches | RequestError]:

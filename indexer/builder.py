@@ -144,16 +144,17 @@ class _Build:
                 self._discard()
                 why = "; ".join(f"{reason} ({count})" for reason, count in reasons.most_common(3)) or "it is empty"
                 raise IndexingError(f"{request.source} yields no image, so nothing is published: {why}")
-        files = write_vectors(self._folder, self._identity.spaces, self._vectors.vectors(), request.mode)
+        written = write_vectors(self._folder, self._identity.spaces, self._vectors.vectors(), request.mode)
         manifest = request.store.publish(
             request.name,
             model=self._identity_with(base),
             count=self._rows,
             skipped=skipped,
-            files=[*files, IMAGES_FILE],
+            files=[*written.files, IMAGES_FILE],
             mode=request.mode,
             keep_current=request.keep_current,
             folded=self._folded,
+            shortlists=written.shortlists,
         )
         raw_vectors.remove(self._folder)
         return _report(manifest, request.store, time.monotonic() - started, self._reused)

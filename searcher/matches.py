@@ -4,14 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from contract.space import Space, Vectors
+from contract.space import CODE, Space, Vectors
 from searcher.scan.distance import distances
 
 
 @dataclass(frozen=True)
 class Matches:
-    """The images at ``paths``, best first; for each its distance (bits) in the space that the rank compares first, so
-    that ``distances`` never fall, and its ``metadata``, JSON text or None.
+    """The images at ``paths``, best first; for each its distance (differing bits, or 1 − cos) in the space that the
+    rank compares first, ``ordered_by``, so that ``distances`` never fall, and its ``metadata``, JSON text or None.
 
     ``rows`` are rows of the version, None for images that were added since it was built. ``query`` has one vector for
     each space or, where a picture was looked for in several positions, one for each image. ``read`` returns the images'
@@ -19,12 +19,13 @@ class Matches:
     """
 
     paths: list[str]
-    distances: list[int]
+    distances: list[int] | list[float]
     metadata: list[str | None]
     rows: list[int | None] = field(default_factory=list)
     query: Vectors = field(default_factory=dict, repr=False, compare=False)
     spaces: Sequence[Space] = field(default=(), repr=False, compare=False)
     read: Callable[[], Vectors] = field(default=dict, repr=False, compare=False)
+    ordered_by: str = CODE
 
     @cached_property
     def vectors(self) -> Vectors:

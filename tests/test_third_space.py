@@ -155,7 +155,7 @@ def test_a_worker_carries_it_without_knowing_it(space: Space, embedder: CellEmbe
 
 
 def test_an_entry_in_the_table_of_ranks_finds_images_by_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(RANKS, "green", ("green", "code"))
+    monkeypatch.setitem(RANKS, "green", (("green", "code"),))
     embedder = CellEmbedder(GREEN)
     write_datalake(tmp_path, LISTED)
     index(embedder, tmp_path, "1.0.0")

@@ -12,7 +12,7 @@ import numpy as np
 import pybase64
 
 from contract.model import ModelIdentity
-from contract.space import VectorBytes
+from contract.space import Space, VectorBytes
 
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2})*")
 
@@ -72,7 +72,8 @@ class Embeddings:
         return f"codes of {self._model.name} have {widths} bits"
 
 
-def similarity(distance: int, bits: int) -> float:
-    """Returns 100 times the cosine of two codes of ``bits`` bits, read as vectors of ±1, of which ``distance`` differ;
-    0 if that is negative. 100: the same code; 0: at least half of the bits differ, as in two random codes."""
-    return max(0.0, 100 * (1 - 2 * distance / bits))
+def similarity(distance: float, space: Space) -> float:
+    """Returns 100 times the cosine of two vectors of ``space`` at ``distance``, codes being read as vectors of ±1; 0 if
+    that is negative. 100: the same direction, or code; 0: at least half of the bits differ, as in two random codes."""
+    share = distance if space.metric == "cosine" else 2 * distance / space.width
+    return min(100.0, max(0.0, 100 * (1 - share)))

@@ -19,7 +19,7 @@ class Found(BaseModel):
         ge=0,
         le=100,
         description="100 · (1 − 2 · differing bits / bits): 100 for equal codes, 0 where half of the bits differ; of "
-        "the codes or, with `rank` `detail`, of the detail codes",
+        "the codes or, with `rank` `detail`, of the detail codes; 100 · cos where the model makes embeddings",
         examples=[96.875],
     )
     closeness: float | SkipJsonSchema[None] = Field(

@@ -134,6 +134,7 @@ class Question(_Fields):
             "collection, it is fetched again for that"
         ),
     ] = False
+    exact: Annotated[bool, Field(description=described("exact"))] = False
     filter: Filter = None
 
 

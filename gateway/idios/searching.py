@@ -12,7 +12,8 @@ from pydantic import Field, JsonValue
 
 from contract.answer import QueryAnswer
 from contract.names import NOTHING_LIKE_IT_HEADER
-from contract.space import CODE, DETAIL
+from contract.query import Rank
+from contract.space import CODE, DETAIL, EMBEDDING
 from gateway.collections.adding import checked
 from gateway.collections.dump_format import similarity
 from gateway.errors import ModelGone, RequestRefused
@@ -25,7 +26,7 @@ from gateway.services import Services, UsesServices
 from gateway.torchserve.http import Answer
 from searcher.filters import parse_filter
 from searcher.live.collection import Collection
-from searcher.scan.ranking import RANKS
+from searcher.scan.distance import distances
 
 router = APIRouter(prefix=PREFIX, tags=["idios"], route_class=IdiosRoute, responses=ALWAYS)
 
@@ -55,7 +56,7 @@ async def search(request: Request, collection: Named, services: UsesServices) ->
     question = asked.understood(bodies.question)
     fields: dict[str, JsonValue] = {
         "collection": collection.name, "top_k": question.limit, "rank": question.rank, "debug": True, "metadata": True,
-        "turned": question.turned,
+        "turned": question.turned, "exact": question.exact,
     }  # fmt: skip
     if question.max_distance is not None:
         fields["max_distance"] = question.max_distance
@@ -84,7 +85,7 @@ async def search(request: Request, collection: Named, services: UsesServices) ->
                 await to_thread.run_sync(checked, data)
         answer = await _ask_torchserve(services, collection, fields, data)
     found = QueryAnswer.model_validate(_parsed(answer, subject))
-    response = json_answer(_found(found, RANKS[question.rank][0]))
+    response = json_answer(_found(found, question.rank))
     if found.nothing_like_it is not None:
         response.headers[NOTHING_LIKE_IT_HEADER] = json.dumps(found.nothing_like_it)
     return response
@@ -102,8 +103,9 @@ async def search(request: Request, collection: Named, services: UsesServices) ->
     ),
 )
 async def compare(request: Request, collection: Named, services: UsesServices) -> Response:
-    """The similarity that a search by `rank` `detail` would answer, from 0 to 100: 100 for the very same picture. Where
-    the model gives no detail codes, that of the codes. Images of the collection aren't fetched."""
+    """How much they are the very same picture, from 0 to 100: by their detail codes, as a search by `rank` `detail`
+    answers. Where the model gives none, by their embeddings or else their codes. Images of the collection aren't
+    fetched."""
     asked = await read_body(request, "image", "other_image")
     pair = asked.understood(bodies.image_pair, name_of_upload(asked) | name_of_upload(asked, "other_image", "other"))
     with about(asked):
@@ -112,16 +114,19 @@ async def compare(request: Request, collection: Named, services: UsesServices) -
     with about(asked, "other_image", "other"):
         subject = await services.adding.subject(collection, pair.other, asked.files.get("other_image"))
         other = await services.adding.vectors(collection, subject)
-    space = DETAIL if DETAIL in one else CODE
-    distance = (int.from_bytes(one[space]) ^ int.from_bytes(other[space])).bit_count()
-    return json_answer(similarity(distance, 8 * len(one[space])))
+    model = await to_thread.run_sync(collection.identity)
+    space = next(each for name in (DETAIL, EMBEDDING, CODE) if (each := model.space(name)) is not None)
+    (distance,) = distances(space, space.array([one[space.name]])[0], space.array([other[space.name]]))
+    return json_answer(similarity(distance, space))
 
 
-def _found(answer: QueryAnswer, space: str) -> list[dict[str, Any]]:
-    """Returns the images of ``answer``, which are ordered by their distances in ``space``."""
-    bits = (answer.model and answer.model.width(space)) or 0
+def _found(answer: QueryAnswer, rank: Rank) -> list[dict[str, Any]]:
+    """Returns the images of ``answer``, which are in the order of ``rank``."""
+    ordered_by = answer.ordered_by or (DETAIL if rank == "detail" else CODE)
+    space = answer.model and answer.model.space(ordered_by)
+    assert space  # debug asks for it
     images = [
-        {"url": path, "metadata": metadata, "similarity": similarity(distance, bits)}
+        {"url": path, "metadata": metadata, "similarity": similarity(distance, space)}
         for path, metadata, distance in zip(answer.relevant, answer.metadata or [], answer.distances or [], strict=True)
     ]
     if answer.closeness is not None:

@@ -53,7 +53,10 @@ class Result(BaseModel):
         description="its number in the version; null if it was added since, to the collection `default`", examples=[17]
     )
     path: str = Field(description="as the listing spells it", examples=["data/abc.com/69_abc_com.jpg"])
-    distance: int = Field(description="differing bits; of the detail codes with `rank` `detail`", examples=[2])
+    distance: int | float = Field(
+        description="differing bits, of the detail codes with `rank` `detail`; or 1 − cos of the embeddings",
+        examples=[2],
+    )
     closeness: float | None = Field(
         description="0 to 1: the share of pictures so far apart that show the same kind of thing or, with `rank` "
         "`detail`, are the very same picture; null where that wasn't measured for the model",
@@ -121,6 +124,7 @@ async def search(
     max_distance: Annotated[MaxDistance | None, Form(description=described("max_distance"))] = None,
     rank: Annotated[Rank, Form(description=described("rank"))] = DEFAULT_RANK,
     turned: Annotated[bool, Form(description=described("turned"))] = False,
+    exact: Annotated[bool, Form(description=described("exact"))] = False,
 ) -> SearchAnswer:
     """One of `image`, `path`, `text` and `code` says what to look for."""
     started = time.perf_counter()
@@ -137,6 +141,8 @@ async def search(
     fields |= {name: value for name, value in optional.items() if value not in (None, "")}
     if turned:
         fields["turned"] = True
+    if exact:
+        fields["exact"] = True
     picture = file_in(await image.read()) if image else None
     asked = time.perf_counter()
     answer = await torchserve.predict(fields, picture)

@@ -151,6 +151,6 @@ def _first_version(store: IndexStore, model: ModelIdentity) -> None:
     with store.indexing():
         folder = store.building(FIRST_VERSION)
         folder.mkdir(parents=True)
-        files = write_vectors(folder, model.spaces, {space.name: space.empty() for space in model.spaces})
+        files = write_vectors(folder, model.spaces, {space.name: space.empty() for space in model.spaces}).files
         ImageTable(folder / IMAGES_FILE, writable=True).close()
         store.publish(FIRST_VERSION, model=model, count=0, skipped=0, files=[*files, IMAGES_FILE])

@@ -100,7 +100,7 @@ def _fold(store: IndexStore, journal: Journal, base: IndexVersion) -> Manifest:
         folded, rows, added = _write_images(folder / IMAGES_FILE, journal, base)
         spaces, mode = base.manifest.model.spaces, base.manifest.mode
         vectors = {space.name: np.concatenate([base.vectors[space.name][rows], added[space.name]]) for space in spaces}
-        files = write_vectors(folder, spaces, vectors, mode)
+        written = write_vectors(folder, spaces, vectors, mode)
         with ImageTable(folder / IMAGES_FILE) as table:
             skipped = table.skipped_count()
         manifest = store.publish(
@@ -108,9 +108,10 @@ def _fold(store: IndexStore, journal: Journal, base: IndexVersion) -> Manifest:
             model=base.manifest.model,
             count=len(rows) + len(next(iter(added.values()))),
             skipped=skipped,
-            files=[*files, IMAGES_FILE],
+            files=[*written.files, IMAGES_FILE],
             mode=mode,
             folded=folded,
+            shortlists=written.shortlists,
             replacing=base.name,
         )
     except (OSError, sqlite3.Error, SearcherError):

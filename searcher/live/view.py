@@ -19,14 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.image_names import normalised
-from contract.space import CODE, Vectors, row_of
+from contract.space import CODE, EMBEDDING, Vectors, row_of
 from searcher.entry import Entry
 from searcher.filters import Filter
 from searcher.live.base_images import BaseImage, BaseImages
 from searcher.live.bitmaps import Bitmap, has, number_in, unpacked
 from searcher.live.tail import Tail
 from searcher.matches import Matches
-from searcher.scan.ranking import RANKS, Query, Ranked, Ranking, in_positions, nearest_of
+from searcher.scan.floats import FloatIndex
+from searcher.scan.ranking import Query, Ranked, Ranking, in_positions, nearest_of
 from searcher.scan.search import CodeIndex
 from searcher.versions.version import IndexVersion
 
@@ -173,6 +174,7 @@ class View:
             asked,
             self.version.manifest.model.spaces,
             lambda: self._vectors(ranked.rows),
+            ranked.order[0],
         )
 
     def _vectors(self, rows: NDArray[np.int64]) -> Vectors:
@@ -192,13 +194,13 @@ class View:
 
     @cached_property
     def _tail_ranking(self) -> Ranking:
-        tail, spaces = self._tail, self.version.manifest.model.spaces
+        tail, manifest = self._tail, self.version.manifest
+        vectors = {name: array[: tail.count] for name, array in tail.vectors.items()}
         return Ranking(
-            {
-                space.name: CodeIndex(tail.vectors[space.name][: tail.count])
-                for space in spaces
-                if space.kind == "binary"
-            }
+            {space.name: CodeIndex(vectors[space.name]) for space in manifest.model.spaces if space.kind == "binary"},
+            FloatIndex(vectors[EMBEDDING]) if EMBEDDING in vectors else None,
+            # A shortlist that is large enough for the version is so for fewer images of the same kind.
+            manifest.shortlists if tail.count <= manifest.count else (),
         )
 
     @cached_property
@@ -224,7 +226,7 @@ class View:
 
 def _nearer(query: Query, base: Ranked) -> Query:
     """``query`` for the tail: if ``base`` has enough answers, nothing farther than all of them is needed."""
-    if RANKS[query.rank][0] != CODE or len(base.rows) < query.top_k:
+    if base.order[0] != CODE or len(base.rows) < query.top_k:
         return query
     return replace(query, max_distance=int(base.of_order[-1]))
 
@@ -237,6 +239,5 @@ def _merged(query: Query, base: Ranked, tail: Ranked, count: int) -> Ranked:
     rows = np.concatenate([base.rows, tail.rows + count])
     distances = {name: np.concatenate([each, tail.distances[name]]) for name, each in base.distances.items()}
     # lexsort sorts by its last key first.
-    keys = [distances[name] for name in reversed(RANKS[query.rank]) if name in distances]
-    best = np.lexsort((rows, *keys))[: query.top_k]
+    best = np.lexsort((rows, *reversed(distances.values())))[: query.top_k]
     return Ranked(rows[best], {name: each[best] for name, each in distances.items()})

@@ -15,7 +15,7 @@ def distances(space: Space, query: NDArray[Any], vectors: NDArray[Any]) -> list[
         differing: list[int] = np.bitwise_count(vectors ^ query).sum(axis=1, dtype=np.int64).tolist()
         return differing
     rows, asked = vectors.astype(np.float64), query.astype(np.float64)
-    lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(asked, axis=-1)
+    lengths = np.sqrt((rows * rows).sum(axis=1) * (asked * asked).sum(axis=-1))  # as in cosines.py, to the last bit
     cosines = np.divide((rows * asked).sum(axis=1), lengths, out=np.zeros(len(rows)), where=lengths > 0)
     apart: list[float] = (1.0 - cosines).tolist()
     return apart

@@ -1,30 +1,47 @@
 """The order of answers: which space is compared first, and which one decides among equally near images.
 
     rank        first             then              then
-    distance    class distance    detail distance   row     where version and query have detail codes
+    distance    cosine            row                       where version and query have floats
+    distance    class distance    detail distance   row     where they have detail codes instead
     distance    class distance    row                       elsewhere
     detail      detail distance   class distance    row
 
 The first space is searched, the second decides ties. The order holds over all rows: a search keeps the best by both
 distances as it goes, however many rows share the k-th distance.
+
+Floats are compared exactly, but not all: those of a shortlist, the nearest by their codes (shortlist.py). All of them
+are where nothing was measured, where query or version lack codes, and where the query says so.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.space import CODE, DETAIL, Space, Vectors
+from contract.space import CODE, DETAIL, EMBEDDING, Space, Vectors
+from searcher.scan.floats import FloatIndex
 from searcher.scan.kernels import needing_numba
 from searcher.scan.question import Ties
 from searcher.scan.search import CodeIndex
+from searcher.scan.shortlist import Shortlist, size_for
 from searcher.scan.tables import MAX_BITS
 
 Order = tuple[str, ...]
 
-#: For each rank, the binary space that is searched, and the one that decides ties if version and query have it.
-RANKS: dict[str, Order] = {"distance": (CODE, DETAIL), "detail": (DETAIL, CODE)}
+#: For each rank the orders that it may mean, the first one possible being meant: the space that is searched, and the
+#: one that decides ties if version and query have it.
+RANKS: dict[str, tuple[Order, ...]] = {"distance": ((EMBEDDING,), (CODE, DETAIL)), "detail": ((DETAIL, CODE),)}
+
+
+def order_of(rank: str, *having: Container[str]) -> Order | None:
+    """The spaces that order answers by ``rank`` where all of ``having`` have them: one or two. None if ``rank`` isn't
+    possible."""
+    for first, *others in RANKS[rank]:
+        if all(first in each for each in having):
+            return first, *(name for name in others if all(name in each for each in having))
+    return None
 
 
 @dataclass(frozen=True)
@@ -32,26 +49,33 @@ class Query:
     """One query: its vector in each space where it has one, uint8 (width / 8,) or float16 (width,).
 
     At most ``top_k`` images (1 or more) are returned, none whose code differs in more than ``max_distance`` bits.
+    ``exact``: all floats are compared, without a shortlist.
     """
 
     vectors: Vectors
     top_k: int = 10
     max_distance: int | None = None
     rank: str = "distance"
+    exact: bool = False
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """The answer to one query: ``rows`` int64 (m,), best first, and their ``distances`` (differing bits) in each space
-    that was compared, int32 (m,), in the order of the rank."""
+    """The answer to one query: ``rows`` int64 (m,), best first, and their ``distances`` in each space that was
+    compared, in the order of the rank: differing bits, int32 (m,), or 1 − cos, float64 (m,)."""
 
     rows: NDArray[np.int64]
-    distances: Mapping[str, NDArray[np.int32]]
+    distances: Mapping[str, NDArray[np.int32] | NDArray[np.float64]]
 
     @property
-    def of_order(self) -> NDArray[np.int32]:
+    def order(self) -> Order:
+        """The spaces that put the rows in order."""
+        return tuple(self.distances)
+
+    @property
+    def of_order(self) -> NDArray[np.int32] | NDArray[np.float64]:
         """The distances that put the rows in order: those in the space that was searched."""
-        return next(iter(self.distances.values()))
+        return self.distances[self.order[0]]
 
 
 def nearest_of(found: Sequence[Ranked], top_k: int) -> tuple[Ranked, NDArray[np.intp]]:
@@ -73,14 +97,23 @@ def in_positions(queries: Sequence[Query], answers: NDArray[np.intp]) -> Vectors
 
 
 class Ranking:
-    """Searches ``indexes``, the binary spaces of the same rows by name."""
+    """Searches ``indexes``, the binary spaces of the same rows by name, and their ``floats`` by shortlists as they were
+    ``measured``."""
 
-    def __init__(self, indexes: Mapping[str, CodeIndex]) -> None:
+    def __init__(
+        self,
+        indexes: Mapping[str, CodeIndex],
+        floats: FloatIndex | None = None,
+        measured: Sequence[Shortlist] = (),
+    ) -> None:
         self._indexes = indexes
+        self._floats = floats
+        self._measured = measured
+        self._spaces = {*indexes} if floats is None else {*indexes, EMBEDDING}
 
     def can(self, rank: str) -> bool:
-        """Whether the rows have the space that ``rank`` searches."""
-        return rank in RANKS and RANKS[rank][0] in self._indexes
+        """Whether the rows have a space that ``rank`` searches."""
+        return rank in RANKS and order_of(rank, self._spaces) is not None
 
     def search(self, queries: Sequence[Query], allowed: NDArray[np.uint8] | None = None) -> list[Ranked]:
         """The best rows for each query, by its rank; ``allowed`` as in ``CodeIndex.search``.
@@ -88,7 +121,11 @@ class Ranking:
         Raises ValueError for a vector of another width, for numbers out of range, for an unknown rank, and for a rank
         whose first space the version or the query lacks.
         """
-        ways = [(self._order(query), self._selects(query)) for query in queries]
+        orders = [self._order(query) for query in queries]
+        ways = [
+            (order, order[0] != CODE and query.max_distance is not None)  # rows must be chosen by their codes before
+            for query, order in zip(queries, orders, strict=True)
+        ]
         answers: dict[int, Ranked] = {}
         for way in dict.fromkeys(ways):  # queries that are searched alike share one pass over the codes
             places = [place for place, each in enumerate(ways) if each == way]
@@ -103,19 +140,20 @@ class Ranking:
             raise ValueError(f"rank must be {' or '.join(map(repr, RANKS))}, and is {query.rank!r}")
         for name, index in self._indexes.items():
             if name in query.vectors:
-                _check(name, query.vectors[name], index.bits)
-        order = RANKS[query.rank]
-        for who, has in (("version", self._indexes), ("query", query.vectors)):
-            if order[0] not in has:
-                raise ValueError(f"rank {query.rank!r} needs the space {order[0]!r}, which the {who} lacks")
-        return tuple(name for name in order if name in self._indexes and name in query.vectors)
-
-    def _selects(self, query: Query) -> bool:
-        """Whether the rows must be chosen by their codes before another space is searched."""
-        return query.max_distance is not None and RANKS[query.rank][0] != CODE
+                _check(name, query.vectors[name], np.uint8, index.bits // 8)
+        if self._floats is not None and EMBEDDING in query.vectors:
+            _check(EMBEDDING, query.vectors[EMBEDDING], np.float16, self._floats.width)
+        order = order_of(query.rank, self._spaces, query.vectors)
+        if order is None:
+            who = "query" if self.can(query.rank) else "version"
+            needed = " or ".join(repr(first) for first, *_ in RANKS[query.rank])
+            raise ValueError(f"rank {query.rank!r} needs the space {needed}, which the {who} lacks")
+        return order
 
     def _search(self, order: Order, queries: list[Query], allowed: NDArray[np.uint8] | None) -> list[Ranked]:
         first, *seconds = order
+        if first == EMBEDDING:
+            return self._search_floats(queries, allowed)
         radii = [query.max_distance for query in queries] if first == CODE else None
         ties = Ties(self._indexes[seconds[0]].codes, _stacked(queries, seconds[0])) if seconds else None
         top_k = [query.top_k for query in queries]
@@ -127,6 +165,31 @@ class Ranking:
             )
             for hits in found
         ]
+
+    def _search_floats(self, queries: list[Query], allowed: NDArray[np.uint8] | None) -> list[Ranked]:
+        assert self._floats is not None
+        sizes = [self._shortlist(query) for query in queries]
+        listing = [place for place, size in enumerate(sizes) if size is not None]
+        near: dict[int, NDArray[np.int64]] = {}
+        if listing:  # queries that have shortlists share one pass over the codes
+            codes = _stacked([queries[place] for place in listing], CODE)
+            hits = self._indexes[CODE].search(codes, [sizes[place] or 0 for place in listing], allowed=allowed)
+            near = {place: each.rows for place, each in zip(listing, hits, strict=True)}
+        answers = []
+        for place, query in enumerate(queries):
+            asked = query.vectors[EMBEDDING]
+            if place in near:
+                rows, distances = self._floats.nearest_of(asked, near[place], query.top_k)
+            else:
+                rows, distances = self._floats.nearest(asked, query.top_k, allowed)
+            answers.append(Ranked(rows, {EMBEDDING: distances}))
+        return answers
+
+    def _shortlist(self, query: Query) -> int | None:
+        """How many codes to look at first; None to compare all floats."""
+        if query.exact or CODE not in query.vectors or CODE not in self._indexes:
+            return None
+        return size_for(query.top_k, self._measured)
 
     def _search_selected(self, order: Order, queries: list[Query], allowed: NDArray[np.uint8] | None) -> list[Ranked]:
         answers = []
@@ -143,11 +206,13 @@ def compile_kernels(spaces: Sequence[Space]) -> None:
     """Compile the kernels that search ``spaces`` by every rank, in either mode, or load those compiled earlier.
     Raises CompilerMissing."""
     with needing_numba():
-        from searcher.scan import flat, multi_index
+        from searcher.scan import cosines, flat, multi_index
     widths = {space.name: space.columns for space in spaces if space.kind == "binary"}
     if 0 < 8 * widths.get(CODE, 0) <= MAX_BITS:
         multi_index.kernel(-(-widths[CODE] // 8))
-    for first, *others in RANKS.values():
+    if any(space.name == EMBEDDING for space in spaces):
+        cosines.kernel()
+    for first, *others in (order for orders in RANKS.values() for order in orders):
         seconds = [name for name in others if name in widths]
         if first not in widths:
             continue
@@ -156,14 +221,16 @@ def compile_kernels(spaces: Sequence[Space]) -> None:
         for second in seconds:
             flat.kernel(widths[first], widths[second])
             multi_index.ranker()
-        if first != CODE and CODE in widths:
-            flat.marker(widths[CODE])
+    if CODE in widths and len(spaces) > 1:  # rows are chosen by their codes before another space is searched
+        flat.marker(widths[CODE])
 
 
 def _stacked(queries: list[Query], space: str) -> NDArray[np.uint8]:
     return np.stack([query.vectors[space] for query in queries])
 
 
-def _check(name: str, code: NDArray[np.uint8], bits: int) -> None:
-    if code.dtype != np.uint8 or code.shape != (bits // 8,):
-        raise ValueError(f"a query's {name} must be uint8 ({bits // 8},), and is {code.dtype} {code.shape}")
+def _check(name: str, vector: NDArray[Any], dtype: type[np.generic], columns: int) -> None:
+    if vector.dtype != dtype or vector.shape != (columns,):
+        raise ValueError(
+            f"a query's {name} must be {np.dtype(dtype)} ({columns},), and is {vector.dtype} {vector.shape}"
+        )

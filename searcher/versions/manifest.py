@@ -7,13 +7,14 @@ Manifests from before have none.
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, computed_field, model_validator
 
 from contract.model import ModelIdentity
 from contract.space import CODE, Space
 from searcher.errors import ModelMismatch, VersionDamaged
+from searcher.scan.shortlist import Shortlist
 from searcher.scan.tables import Mode
 from searcher.versions.vectors import file_of
 
@@ -41,7 +42,8 @@ class Manifest(BaseModel):
     """The content of ``manifest.json``. Format 1, from before spaces had names, gives the widths of its model's codes.
 
     ``created`` is UTC; ``skipped`` counts the images that have no row; ``folded`` is the last change of the
-    collection's journal that the rows contain. ``checksum`` is that of the manifest itself; older ones have none.
+    collection's journal that the rows contain; ``shortlists`` are those of the embeddings, as measured on the rows.
+    ``checksum`` is that of the manifest itself; older ones have none.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -54,6 +56,7 @@ class Manifest(BaseModel):
     skipped: int = Field(ge=0)
     mode: Mode = "default"
     folded: int = Field(default=0, ge=0)
+    shortlists: Annotated[tuple[Shortlist, ...], Field(exclude_if=lambda measured: not measured)] = ()
     files: dict[str, FileEntry]
     checksum: str | None = None
 

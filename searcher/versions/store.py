@@ -14,7 +14,7 @@ power fails, CURRENT names a whole version.
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +22,7 @@ from uuid import uuid4
 
 from contract.model import ModelIdentity
 from searcher.errors import StoreBusy, StoreUnwritable, VersionDamaged, VersionExists, VersionInUse, VersionMissing
+from searcher.scan.shortlist import Shortlist
 from searcher.scan.tables import Mode
 from searcher.versions import verdict
 from searcher.versions.journal import Journal
@@ -235,10 +236,12 @@ class IndexStore:
         mode: Mode = "default",
         keep_current: bool = False,
         folded: int = 0,
+        shortlists: Sequence[Shortlist] = (),
         replacing: str | None = None,
     ) -> Manifest:
         """Publish the version built as ``name``, and make it current unless ``keep_current``. ``files`` are the
-        version's files; ``folded`` is the last change of the journal that they contain.
+        version's files; ``folded`` is the last change of the journal that they contain, and ``shortlists`` are as
+        ``write_vectors`` measured them.
 
         Raises StoreBusy unless ``replacing``, if given, is still the current version; ModelMismatch or JournalDamaged
         if the collection's changes cannot be laid over the version.
@@ -251,7 +254,7 @@ class IndexStore:
         manifest = with_checksum(
             Manifest(
                 version=name, created=self._now(), model=model, count=count, skipped=skipped, mode=mode,
-                folded=folded, files=entries,
+                folded=folded, shortlists=tuple(shortlists), files=entries,
             )
         )  # fmt: skip
         path = folder / MANIFEST_FILE

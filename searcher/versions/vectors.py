@@ -10,16 +10,18 @@ Row i of each is image i. The files are mapped, so all processes on the machine 
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.space import CODE, DETAIL, Space, Vectors
+from contract.space import CODE, DETAIL, EMBEDDING, Space, Vectors
 from searcher.errors import VersionDamaged
 from searcher.scan.codes import DETAILS_FILE, INDEX_FILE, write_codes
 from searcher.scan.kernels import needing_numba
+from searcher.scan.shortlist import Shortlist, measure
 from searcher.scan.tables import TABLE_FILES, Mode, write_tables
 
 _FILES = {CODE: INDEX_FILE, DETAIL: DETAILS_FILE}
@@ -35,8 +37,16 @@ def files_of(spaces: Sequence[Space], mode: Mode) -> list[str]:
     return [*map(file_of, spaces), *(TABLE_FILES if mode == "unnecessary fast" else [])]
 
 
-def write_vectors(folder: Path, spaces: Sequence[Space], vectors: Vectors, mode: Mode = "default") -> list[str]:
-    """Write ``vectors`` of all ``spaces``, and the tables that ``mode`` needs, to ``folder``. Returns the file names.
+@dataclass(frozen=True)
+class Written:
+    """The names of the ``files``, and the ``shortlists`` of embeddings as measured on their rows."""
+
+    files: list[str]
+    shortlists: tuple[Shortlist, ...] = ()
+
+
+def write_vectors(folder: Path, spaces: Sequence[Space], vectors: Vectors, mode: Mode = "default") -> Written:
+    """Write ``vectors`` of all ``spaces``, and the tables that ``mode`` needs, to ``folder``.
 
     Raises OSError on a full disk, and CompilerMissing if tables are needed and numba is missing.
     """
@@ -52,7 +62,8 @@ def write_vectors(folder: Path, spaces: Sequence[Space], vectors: Vectors, mode:
         with needing_numba():
             from searcher.scan.table_builder import build_tables
         write_tables(build_tables(vectors[CODE]), folder)
-    return files_of(spaces, mode)
+    shortlists = measure(vectors[EMBEDDING], vectors[CODE]) if CODE in vectors and EMBEDDING in vectors else ()
+    return Written(files_of(spaces, mode), shortlists)
 
 
 def map_floats(path: Path, space: Space, count: int) -> NDArray[Any]:

@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.space import CODE, Vectors
+from contract.space import CODE, EMBEDDING, Vectors
 from searcher.errors import VersionDamaged
 from searcher.matches import Matches
+from searcher.scan.floats import FloatIndex
 from searcher.scan.ranking import Query, Ranked, Ranking, compile_kernels, in_positions, nearest_of
 from searcher.scan.search import CodeIndex
 from searcher.versions.images import IMAGES_FILE, ImageTable
@@ -52,7 +53,8 @@ class IndexVersion:
             else:
                 vectors[space.name] = map_floats(folder / file, space, manifest.count)
         self.vectors: Vectors = vectors
-        self._ranking = Ranking(self._indexes)
+        self._floats = FloatIndex(vectors[EMBEDDING], threads) if EMBEDDING in vectors else None
+        self._ranking = Ranking(self._indexes, self._floats, manifest.shortlists)
         try:
             self.images = ImageTable(folder / IMAGES_FILE)
             images = len(self.images)
@@ -101,12 +103,15 @@ class IndexVersion:
         compile_kernels(self.manifest.model.spaces)
         for index in self._indexes.values():
             index.warm_up()
+        if self._floats is not None:
+            self._floats.warm_up()
 
     def _matches(self, asked: Vectors, found: Ranked) -> Matches:
         rows = found.rows.tolist()
         return Matches(
             self.images.paths(rows), found.of_order.tolist(), [None] * len(rows), rows, asked,
             self.manifest.model.spaces, lambda: {name: array[found.rows] for name, array in self.vectors.items()},
+            found.order[0],
         )  # fmt: skip
 
 

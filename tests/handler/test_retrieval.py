@@ -511,7 +511,7 @@ class TestAllThatIsKnown:
         answers = retrieval.answer([request(1), request(1, debug=True, metadata=True), request(1, max_distance=0)])
         assert [Strict.model_validate_json(answer.body).model_fields_set for answer in answers] == [
             {"index_database_version", "relevant"},
-            QueryAnswer.model_fields.keys() - {"closeness", "nothing_like_it"},
+            QueryAnswer.model_fields.keys() - {"closeness", "nothing_like_it", "ordered_by", "embeddings"},
             {"index_database_version", "relevant"},
         ]
         (nothing,) = retrieval.answer([request(0x0FF0, max_distance=0, debug=True)])

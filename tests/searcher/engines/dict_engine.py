@@ -11,7 +11,7 @@ from contract.model import ModelIdentity
 from searcher.entry import Entry
 from searcher.filters import And, Comparison, Contains, Exists, Filter, KeyPath, Node, Not, OneOf, Or
 from searcher.matches import Matches
-from searcher.scan.ranking import RANKS, Query
+from searcher.scan.ranking import RANKS, Query, order_of
 
 NOTHING = object()
 
@@ -51,8 +51,7 @@ class DictEngine:
         return [entry for entry in self._entries.values() if where is None or holds(where.root, document(entry))]
 
     def _nearest(self, query: Query, entries: Sequence[Entry]) -> Matches:
-        order = [name for name in RANKS.get(query.rank, ()) if name in query.vectors]
-        if not order or order[0] != RANKS[query.rank][0]:
+        if query.rank not in RANKS or (order := order_of(query.rank, query.vectors)) is None:
             raise ValueError(f"no rank {query.rank}")
         ranked = sorted(entries, key=lambda entry: [apart(query, entry, name) for name in order])
         near = [e for e in ranked if query.max_distance is None or apart(query, e, "code") <= query.max_distance]
@@ -60,12 +59,13 @@ class DictEngine:
         spaces = self.identity.spaces
         return Matches(
             [entry.path for entry in best],
-            [apart(query, entry, RANKS[query.rank][0]) for entry in best],
+            [apart(query, entry, order[0]) for entry in best],
             [entry.metadata for entry in best],
             [None] * len(best),
             query.vectors,
             spaces,
             lambda: {space.name: space.array([entry.vectors[space.name] for entry in best]) for space in spaces},
+            order[0],
         )
 
 

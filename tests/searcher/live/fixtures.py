@@ -63,7 +63,7 @@ def publish(
     folder = store.building(name)
     folder.mkdir(parents=True)
     vectors = {space.name: space.array([row.vectors[space.name] for row in rows]) for space in model.spaces}
-    files = [*write_vectors(folder, model.spaces, vectors, mode), IMAGES_FILE]
+    files = [*write_vectors(folder, model.spaces, vectors, mode).files, IMAGES_FILE]
     ImageTable(folder / IMAGES_FILE, writable=True).close()
     with closing(sqlite3.connect(folder / IMAGES_FILE)) as connection, connection:
         connection.executemany(

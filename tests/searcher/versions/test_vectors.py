@@ -16,7 +16,7 @@ ROWS = np.arange(12, dtype=np.float16).reshape(4, 3)
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    assert write_vectors(tmp_path, [COLOUR], {"colour": ROWS}) == ["colour.npy"]
+    assert write_vectors(tmp_path, [COLOUR], {"colour": ROWS}).files == ["colour.npy"]
     return tmp_path / file_of(COLOUR)
 
 

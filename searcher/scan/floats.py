@@ -1,0 +1,83 @@
+"""The nearest of float16 vectors by cosine: exact, of listed rows or of all, with ties ordered by row."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from threading import Thread
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from searcher.scan.kernels import needing_numba
+from searcher.scan.mapping import populate
+
+#: Rows whose distances are in memory together.
+_BLOCK = 16_384
+
+#: Rows per thread from which one more thread gains more than it costs.
+_ROWS_PER_THREAD = 100_000
+
+#: Rows, int64 (m,), and their distances from a query, 1 − cos, float64 (m,).
+Near = tuple[NDArray[np.int64], NDArray[np.float64]]
+
+
+class FloatIndex:
+    """Searches ``vectors``, float16 (count, width). A search of all of them may use up to ``threads`` threads."""
+
+    def __init__(self, vectors: NDArray[np.float16], threads: int = 1) -> None:
+        self._vectors = np.ascontiguousarray(vectors)  # must outlive its address
+        self._threads = threads
+        self.count, self.width = vectors.shape
+
+    def distances(self, query: NDArray[np.float16], rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """1 − cos between ``query``, float16 (width,), and each of ``rows``, int64 (m,); 1 where a vector is zero."""
+        found = np.empty(len(rows))
+        asked = query.astype(np.float64)
+        self._compare(self._vectors.ctypes.data, self.width, rows, asked, float(asked @ asked), found)
+        return found
+
+    def nearest_of(self, query: NDArray[np.float16], rows: NDArray[np.int64], top_k: int) -> Near:
+        """The ``top_k`` of ``rows`` nearest to ``query``, float16 (width,), nearest first, then by row."""
+        rows = np.sort(rows)  # in the order of memory
+        return _best(rows, self.distances(query, rows), top_k)
+
+    def nearest(self, query: NDArray[np.float16], top_k: int, allowed: NDArray[np.uint8] | None = None) -> Near:
+        """As ``nearest_of``, of all rows, or of those in the bitmap ``allowed`` (``CodeIndex.search``)."""
+
+        def best_of(first: int) -> Near:
+            rows = np.arange(first, min(first + _BLOCK, self.count))
+            if allowed is not None:
+                bits = np.unpackbits(allowed[first // 8 :], count=len(rows), bitorder="little")
+                rows = rows[bits.view(bool)]
+            distances = self.distances(query, rows)
+            if len(rows) > top_k:
+                near = distances <= np.partition(distances, top_k - 1)[top_k - 1]
+                rows, distances = rows[near], distances[near]
+            return rows, distances
+
+        blocks = range(0, max(1, self.count), _BLOCK)
+        threads = max(1, min(self._threads, self.count // _ROWS_PER_THREAD))
+        if threads == 1:
+            parts = list(map(best_of, blocks))
+        else:
+            with ThreadPoolExecutor(threads) as pool:  # no thread outlives its query
+                parts = list(pool.map(best_of, blocks))
+        return _best(
+            np.concatenate([rows for rows, _ in parts]), np.concatenate([distances for _, distances in parts]), top_k
+        )
+
+    def warm_up(self) -> None:
+        """As ``CodeIndex.warm_up``."""
+        Thread(target=populate, args=([self._vectors],), daemon=True).start()
+
+    @cached_property
+    def _compare(self) -> Callable[..., None]:
+        with needing_numba():
+            from searcher.scan.cosines import kernel
+        return kernel()
+
+
+def _best(rows: NDArray[Any], distances: NDArray[np.float64], top_k: int) -> Near:
+    order = np.lexsort((rows, distances))[:top_k]
+    return rows[order], distances[order]
