@@ -28,6 +28,7 @@ _COMMANDS = {
     "index": _Place("indexer.main", "serve"),
     "keys": _Place("gateway.access.key_commands", "serve"),
     "listing": _Place("indexer.listing_command", "serve"),
+    "models": _Place("training.importing.commands", "train"),
     "refresh": _Place("indexer.refresh_command", "serve"),
     "sample": _Place("indexer.sample_datalake", "serve"),
     "search": _Place("handler.commands", "serve"),

@@ -1,0 +1,77 @@
+"""``hashlake models import``: weights that others trained → a model file."""
+
+import os
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from contract.terminal import say
+from pictures.formats import SUFFIXES
+from training.errors import TrainingError
+from training.importing.model import read_imported, write_model
+from training.importing.networks import Activation
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.group(short_help="Bring models that others trained.")
+def models() -> None:
+    """Model files."""
+
+
+@models.command("import", short_help="Turn weights into a model file.")
+@click.option(
+    "--architecture", required=True, metavar="NAME",
+    help="ViT-B/32, RN50, resnet34, moco_v2, dino_vitb8, …; torchscript for any TorchScript from pictures to vectors.",
+)  # fmt: skip
+@click.option("--weights", required=True, type=_FILE, help="OpenAI's .pt, .safetensors, or a checkpoint.")
+@click.option(
+    "--activation", type=click.Choice(get_args(Activation)),
+    help="What CLIP weights that aren't OpenAI's were trained with: their names at open_clip end with -quickgelu.",
+)  # fmt: skip
+@click.option(
+    "--calibrate", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="FOLDER",
+    help="Pictures like those to be searched, to which the codes are fitted.",
+)  # fmt: skip
+@click.option(
+    "--bits", default="512", show_default=True, type=click.Choice(["256", "512"]), help="Length of the codes."
+)
+@click.option("--image_size", type=click.IntRange(8, 2048), help="Input size of a TorchScript in pixels.")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write.  [default: below torchscripts_models]",
+)
+def import_(
+    architecture: str,
+    weights: Path,
+    activation: Activation | None,
+    calibrate: Path | None,
+    bits: str,
+    image_size: int | None,
+    out: Path | None,
+) -> None:
+    """Turn weights into one TorchScript file with everything that a server needs: image tower, text tower with its
+    tokenizer, preprocessing, and codes for the search. Its vectors are compared with those of the library that the
+    architecture comes from. Nothing is downloaded."""
+    pictures = _pictures(calibrate) if calibrate else []
+    imported = read_imported(architecture, weights, activation, image_size)
+    out = out or Path("torchscripts_models") / f"{imported.name}.pt"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    model = write_model(imported, out, int(bits), pictures)
+    words = f", words up to {imported.context_length} tokens" if imported.tokenizer else ", no words"
+    say(
+        f"{out}: {model.card.embedding_width} dimensions, codes of {bits} bits{words}, "
+        f"{os.stat(out).st_size / 1e6:.0f} MB"
+    )
+    if not pictures:
+        say("its codes are fitted to no pictures: --calibrate FOLDER makes searches faster", err=True)
+
+
+def _pictures(folder: Path) -> list[Path]:
+    """Returns the pictures below ``folder``, in a stable order. Raises TrainingError if there are none."""
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not found:
+        raise TrainingError(f"{folder} has no pictures to calibrate with")
+    return found
