@@ -35,6 +35,7 @@ _COMMANDS = {
     "serve": _Place("handler.serve_command", "serve"),
     "train": _Place("training.commands", "train"),
     "versions": _Place("searcher.versions.commands", "serve"),
+    "watch": _Place("indexer.watch_command", "serve"),
 }
 
 #: The errors that a room raises on purpose; their messages are one line.

@@ -14,6 +14,7 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -118,7 +119,7 @@ class _Build:
         self._tell = tell
         self._progress = progress
         self._workers = workers
-        self._files = FilesState()
+        self._files = FilesState.of(request.splitters)
         self._done = 0  # items of the source
         self._rows = 0
         self._reused = 0
@@ -136,7 +137,8 @@ class _Build:
         with table, self._vectors.open(self._rows):
             known = KnownVectors(base, checksum=request.checksum)
             hasher = Hasher(self._model, request.source, known, request.splitters)
-            self._hash(self._workers(hasher.outcomes), table, carried)
+            with closing(hasher):
+                self._hash(self._workers(hasher.outcomes), hasher.started, table, carried)
             self._take_over(table, carried)
             skipped = table.skipped_count()
             if not self._rows:
@@ -159,12 +161,18 @@ class _Build:
         raw_vectors.remove(self._folder)
         return _report(manifest, request.store, time.monotonic() - started, self._reused)
 
-    def _hash(self, workers: Workers, table: ImageTable, carried: Carried) -> None:
+    def _hash(
+        self,
+        workers: Workers,
+        started: Callable[[Iterator[list[Item]]], Iterator[list[Item]]],
+        table: ImageTable,
+        carried: Carried,
+    ) -> None:
         source = self._request.source
         checkpoint = time.monotonic()
         table.begin()
         with self._progress(source.count, self._done) as progress:
-            for outcomes in workers.map(_batches(source.items(self._done))):
+            for outcomes in workers.map(started(_batches(source.items(self._done)))):
                 skipped = sum(self._keep(image, table, carried) for outcome in outcomes for image in outcome.images)
                 self._count(outcomes)
                 progress.advance(len(outcomes), skipped)
@@ -180,7 +188,7 @@ class _Build:
             table.skip(image.path, image.reason)
         elif carried.is_removed(image.file.path, image.file.digest):
             table.skip(image.file.path, REMOVED, image.file.digest)
-        elif table.add(self._next_row(), image.file):
+        elif table.add(self._next_row(), image.file, image.sourced):
             self._vectors.append(image.vectors)
             self._rows += 1
             self._reused += image.reused
@@ -220,7 +228,7 @@ class _Build:
         """Returns the table of an unfinished build of the same request, or a new one."""
         request = self._request
         facts: dict[str, str | int] = {
-            "source": request.source.state,
+            "source": request.source.state + "".join(f" {each}" for each in request.splitters),
             "model": self._identity.model_dump_json(),
             "base_version": request.base or "",
             "checksum": int(request.checksum),

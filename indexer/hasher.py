@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from contract.space import row_of
 from embedding.embedder import Embedder
-from indexer.changes import KnownVectors
+from indexer.ahead import ReadAhead
+from indexer.changes import KnownVectors, said_of
 from indexer.outcome import Embedded, Outcome, Skipped
 from pictures.errors import ImageError
-from searcher.versions.images import ImageFile
+from searcher.versions.images import ImageFile, Sourced
 from sources.errors import Unreadable
 from sources.folder import FileVersion
 from sources.source import Item, Source, Splitter
@@ -36,6 +37,21 @@ class Hasher:
         self._source = source
         self._known = known
         self._splitters = splitters
+        self._ahead = ReadAhead(source)
+
+    def started(self, batches: Iterator[list[Item]]) -> Iterator[list[Item]]:
+        """Yields ``batches``; from a source far away, what must be read of each begins to come before it is hashed."""
+        for batch in batches:
+            if self._ahead.is_worth_it:
+                found = [item for item, unreadable in map(self._with_version, batch) if unreadable is None]
+                for item, known in zip(found, self._known.by_version(found), strict=True):
+                    if known is None:
+                        self._ahead.start(item)
+            yield batch
+
+    def close(self) -> None:
+        """Stop reading ahead."""
+        self._ahead.close()
 
     def outcomes(self, items: Sequence[Item]) -> list[Outcome]:
         """Returns one outcome for each of ``items``, in their order."""
@@ -56,7 +72,7 @@ class Hasher:
             chunk = decoded[start : start + CHUNK]
             vectors = self._model.embed(np.stack([each.picture for each in chunk]))
             for row, each in enumerate(chunk):
-                yield Embedded(each.file, row_of(vectors, row))
+                yield Embedded(each.file, row_of(vectors, row), sourced=each.sourced)
 
     def _with_version(self, item: Item) -> tuple[Item, Skipped | None]:
         try:
@@ -69,7 +85,7 @@ class Hasher:
         if kept is not None:
             return item, [kept]
         try:
-            item, data = self._source.read(item)
+            item, data = self._ahead.read(item)
             splitter = next((each for each in self._splitters if each.splits(item)), None)
             if splitter is None:
                 return item, [self._image(item, data)]
@@ -79,14 +95,16 @@ class Hasher:
         except Unreadable as error:
             return item, [Skipped.item(item, error)]
 
-    def _image(self, item: Item, data: bytes) -> "Embedded | Skipped | _Decoded":
+    def _image(self, item: Item, data: bytes | Unreadable) -> "Embedded | Skipped | _Decoded":
+        if isinstance(data, Unreadable):
+            return Skipped.item(item, data)
         version = FileVersion.parse(item.version) or FileVersion(len(data), 0)
         digest = hashlib.blake2b(data, digest_size=16).digest()
         file = ImageFile(item.name, version.size, version.mtime_ns, digest)
         if kept := self._known.by_content(item, file):
             return kept
         try:
-            return _Decoded(file, self._model.prepare(data))
+            return _Decoded(file, self._model.prepare(data), said_of(item))
         except ImageError as error:
             return Skipped.item(item, error)
 
@@ -95,3 +113,4 @@ class Hasher:
 class _Decoded:
     file: ImageFile
     picture: NDArray[np.uint8]
+    sourced: Sourced

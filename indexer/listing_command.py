@@ -9,6 +9,7 @@ from contract.terminal import say
 from indexer import options
 from sources.left_out import LeftOut
 from sources.listing_writer import write_listing
+from sources.selection import Selection
 
 
 @click.command(short_help="Write the listing of a folder of pictures.")
@@ -20,7 +21,9 @@ def listing(folder: str, path: Path, keep_hidden: bool) -> None:
     it, at any depth, sorted by bytes. LISTING: database_info.txt unless given. What looks like pictures and isn't
     listed is counted at the end."""
     left_out = LeftOut()
-    count = write_listing(folder, path, partial(say, err=True), left_out=left_out, keep_hidden=keep_hidden)
+    count = write_listing(
+        folder, path, partial(say, err=True), left_out=left_out, selection=Selection(keep_hidden=keep_hidden)
+    )
     say(f"{path}: {count} images")
     if left_out.total():
         say(str(left_out), err=True)

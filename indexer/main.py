@@ -34,7 +34,9 @@ try:
     from sources.folder import FolderSource
     from sources.listing import Listing
     from sources.registry import open_source
+    from sources.selection import Selection
     from sources.source import Source
+    from sources.splitters import open_splitters, suffixes_of
 except ImportError as error:
     if __name__ != "__main__":
         raise
@@ -56,9 +58,10 @@ _ERRORS = (ImageError, EmbeddingError, SearcherError, IndexingError, SourceError
     "--source",
     "address",
     metavar="ADDRESS",
-    help="Instead of a listing: where the pictures come from, as folder:/data/photos or urls:FILE, a file with a URL a "
-    "line.",
+    help="Instead of a listing: where the pictures come from: a folder or an archive (photos.zip), s3://bucket/prefix, "
+    "urls:FILE, a file with a URL a line.",
 )
+@options.split
 @click.option(
     "--model_path",
     required=True,
@@ -100,6 +103,7 @@ _ERRORS = (ImageError, EmbeddingError, SearcherError, IndexingError, SourceError
 def index(
     database: Path | None,
     address: str | None,
+    splits: tuple[str, ...],
     model_path: Path,
     name: str,
     device: str,
@@ -122,9 +126,11 @@ def index(
     if checksum and base_version is None:
         raise click.UsageError("--checksum compares with a base version: add --base_version")
     check_new_name(name)
-    with _opened(database, datalake_root) if database else open_source(address or "") as source:
+    splitters = open_splitters(splits)
+    selection = Selection(suffixes_of(splitters))
+    with _opened(database, datalake_root) if database else open_source(address or "", selection) as source:
         model = load_embedder(model_path, device, image_size=image_size)
-        request = Request(IndexStore(index_store), name, source, base_version, checksum, mode, keep_current)
+        request = Request(IndexStore(index_store), name, source, base_version, checksum, mode, keep_current, splitters)
         progress = partial(Progress, as_json=as_json)
         report = build(request, model, tell=partial(say, err=True), progress=progress)
     if as_json:

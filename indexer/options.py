@@ -22,4 +22,12 @@ keep_hidden = click.option(
     envvar="HASHLAKE_KEEP_HIDDEN",
     help="List trash and thumbnail folders too: .Trash-1000, @eaDir and the like.",
 )
+split = click.option(
+    "--split",
+    "splits",
+    metavar="KIND",
+    multiple=True,
+    envvar="HASHLAKE_SPLIT",
+    help="Take files of this kind apart, and index their parts: pdf, or pdf:dpi=200 for other pictures of the pages.",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Report progress and result as JSON, an object a line.")

@@ -3,17 +3,19 @@
 from dataclasses import dataclass
 
 from contract.space import VectorBytes
-from searcher.versions.images import ImageFile
+from searcher.versions.images import NOTHING_SAID, ImageFile, Sourced
 from sources.source import Item
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """One image and its vectors. ``reused``: the vectors came from the base version."""
+    """One image and its vectors, with what its source says of it. ``reused``: the vectors came from the base
+    version."""
 
     file: ImageFile
     vectors: VectorBytes
     reused: bool = False
+    sourced: Sourced = NOTHING_SAID
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ The mode stays that of the current version, or, if another model made it, that o
 
 import hashlib
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,7 +26,8 @@ from searcher.versions.names import check_new_name, line_of
 from searcher.versions.store import IndexStore
 from searcher.versions.verdict import is_verified
 from sources.errors import Unreadable
-from sources.folder import FileVersion, FolderSource
+from sources.folder import FileVersion
+from sources.source import Source, Splitter
 
 
 @dataclass(frozen=True)
@@ -36,16 +37,18 @@ class Refresh:
     ``name``: always build a version of this name; None: build one only if no version has the files, and name it after
     the model and the files. ``mode``: how to search the version; None: as now. ``keep_current``: the new version
     doesn't become the current one. ``left_out``: what the listing left out, which a new version records.
+    ``splitters``: what takes items apart.
     """
 
     store: IndexStore
-    source: FolderSource
+    source: Source
     model_path: Path
     device: str = "cpu"
     name: str | None = None
     mode: Mode | None = None
     keep_current: bool = False
     left_out: Mapping[str, int] = field(default_factory=dict)
+    splitters: Sequence[Splitter] = ()
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ def refresh(
     mode = request.mode or _mode(same, current)
     if request.name is not None:
         return _build(request, check_new_name(request.name), mode, same, tell, progress)
-    state, digest = _files(request.source)
+    state, digest = _files(request.source, request.splitters)
     name = f"{sha256[:8]}-{digest[:12]}"
     found = [each.version for each in same if each.mode == mode and _has(store, each, state, name)]
     if current in found:
@@ -96,20 +99,23 @@ def _mode(same: list[Manifest], current: str | None) -> Mode:
     return in_use[0].mode if in_use else "default"
 
 
-def _files(source: FolderSource) -> tuple[str, str]:
+def _files(source: Source, splitters: Sequence[Splitter]) -> tuple[str, str]:
     """Returns the files' state, as a version's table records it, and the digest in the version's name: sha256, hex, of
-    lines with name, size and time in seconds."""
-    state, digest = FilesState(), hashlib.sha256()
+    lines with name and version; a file's are its size and its time in seconds."""
+    state, digest = FilesState.of(splitters), hashlib.sha256()
+    if splitters:
+        digest.update(state.text.encode())
     for item in source.items():
         try:
             item = source.with_version(item)
         except Unreadable:  # it may have vanished meanwhile; the indexer will report it
             continue
         state.add(item)
-        version = FileVersion.parse(item.version)
-        assert version is not None
-        seconds, nanoseconds = divmod(version.mtime_ns, 1_000_000_000)
-        digest.update(f"{item.name} {version.size} {seconds}.{nanoseconds:09}\n".encode())
+        version = item.version
+        if (file := FileVersion.parse(version)) is not None:
+            seconds, nanoseconds = divmod(file.mtime_ns, 1_000_000_000)
+            version = f"{file.size} {seconds}.{nanoseconds:09}"
+        digest.update(f"{item.name} {version}\n".encode())
     return state.text, digest.hexdigest()
 
 
@@ -157,6 +163,7 @@ def _build(
         mode=mode,
         keep_current=request.keep_current,
         left_out=request.left_out,
+        splitters=request.splitters,
     )
     return build(wanted, model, tell, progress)
 

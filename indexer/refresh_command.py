@@ -1,6 +1,7 @@
 """``hashlake refresh``, which `make serve`, the cron job, the chart and POST /api/reindex call."""
 
 import json
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,6 +23,10 @@ from sources.folder import FolderSource
 from sources.left_out import LeftOut
 from sources.listing import Listing
 from sources.listing_writer import write_listing
+from sources.registry import open_source
+from sources.selection import Selection
+from sources.source import Source
+from sources.splitters import open_splitters, suffixes_of
 
 
 @click.command(short_help="Bring the index store up to date with a folder of pictures.")
@@ -36,6 +41,13 @@ from sources.listing_writer import write_listing
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where the listing of FOLDER is kept. Without FOLDER: the listing to be indexed.",
 )
+@click.option(
+    "--source",
+    "address",
+    metavar="ADDRESS",
+    help="Instead of FOLDER: s3://bucket/prefix, photos.zip, urls:FILE and so on, as for hashlake index.",
+)
+@options.split
 @options.device
 @options.index_store
 @click.option(
@@ -61,6 +73,8 @@ def refresh(
     folder: str | None,
     model_path: Path | None,
     database: Path | None,
+    address: str | None,
+    splits: tuple[str, ...],
     device: str,
     index_store: Path,
     datalake_root: Path,
@@ -75,25 +89,33 @@ def refresh(
     Codes of unchanged files are taken from the newest version of the same model. The mode stays, unless another one is
     asked for. Fit for a cron job; killed at any moment, the same command goes on where it stopped.
     """
-    if folder is None and database is None:
-        raise click.UsageError("name a FOLDER of pictures, or a listing with --database")
+    if folder is None and database is None and address is None:
+        raise click.UsageError("name a FOLDER of pictures, or a listing with --database, or a --source")
+    if address is not None and (folder is not None or database is not None):
+        raise click.UsageError("--source replaces FOLDER and --database")
     if keep_current and name is None:
         raise click.UsageError("--keep_current needs a version of its own: add --new_index_database_version")
     left_out = LeftOut()
-    with TemporaryDirectory() as scratch:
-        listing = database or Path(scratch) / "database_info.txt"
-        if folder is not None:
-            count = write_listing(
-                folder, listing, partial(say, err=True), datalake_root, left_out, keep_hidden=keep_hidden
-            )
+    splitters = open_splitters(splits)
+    selection = Selection(suffixes_of(splitters), keep_hidden)
+    with ExitStack() as opened:
+        source: Source
+        if address is not None:
+            source = opened.enter_context(open_source(address, selection))
+        else:
+            listing = database or Path(opened.enter_context(TemporaryDirectory())) / "database_info.txt"
+            if folder is not None:
+                write_listing(folder, listing, partial(say, err=True), datalake_root, left_out, selection)
+            source = FolderSource(datalake_root, Listing(listing))
+        if folder is not None or address is not None:
             if as_json:
-                say(json.dumps({"listed": count, "left_out": left_out}))
+                say(json.dumps({"listed": source.count, "left_out": left_out}))
             else:
-                say(f"{database or folder}: {count} images")
+                say(f"{database or folder or address}: {source.count} images")
         store = IndexStore(index_store)
         request = Refresh(
-            store, FolderSource(datalake_root, Listing(listing)), model_path or _current_model(store.folder), device,
-            name, mode, keep_current, left_out,
+            store, source, model_path or _current_model(store.folder), device,
+            name, mode, keep_current, left_out, splitters,
         )  # fmt: skip
         done = run(request, partial(say, err=True), partial(Progress, as_json=as_json))
     if as_json:

@@ -24,17 +24,18 @@ class Workers(Protocol):
 
 
 class LocalWorkers:
-    """Threads of this process, one per core.
+    """Threads of this process, one per core unless ``threads`` says otherwise.
 
     Each thread takes a batch through all stages. Decoding and the forward pass release Python's global lock, so batches
     run in parallel and no thread waits for another stage.
     """
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, threads: int | None = None) -> None:
         self._work = work
+        self._threads = threads or usable_cores()
 
     def map(self, batches: Iterator[list[Item]]) -> Iterator[list[Outcome]]:
-        threads = usable_cores()
+        threads = self._threads
         with ThreadPoolExecutor(threads) as pool:
             running: deque[Future[list[Outcome]]] = deque()
             for batch in batches:

@@ -18,7 +18,7 @@ from release.errors import ReleaseError
 SHIPPED = ("requirements.lock", "requirements-cuda.lock")
 
 #: Extras whose lock file is another one: the images', or the one of the tests.
-_WITHIN_OTHERS = ("serve", "train", "formats", "import")
+_WITHIN_OTHERS = ("serve", "train", "formats", "import", "objects", "parquet", "pdf", "sources", "watch")
 
 
 def pins(lock: str, name: str) -> dict[str, str]:

@@ -21,6 +21,7 @@ from sources.left_out import LeftOut
 from sources.listing import Listing
 from sources.listing_writer import write_listing
 from sources.open_inside import OutsideFolder, open_inside
+from sources.selection import PICTURES, Selection
 from sources.source import Item
 from sources.walk import walk
 
@@ -44,13 +45,14 @@ class FileVersion(NamedTuple):
 
 
 @contextmanager
-def open_folder(address: str) -> Iterator["FolderSource"]:
+def open_folder(address: str, selection: Selection = PICTURES) -> Iterator["FolderSource"]:
     """Yields a source of every image below the folder at ``address``, which is ``folder:/data/photos`` or the path
-    alone. Names are as in ``extract_datalake.sh``'s listings: the folder as typed, followed by the path below it."""
+    alone, as ``selection`` says. Names are as in ``extract_datalake.sh``'s listings: the folder as typed, followed by
+    the path below it."""
     with TemporaryDirectory() as scratch:
         listing = Path(scratch) / "listing.txt"
         left_out = LeftOut()
-        write_listing(address.removeprefix("folder:"), listing, _log.warning, Path(), left_out)
+        write_listing(address.removeprefix("folder:"), listing, _log.warning, Path(), left_out, selection)
         if left_out.total():
             _log.warning("%s", left_out)
         yield FolderSource(Path(), Listing(listing))
@@ -88,7 +90,7 @@ class FolderSource:
                     yield Item(name)
 
     def with_version(self, item: Item) -> Item:
-        _require_utf8(item.name)
+        require_utf8(item.name)
         try:
             status = os.stat(self._path(item))
         except (OSError, ValueError) as error:
@@ -97,7 +99,8 @@ class FolderSource:
             raise Unreadable("not a regular file")
         if status.st_size > DEFAULT_LIMITS.max_bytes:
             raise Unreadable(f"the image has {status.st_size:,} bytes; the limit is {DEFAULT_LIMITS.max_bytes:,}")
-        return Item(item.name, item.kind, str(FileVersion(status.st_size, status.st_mtime_ns)), item.parent)
+        version = str(FileVersion(status.st_size, status.st_mtime_ns))
+        return Item(item.name, item.kind, version, item.parent, item.metadata)
 
     def read(self, item: Item) -> tuple[Item, bytes]:
         """As ``Source.read``. Reads at most one byte over the size limit, which is enough to tell that a file that has
@@ -127,7 +130,8 @@ class FolderSource:
         return map(os.fsdecode, walk(str(self._root), lambda _problem: None))
 
 
-def _require_utf8(name: str) -> None:
+def require_utf8(name: str) -> None:
+    """Raises Unreadable for a name that isn't UTF-8."""
     try:
         name.encode()
     except UnicodeEncodeError as error:

@@ -31,9 +31,11 @@ _KINDS = (
 )
 
 
-def kind_by_name(name: bytes) -> Kind | None:
-    """What a file called ``name`` is; None if its name doesn't tell."""
-    return _KINDS.get(suffix_of(name))
+def kind_by_name(name: bytes, splits: frozenset[str] = frozenset()) -> Kind | None:
+    """What a file called ``name`` is; None if its name doesn't tell. What ends in one of ``splits`` is taken apart into
+    pictures, and so counts as one."""
+    suffix = suffix_of(name)
+    return Kind.PICTURE if suffix in splits else _KINDS.get(suffix)
 
 
 def kind_by_content(entry: "DirEntry[bytes]") -> tuple[Kind, str]:

@@ -13,6 +13,7 @@ from tempfile import NamedTemporaryFile
 from pictures.formats import SUFFIXES
 from sources.errors import ListingError
 from sources.left_out import LeftOut
+from sources.selection import PICTURES, Selection
 from sources.walk import walk
 
 
@@ -22,13 +23,12 @@ def write_listing(
     tell: Callable[[str], None],
     root: Path = Path(),
     left_out: LeftOut | None = None,
-    *,
-    keep_hidden: bool = False,
+    selection: Selection = PICTURES,
 ) -> int:
     """Write the images below ``folder``, relative to ``root``, to ``listing``. Returns their number.
 
     ``tell`` gets a line for what cannot be listed; ``left_out`` counts what isn't, though it looks like images.
-    ``keep_hidden``: trash and thumbnail folders are listed too. Raises ListingError, and OSError if ``listing`` cannot
+    ``selection`` says which files count. Raises ListingError, and OSError if ``listing`` cannot
     be written; an existing listing then stays as it is.
     """
     if "\n" in folder:
@@ -41,7 +41,7 @@ def write_listing(
     counts = LeftOut() if left_out is None else left_out
     with NamedTemporaryFile(dir=listing.parent, prefix=f"{listing.name}.", delete=False) as file:
         try:
-            paths = partial(walk, str(below), left_out=counts, keep_hidden=keep_hidden)
+            paths = partial(walk, str(below), left_out=counts, selection=selection)
             count = _write(folder, paths, file.write, tell)
             if not count:
                 known = " ".join(suffix[1:] for suffix in SUFFIXES)

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from sources.errors import Unreadable
+
 
 @dataclass(frozen=True)
 class Item:
@@ -17,19 +19,21 @@ class Item:
 
     ``name`` is a path as the listing spells it, a URL, ``s3://bucket/key``, ``x.pdf#page=3``. ``version`` changes when
     the content does (size and time, ETag); None if it isn't known yet, or cannot be. ``parent`` is the name of the item
-    that this one is a part of.
+    that this one is a part of. ``metadata`` is what the source knows of it, a JSON object as text.
     """
 
     name: str
     kind: Literal["picture", "text"] = "picture"
     version: str | None = None
     parent: str | None = None
+    metadata: str | None = None
 
 
 class Source(Protocol):
     """Items in a stable order, and their contents. ``str`` of it is a name to show people.
 
-    Many threads call ``with_version`` and ``read`` at once.
+    Many threads call ``with_version`` and ``read`` at once. A source far away also has ``ahead``, the number of reads
+    that are worth having under way at once.
     """
 
     @property
@@ -54,10 +58,16 @@ class Source(Protocol):
 
 
 class Splitter(Protocol):
-    """Takes apart items that hold several pictures: pages, figures, regions."""
+    """Takes apart items that hold several pictures: pages, figures, regions. ``str`` of it names it with its options:
+    other options make other parts."""
+
+    @property
+    def suffixes(self) -> frozenset[str]:
+        """What names of such items end in, in lower case, for sources that select files by name: ``{".pdf"}``."""
 
     def splits(self, item: Item) -> bool:
         """Whether this splitter takes ``item`` apart, judging by its name."""
 
-    def parts(self, item: Item, data: bytes) -> Iterator[tuple[Item, bytes]]:
-        """Yields the parts, each with its own name, ``parent`` and content. Raises Unreadable."""
+    def parts(self, item: Item, data: bytes) -> Iterator[tuple[Item, bytes | Unreadable]]:
+        """Yields the parts, each with its own name, ``parent`` and content, or why that part has none. Raises
+        Unreadable for the whole item."""

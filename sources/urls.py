@@ -8,36 +8,55 @@ The version is {"etag": …, "last_modified": …}.
 import json
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from anyio.from_thread import start_blocking_portal
-
 from contract.image_names import normalised
 from sources.errors import SourceError
 from sources.fetching.addresses import HostList, Reach
-from sources.fetching.fetcher import Fetcher, FetchLimits
+from sources.fetching.blocking import BlockingFetcher
+from sources.fetching.fetcher import Fetched, Fetcher, FetchLimits
 from sources.listing import Listing
+from sources.selection import PICTURES, Selection
 from sources.source import Item
+from sources.spool import Spool, spooled
+from sources.url_lists import WITH_METADATA, listed
 
 
 async def download(fetcher: Fetcher, item: Item) -> tuple[Item, bytes]:
     """Downloads the URL ``item.name``. Returns the item with its version, and the file's bytes. Raises FetchRefused."""
-    fetched = await fetcher.fetch(item.name)
+    return _versioned(item, await fetcher.fetch(item.name))
+
+
+def _versioned(item: Item, fetched: Fetched) -> tuple[Item, bytes]:
     version = json.dumps({"etag": fetched.etag, "last_modified": fetched.last_modified})
     return replace(item, version=version), fetched.data
 
 
-def open_urls(address: str) -> "UrlSource":
-    """Returns a source of the URLs in the file that ``address`` names, one per line: ``urls:pictures.txt``.
+@contextmanager
+def open_urls(address: str, selection: Selection = PICTURES) -> Iterator["UrlSource"]:
+    """Yields a source of the URLs in the file that ``address`` names, whatever they end in: ``urls:pictures.txt``, one
+    per line, or a list with metadata (sources/url_lists.py).
 
     HASHLAKE_FETCH_ALLOW and HASHLAKE_FETCH_DENY say which hosts may be reached, as for the gateway. Raises SourceError
-    if one of them is no list of hosts.
+    if one of them is no list of hosts, or the list cannot be read.
     """
-    reach = Reach(_hosts("HASHLAKE_FETCH_ALLOW"), _hosts("HASHLAKE_FETCH_DENY"))
-    return UrlSource(Listing(Path(address.removeprefix("urls:"))), FetchLimits(reach=reach))
+    limits = limits_of_environment()
+    path = Path(address.removeprefix("urls:"))
+    with ExitStack() as opened:
+        listing = (
+            opened.enter_context(spooled(listed(path), str(path)))
+            if path.suffix.lower() in WITH_METADATA
+            else Listing(path)
+        )
+        yield opened.enter_context(UrlSource(listing, limits))
+
+
+def limits_of_environment() -> FetchLimits:
+    """Returns the limits on downloads that HASHLAKE_FETCH_ALLOW and HASHLAKE_FETCH_DENY set. Raises SourceError."""
+    return FetchLimits(reach=Reach(_hosts("HASHLAKE_FETCH_ALLOW"), _hosts("HASHLAKE_FETCH_DENY")))
 
 
 def _hosts(variable: str) -> HostList:
@@ -49,23 +68,20 @@ def _hosts(variable: str) -> HostList:
 
 
 class UrlSource:
-    """The URLs named in ``listing``. Use it as a context manager: downloads run in their own event loop."""
+    """The URLs named in ``listing``, or the items in it, if it is a spool. Use it as a context manager: downloads run
+    in their own event loop."""
 
-    def __init__(self, listing: Listing, limits: FetchLimits) -> None:
+    def __init__(self, listing: Listing | Spool, limits: FetchLimits) -> None:
+        self.ahead = limits.in_all
         self._listing = listing
-        self._limits = limits
-        self._open = ExitStack()
+        self._fetcher = BlockingFetcher(limits)
 
     def __enter__(self) -> Self:
-        with ExitStack() as opening:
-            self._loop = opening.enter_context(start_blocking_portal())
-            self._fetcher = self._loop.call(Fetcher, self._limits)
-            opening.enter_context(self._loop.wrap_async_context_manager(self._fetcher))
-            self._open = opening.pop_all()
+        self._fetcher.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._open.close()
+        self._fetcher.__exit__()
 
     def __str__(self) -> str:
         return str(self._listing)
@@ -79,6 +95,8 @@ class UrlSource:
         return self._listing.state
 
     def items(self, start: int = 0) -> Iterator[Item]:
+        if isinstance(self._listing, Spool):
+            return self._listing.items(start)
         return (Item(normalised(name)) for name in self._listing.names(start))
 
     def with_version(self, item: Item) -> Item:
@@ -86,4 +104,4 @@ class UrlSource:
         return item
 
     def read(self, item: Item) -> tuple[Item, bytes]:
-        return self._loop.call(download, self._fetcher, item)
+        return _versioned(item, self._fetcher.fetch(item.name))

@@ -14,19 +14,23 @@ from dataclasses import dataclass
 
 from sources.kinds import Kind, kind_by_content, kind_by_name, suffix_of
 from sources.left_out import HIDDEN, LeftOut, is_hidden_file, is_hidden_folder
+from sources.selection import PICTURES, Selection
 
 
 def walk(
-    folder: str, problem: Callable[[str], None], left_out: LeftOut | None = None, *, keep_hidden: bool = False
+    folder: str,
+    problem: Callable[[str], None],
+    left_out: LeftOut | None = None,
+    selection: Selection = PICTURES,
 ) -> Iterator[bytes]:
-    """Yields the paths below ``folder`` of all regular files that are images, by their extension in upper or lower
-    case, or, if it tells nothing, by their first bytes. Those in trash and thumbnail folders only with ``keep_hidden``.
+    """Yields the paths below ``folder`` of all regular files of the ``selection``: images by their extension in upper
+    or lower case, or, if it tells nothing, by their first bytes.
 
     Follows symbolic links. ``problem`` gets a line for each folder that cannot be read, and for each link back to a
     folder that it lies in, which is not followed. ``left_out`` counts what looks like images and isn't listed.
     """
     counts = LeftOut() if left_out is None else left_out
-    entered = [_enter(os.fsencode(folder), b"", problem, counts, hides=not keep_hidden)]
+    entered = [_enter(os.fsencode(folder), b"", problem, counts, selection)]
     while entered:
         here = entered[-1]
         if not here.entries:
@@ -36,10 +40,8 @@ def walk(
         if not name.endswith(b"/"):
             yield here.prefix + name
             continue
-        hidden = here.hidden or (here.hides and is_hidden_folder(name[:-1]))
-        below = _enter(
-            here.path + b"/" + name[:-1], here.prefix + name, problem, counts, hides=here.hides, hidden=hidden
-        )
+        hidden = here.hidden or (not selection.keep_hidden and is_hidden_folder(name[:-1]))
+        below = _enter(here.path + b"/" + name[:-1], here.prefix + name, problem, counts, selection, hidden=hidden)
         if below.identity in (above.identity for above in entered):
             problem(f"{os.fsdecode(below.path)}: a link back to a folder that it lies in")
         else:
@@ -55,33 +57,38 @@ def has_own_pictures(folder: str) -> bool:
 @dataclass(frozen=True)
 class _Folder:
     """``identity``: device and inode, None if it cannot be read. ``entries``: those left to do, the next one last.
-    ``hides``: hidden folders below it aren't listed; ``hidden``: it is one, or in one."""
+    ``hidden``: it is a folder that isn't listed, or in one."""
 
     path: bytes
     prefix: bytes
     identity: tuple[int, int] | None
     entries: list[bytes]
-    hides: bool
     hidden: bool
 
 
 def _enter(
-    path: bytes, prefix: bytes, problem: Callable[[str], None], counts: LeftOut, *, hides: bool, hidden: bool = False
+    path: bytes,
+    prefix: bytes,
+    problem: Callable[[str], None],
+    counts: LeftOut,
+    selection: Selection,
+    *,
+    hidden: bool = False,
 ) -> _Folder:
     try:
         status = os.stat(path)
         with os.scandir(path) as found:
-            names = _hidden(found, counts) if hidden else _entries(found, problem, counts, hides=hides)
+            names = _hidden(found, counts) if hidden else _entries(found, problem, counts, selection)
             entries = sorted(names, reverse=True)
-        return _Folder(path, prefix, (status.st_dev, status.st_ino), entries, hides, hidden)
+        return _Folder(path, prefix, (status.st_dev, status.st_ino), entries, hidden)
     except OSError as error:
         if not hidden:
             problem(f"{os.fsdecode(path)}: {error.strerror}")
-        return _Folder(path, prefix, None, [], hides, hidden)
+        return _Folder(path, prefix, None, [], hidden)
 
 
 def _entries(
-    found: "Iterator[os.DirEntry[bytes]]", problem: Callable[[str], None], counts: LeftOut, *, hides: bool
+    found: "Iterator[os.DirEntry[bytes]]", problem: Callable[[str], None], counts: LeftOut, selection: Selection
 ) -> Iterator[bytes]:
     """Yields the names of images, and of folders with a slash after them."""
     for entry in found:
@@ -89,10 +96,10 @@ def _entries(
             if entry.is_dir():
                 yield entry.name + b"/"
                 continue
-            kind = kind_by_name(entry.name)
+            kind = kind_by_name(entry.name, selection.splits)
             if kind is Kind.OTHER or not entry.is_file():
                 continue
-            if hides and is_hidden_file(entry.name):
+            if not selection.keep_hidden and is_hidden_file(entry.name):
                 counts[HIDDEN] += kind is not None
                 continue
             suffix = suffix_of(entry.name)

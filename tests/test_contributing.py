@@ -34,7 +34,7 @@ from tests.searcher.live.fixtures import DETAILED, query
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.syspath_prepend(str(install_examples(tmp_path / "site")))
     yield
-    for name in ("zip_source", "band_model", "memory_engine"):
+    for name in ("cbz_source", "band_model", "memory_engine"):
         sys.modules.pop(name, None)
 
 
@@ -48,7 +48,7 @@ def striped(*bright: int) -> bytes:
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    path = tmp_path / "pictures.zip"
+    path = tmp_path / "pictures.cbz"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("top.png", striped(0))
         archive.writestr("deep/ends.png", striped(0, 7))
@@ -67,7 +67,7 @@ def test_pictures_of_an_archive_are_indexed_by_a_model_of_another_kind(
     tmp_path: Path, pictures: Path, model: Path
 ) -> None:
     arguments = ["index", "--model_path", str(model), "--index_store", str(tmp_path / "store")]
-    arguments += ["--source", f"zip:{pictures}", "--new_index_database_version"]
+    arguments += ["--source", f"cbz:{pictures}", "--new_index_database_version"]
     said = CliRunner().invoke(cli, [*arguments, "1"], catch_exceptions=False).output
     assert "version 1 is current: 2 images, 1 skipped, 8 bits, model half" in said
     version = IndexStore(tmp_path / "store").open()
@@ -78,18 +78,18 @@ def test_pictures_of_an_archive_are_indexed_by_a_model_of_another_kind(
 
 
 def test_the_source_keeps_a_source_s_promises(pictures: Path) -> None:
-    assert SOURCES.names() == ["folder", "urls", "zip"]
-    with open_source(f"zip:{pictures}") as source:
+    assert SOURCES.names() == ["az", "cbz", "folder", "gs", "iiif", "s3", "tar", "urls", "zip"]
+    with open_source(f"cbz:{pictures}") as source:
         items = list(source.items())
         assert [item.name for item in items] == ["top.png", "deep/ends.png", "torn.png"]
         assert (source.count, list(source.items(1))) == (3, items[1:])
         assert source.read(source.with_version(items[0]))[1] == striped(0)
         with pytest.raises(Unreadable):
             source.read(Item("other.png"))
-    with pytest.raises(SourceError, match=r"zip:nothing\.zip"), open_source("zip:nothing.zip"):
+    with pytest.raises(SourceError, match=r"cbz:nothing\.zip"), open_source("cbz:nothing.zip"):
         pass
-    with pytest.raises(NotRegistered, match="there is no source 'tar'; there are: folder, urls, zip"):
-        open_source("tar:pictures.tar")
+    with pytest.raises(NotRegistered, match="there is no source 'tape'; there are: az, cbz, folder"):
+        open_source("tape:pictures")
 
 
 def test_the_model_keeps_an_embedder_s_promises(model: Path) -> None:
@@ -132,7 +132,7 @@ def test_the_engine_answers_as_ours_does(engine: Engine) -> None:
 def test_an_index_without_pictures_says_so(tmp_path: Path, model: Path) -> None:
     with zipfile.ZipFile(tmp_path / "empty.zip", "w"):
         pass
-    arguments = ["index", "--source", f"zip:{tmp_path / 'empty.zip'}", "--model_path", str(model)]
+    arguments = ["index", "--source", f"cbz:{tmp_path / 'empty.zip'}", "--model_path", str(model)]
     done = CliRunner().invoke(
         cli, [*arguments, "--index_store", str(tmp_path / "s"), "--new_index_database_version", "1"]
     )

@@ -45,9 +45,16 @@ class Carried:
         return self._collection.journal.trimmed() <= seq
 
     def edited(self) -> Iterator[Edited]:
-        """The images that were added to the collection, or given metadata, as of now."""
+        """The images that were added to the collection, or given metadata, as of now; not those whose metadata came
+        from their source, which gives them again."""
         view = self._view()
-        return view.edited() if view else iter(())
+        if view is None:
+            return
+        for edited in view.edited():
+            path = edited.entry.path
+            said = view.version.images.sourced([path]).get(path) if edited.listed else None
+            if said is None or said.metadata != edited.entry.metadata:
+                yield edited
 
     def _view(self) -> View | None:
         try:

@@ -51,9 +51,12 @@ INSERT INTO skipped(path, reason, digest) SELECT path, reason, {{skipped_digest}
 INSERT INTO skipped(path, reason, digest) SELECT b.path, :reason, coalesce(e.digest, b.digest)
     FROM journal.entries e JOIN base.images b ON b.path = e.path
     WHERE e.seq > :folded AND e.removed AND NOT coalesce({{added}}, 0);
+{{sourced}}
 INSERT INTO build SELECT key, value FROM base.build WHERE key != :mark;
 INSERT INTO build VALUES (:mark, :base);
 """
+#: What sources said stays true of images that haven't changed since; tables of files alone have none.
+_SOURCED = f"INSERT INTO sourced SELECT b.* FROM base.sourced b WHERE {_KEEP};"
 _HIDE = """
     SELECT b.row FROM journal.entries e JOIN base.images b ON b.path = e.path WHERE e.seq > :folded"""
 
@@ -136,6 +139,8 @@ def _write_images(path: Path, journal: Journal, base: IndexVersion) -> tuple[int
             names["added"] = "0"
         of_skipped = {column for _, column, *_ in connection.execute("PRAGMA base.table_info(skipped)")}
         names["skipped_digest"] = "s.digest" if "digest" in of_skipped else "NULL"
+        sourced = connection.execute("SELECT 1 FROM base.sqlite_schema WHERE name = 'sourced'").fetchone()
+        names["sourced"] = _SOURCED if sourced else ""
         values = {"folded": base.manifest.folded, "reason": REMOVED, "mark": _MARK, "base": base.name}
         connection.execute("BEGIN")
         folded = number(connection, "last", "journal")

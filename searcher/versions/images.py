@@ -2,6 +2,8 @@
 
     images(row INTEGER PRIMARY KEY, path TEXT UNIQUE, size, mtime_ns, digest,   row i ↔ code i of index.faiss
            metadata, added, fetched)                                            data given to a collection
+    sourced(path, version, metadata)                                            what the sources say of images, where it
+                                                                                isn't size and time; see Sourced
     skipped(path, reason, digest)                                               images without a row, and why; digest
                                                                                 of one that was removed
     build(key TEXT PRIMARY KEY, value)                                          the run that made the table
@@ -29,6 +31,7 @@ CREATE TABLE IF NOT EXISTS images(
     row INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE,
     size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, digest BLOB NOT NULL,
     metadata TEXT, added INTEGER NOT NULL DEFAULT 0, fetched TEXT);
+CREATE TABLE IF NOT EXISTS sourced(path TEXT PRIMARY KEY, version TEXT, metadata TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS skipped(path TEXT NOT NULL, reason TEXT NOT NULL, digest BLOB);
 CREATE TABLE IF NOT EXISTS build(key TEXT PRIMARY KEY, value NOT NULL);
 """
@@ -42,6 +45,17 @@ class ImageFile:
     size: int
     mtime_ns: int
     digest: bytes
+
+
+@dataclass(frozen=True)
+class Sourced:
+    """What a source says of an image: its ``version`` there, such as an ETag, and ``metadata``, JSON text."""
+
+    version: str | None = None
+    metadata: str | None = None
+
+
+NOTHING_SAID = Sourced()
 
 
 class ImageTable:
@@ -105,6 +119,17 @@ class ImageTable:
         ).fetchall()
         return {path: (row, ImageFile(path, size, mtime_ns, digest)) for row, path, size, mtime_ns, digest in found}
 
+    def sourced(self, paths: Sequence[str]) -> dict[str, Sourced]:
+        """What sources said of those of ``paths`` of which they said anything. Tables of files alone have none."""
+        if not self._has_table("sourced"):
+            return {}
+        marks = ",".join("?" * len(paths))
+        found = self._connection.execute(
+            f"SELECT path, version, metadata FROM sourced WHERE path IN ({marks})",  # noqa: S608 (marks alone)
+            paths,
+        ).fetchall()
+        return {path: Sourced(version, metadata) for path, version, metadata in found}
+
     def skipped_count(self, reason: str | None = None) -> int:
         """How many images are skipped, or how many for ``reason``."""
         (count,) = self._connection.execute(
@@ -137,12 +162,17 @@ class ImageTable:
     def commit(self) -> None:
         self._connection.execute("COMMIT")
 
-    def add(self, row: int, file: ImageFile) -> bool:
-        """Add ``file`` as ``row``. Returns False, and does nothing, if its path already has a row."""
+    def add(self, row: int, file: ImageFile, sourced: Sourced = NOTHING_SAID) -> bool:
+        """Add ``file`` as ``row``, with what its source says of it. Returns False, and does nothing, if its path
+        already has a row."""
         cursor = self._connection.execute(
-            "INSERT OR IGNORE INTO images(row, path, size, mtime_ns, digest) VALUES (?, ?, ?, ?, ?)",
-            (row, file.path, file.size, file.mtime_ns, file.digest),
+            "INSERT OR IGNORE INTO images(row, path, size, mtime_ns, digest, metadata) VALUES (?, ?, ?, ?, ?, ?)",
+            (row, file.path, file.size, file.mtime_ns, file.digest, sourced.metadata),
         )
+        if cursor.rowcount == 1 and sourced != NOTHING_SAID:
+            self._connection.execute(
+                "INSERT INTO sourced VALUES (?, ?, ?)", (file.path, sourced.version, sourced.metadata)
+            )
         return cursor.rowcount == 1
 
     def give(self, path: str, metadata: str | None, fetched: str | None) -> bool:
@@ -163,6 +193,9 @@ class ImageTable:
 
     def _has_digests(self) -> bool:
         return any(name == "digest" for _, name, *_ in self._connection.execute("PRAGMA table_info(skipped)"))
+
+    def _has_table(self, name: str) -> bool:
+        return bool(self._connection.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (name,)).fetchone())
 
     def note(self, facts: Iterable[tuple[str, str | int]]) -> None:
         self._connection.executemany("INSERT OR REPLACE INTO build VALUES (?, ?)", facts)

@@ -12,6 +12,11 @@ class Pairs:
     """A file a.pair with the text "1,2" holds two pictures, a.pair#1 and a.pair#2, of the codes 1 and 2. Where a code
     is "x", that part is no picture; where it is "!", splitting fails there."""
 
+    suffixes = frozenset({".pair"})
+
+    def __str__(self) -> str:
+        return "pairs"
+
     def splits(self, item: Item) -> bool:
         return item.name.endswith(".pair")
 

@@ -1,6 +1,9 @@
 """What every source promises, of each of them: ours, and one that a reader computes by hand."""
 
+import io
 import socket
+import tarfile
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -19,6 +22,7 @@ from sources.registry import SOURCES, open_source
 from sources.source import Item, Source
 from sources.urls import UrlSource, open_urls
 from tests.sources.fetching.picture_site import PictureSite
+from tests.sources.s3_server import S3Server, set_credentials
 
 
 class DictSource:
@@ -83,11 +87,38 @@ def _urls(folder: Path, stack: ExitStack) -> Made:
     return stack.enter_context(UrlSource(Listing(folder / "list.txt"), limits)), lambda name: site.url(f"/{name}.jpg")
 
 
+def _zip(folder: Path, stack: ExitStack) -> Made:
+    with zipfile.ZipFile(folder / "a.zip", "w") as archive:
+        for name in NAMES:
+            archive.writestr(f"{name}.jpg", CONTENTS.get(name, bytes((32 << 20) + 1)))
+    return stack.enter_context(open_source(f"zip:{folder}/a.zip")), lambda name: f"{folder}/a.zip#{name}.jpg"
+
+
+def _tar(folder: Path, stack: ExitStack) -> Made:
+    with tarfile.open(folder / "a.tar", "w") as archive:
+        for name in NAMES:
+            content = CONTENTS.get(name, bytes((32 << 20) + 1))
+            info = tarfile.TarInfo(f"{name}.jpg")
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return stack.enter_context(open_source(f"tar:{folder}/a.tar")), lambda name: f"{folder}/a.tar#{name}.jpg"
+
+
+def _objects(folder: Path, stack: ExitStack) -> Made:
+    environment = stack.enter_context(pytest.MonkeyPatch.context())
+    server = stack.enter_context(S3Server())
+    set_credentials(environment, server.url)
+    store = server.bucket("lake")
+    for name in NAMES:
+        server.put(store, f"{name}.jpg", CONTENTS.get(name, bytes((32 << 20) + 1)))
+    return stack.enter_context(open_source("s3://lake")), lambda name: f"s3://lake/{name}.jpg"
+
+
 def _dict(folder: Path, stack: ExitStack) -> Made:
     return DictSource(CONTENTS, ["c"]), str
 
 
-@pytest.fixture(params=[_folder, _walked, _urls, _dict], ids=lambda make: make.__name__)
+@pytest.fixture(params=[_folder, _walked, _urls, _zip, _tar, _objects, _dict], ids=lambda make: make.__name__)
 def made(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Made]:
     with ExitStack() as stack:
         yield request.param(tmp_path, stack)
@@ -151,7 +182,7 @@ def test_its_state_tells_which_items_it_names(made: Made) -> None:
 
 def test_sources_by_name() -> None:
     assert (SOURCES.get("folder"), SOURCES.get("urls")) == (open_folder, open_urls)
-    with pytest.raises(NotRegistered, match="there is no source 'tape'; there are: folder, urls"):
+    with pytest.raises(NotRegistered, match="there is no source 'tape'; there are: az, folder, gs, iiif"):
         SOURCES.get("tape")
 
 

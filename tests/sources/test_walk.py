@@ -9,6 +9,7 @@ from PIL import Image
 from pictures.formats import FORMATS
 from sources.kinds import Kind, kind_by_name, suffix_of
 from sources.left_out import HIDDEN, LeftOut
+from sources.selection import Selection
 from sources.walk import walk
 from tests.pictures.files import photo, sample, saved
 
@@ -24,7 +25,7 @@ def put(folder: Path, *names: str, data: bytes = JPEG) -> None:
 def walked(folder: Path, *, keep_hidden: bool = False) -> tuple[list[str], dict[str, int]]:
     """What is listed, and what is left out. Fails the test for a folder that cannot be read."""
     left_out = LeftOut()
-    paths = [*walk(str(folder), pytest.fail, left_out, keep_hidden=keep_hidden)]
+    paths = [*walk(str(folder), pytest.fail, left_out, Selection(keep_hidden=keep_hidden))]
     return [os.fsdecode(path) for path in paths], dict(+left_out)
 
 

@@ -1,0 +1,181 @@
+"""Pages of PDF files as pictures, and the pictures on them: a splitter. PDFium renders; its licence is BSD's.
+
+    catalogue.pdf ─▶ catalogue.pdf#page=1, catalogue.pdf#page=2, …       150 dots per inch, or pdf:dpi=200
+                     catalogue.pdf#page=2&image=1, …                     with pdf:images
+
+Each part has ``page``, ``pages``, ``title`` and the page's ``text`` as metadata, so that an answer says what it found.
+"""
+
+import io
+import json
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import pypdfium2
+from PIL import Image
+from pypdfium2 import raw
+
+from sources.errors import SourceError, Unreadable
+from sources.source import Item
+
+DPI = 150
+_POINTS = 72  # to an inch
+#: Larger pages are rendered at fewer dots per inch: enough for every model, and half of what a picture file may have.
+_MOST_PIXELS = 10_000_000
+_MOST_PAGES = 5000
+#: Letters of a page's text that are kept.
+_MOST_TEXT = 4000
+#: Pictures on pages below this many pixels a side are lines, icons and bullets.
+_LEAST_SIDE = 64
+#: Titles that programs write when they know none.
+_NO_TITLE = re.compile(r"\s*(\(?(anonymous|untitled|unspecified|none)\)?|untitled document)?\s*", re.IGNORECASE)
+_PART = re.compile(r"(.*)#page=([0-9]{1,9})(?:&image=([0-9]{1,9}))?", re.DOTALL)
+
+#: PDFium knows no threads.
+_one_at_a_time = threading.Lock()
+
+
+@dataclass(frozen=True)
+class PdfPages:
+    """Takes PDF files apart into their pages, at ``dpi``, and, with ``images``, the pictures on them."""
+
+    dpi: int = DPI
+    images: bool = False
+
+    @property
+    def suffixes(self) -> frozenset[str]:
+        return frozenset({".pdf"})
+
+    def __str__(self) -> str:
+        return f"pdf:dpi={self.dpi}" + (",images" if self.images else "")
+
+    def splits(self, item: Item) -> bool:
+        return item.name.partition("?")[0].lower().endswith(".pdf")
+
+    def parts(self, item: Item, data: bytes) -> Iterator[tuple[Item, bytes | Unreadable]]:
+        """Yields the pages as BMP. A page that cannot be rendered keeps its number, and has a reason of its own."""
+        with _one_at_a_time:
+            document = _opened(data)
+        try:
+            yield from self._pages(item, document)
+        finally:
+            with _one_at_a_time:
+                document.close()
+
+    def _pages(self, item: Item, document: pypdfium2.PdfDocument) -> Iterator[tuple[Item, bytes | Unreadable]]:
+        pages = len(document)
+        if pages > _MOST_PAGES:
+            raise Unreadable(f"the PDF has {pages:,} pages; the limit is {_MOST_PAGES:,}")
+        with _one_at_a_time:
+            title = _title(document)
+        for number in range(1, pages + 1):
+            about: dict[str, object] = {"page": number, "pages": pages} | ({"title": title} if title else {})
+            part = replace(item, name=f"{item.name}#page={number}", parent=item.name)
+            found: list[tuple[Item, bytes | Unreadable]] = []
+            try:
+                with _one_at_a_time:
+                    page = document[number - 1]
+                    try:
+                        if text := _text(page):
+                            about["text"] = text
+                        part = replace(part, metadata=json.dumps(about, ensure_ascii=False))
+                        found.append((part, _saved(_rendered(page, self.dpi), "BMP")))
+                        for place, picture in enumerate(_pictures(page) if self.images else (), 1):
+                            found.append((replace(part, name=f"{part.name}&image={place}"), _saved(picture, "BMP")))
+                    finally:
+                        page.close()
+            except (pypdfium2.PdfiumError, ValueError, OSError) as error:
+                found.append((part, Unreadable(f"the page cannot be rendered: {error}")))
+            yield from found
+
+
+def open_pdf(options: str) -> PdfPages:
+    """Returns the splitter with ``options``: "", "dpi=200", "images" or "dpi=200,images". Raises SourceError."""
+    dpi, images = DPI, False
+    for option in filter(None, options.split(",")):
+        key, _, value = option.partition("=")
+        if key == "dpi" and value.isascii() and value.isdigit() and 18 <= int(value) <= 1200:
+            dpi = int(value)
+        elif option == "images":
+            images = True
+        else:
+            raise SourceError(f"pdf:{option} is no option: dpi=18 to dpi=1200, and images, are")
+    return PdfPages(dpi, images)
+
+
+def file_of(name: str) -> str | None:
+    """Returns the name of the file that the part called ``name`` belongs to; None if it isn't a page's name."""
+    found = _PART.fullmatch(name)
+    return found and found[1]
+
+
+def picture_of(name: str, data: bytes) -> bytes:
+    """Returns the part called ``name`` of the PDF in ``data``, as PNG, to be shown. Raises Unreadable."""
+    found = _PART.fullmatch(name)
+    if found is None:
+        raise Unreadable("no page of a PDF is called so")
+    number, place = int(found[2]), int(found[3] or 0)
+    with _one_at_a_time:
+        document = _opened(data)
+        try:
+            if not 1 <= number <= len(document):
+                raise Unreadable("the PDF has no such page")
+            page = document[number - 1]
+            pictures = [_rendered(page, DPI)] if not place else list(_pictures(page))[place - 1 : place]
+            if not pictures:
+                raise Unreadable("the page has no such picture")
+            return _saved(pictures[0], "PNG")
+        except pypdfium2.PdfiumError as error:
+            raise Unreadable(f"the page cannot be rendered: {error}") from error
+        finally:
+            document.close()
+
+
+def _opened(data: bytes) -> pypdfium2.PdfDocument:
+    try:
+        return pypdfium2.PdfDocument(data)
+    except pypdfium2.PdfiumError as error:
+        if getattr(error, "err_code", None) == raw.FPDF_ERR_PASSWORD:
+            raise Unreadable("the PDF is encrypted, and opens with a password only") from error
+        raise Unreadable("the PDF is damaged, or none") from error
+
+
+def _title(document: pypdfium2.PdfDocument) -> str | None:
+    title = str(document.get_metadata_value("Title"))
+    return None if _NO_TITLE.fullmatch(title) else title.strip()
+
+
+def _text(page: pypdfium2.PdfPage) -> str:
+    """Returns the page's text, one that answers can carry: without control characters and halves of characters."""
+    textpage = page.get_textpage()
+    try:
+        text = textpage.get_text_range(0, min(textpage.count_chars(), _MOST_TEXT), errors="replace")
+    finally:
+        textpage.close()
+    text = re.sub(r"[\0-\x08\x0b-\x1f\x7f\ufffe\uffff]", "", text.replace("\r\n", "\n"))
+    return text.encode("utf-8", "replace").decode().strip()
+
+
+def _rendered(page: pypdfium2.PdfPage, dpi: int) -> Image.Image:
+    width, height = page.get_size()
+    scale = dpi / _POINTS
+    pixels = width * height * scale * scale
+    if pixels > _MOST_PIXELS:
+        scale *= (_MOST_PIXELS / pixels) ** 0.5
+    picture: Image.Image = page.render(scale=scale).to_pil()
+    return picture.convert("RGB")
+
+
+def _pictures(page: pypdfium2.PdfPage) -> Iterator[Image.Image]:
+    for found in page.get_objects(filter=[raw.FPDF_PAGEOBJ_IMAGE]):
+        width, height = found.get_px_size()
+        if min(width, height) >= _LEAST_SIDE and width * height <= _MOST_PIXELS:
+            yield found.get_bitmap(render=False).to_pil().convert("RGB")
+
+
+def _saved(picture: Image.Image, kind: str) -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, kind)
+    return stream.getvalue()
