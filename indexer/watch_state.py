@@ -29,7 +29,7 @@ CREATE TEMP TABLE listed(number INTEGER PRIMARY KEY, name TEXT UNIQUE, version T
 #: Wanted: what isn't known, or is known in another version. A source that tells no version has each item once.
 _WANTED = """
 FROM listed l LEFT JOIN items i ON i.source = :source AND i.name = l.name
-WHERE i.name IS NULL OR (l.version IS NOT NULL AND l.version IS NOT i.version)"""
+WHERE (i.name IS NULL OR (l.version IS NOT NULL AND l.version IS NOT i.version))"""
 
 
 class Known(NamedTuple):

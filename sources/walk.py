@@ -51,7 +51,7 @@ def walk(
 def has_own_pictures(folder: str) -> bool:
     """Whether ``walk`` would list files of ``folder`` itself, not only of folders in it. Raises OSError."""
     with os.scandir(os.fsencode(folder)) as found:
-        return any(not name.endswith(b"/") for name in _entries(found, lambda _: None, LeftOut(), hides=True))
+        return any(not name.endswith(b"/") for name in _entries(found, lambda _: None, LeftOut(), PICTURES))
 
 
 @dataclass(frozen=True)
