@@ -21,6 +21,9 @@ MAX_TOP_K = 1000
 #: No code is wider than this, so no image is farther.
 MAX_DISTANCE = 1024
 
+#: The most embeddings in one request of the gateway for their codes.
+MAX_COMPLETED = 1024
+
 TopK = Annotated[int, Field(ge=1, le=MAX_TOP_K)]
 MaxDistance = Annotated[int, Field(ge=0, le=MAX_DISTANCE)]
 

@@ -35,6 +35,10 @@ class Embedder(Protocol):
         """The vectors of ``pictures``, uint8 (n, height, width, 3), in every space: uint8 (n, width / 8) or float16
         (n, width)."""
 
+    def complete(self, embeddings: NDArray[np.float16]) -> Vectors:
+        """The vectors in every space of pictures whose ``embeddings``, float16 (n, width), are known: of a model that
+        makes some."""
+
     def embed_text(self, texts: Sequence[str]) -> Vectors:
         """The vectors of ``texts``, in the spaces that embed words. Raises UnknownText."""
 

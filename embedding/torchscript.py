@@ -29,7 +29,7 @@ import torch
 from numpy.typing import NDArray
 
 from contract.model import ModelIdentity
-from contract.space import CODE, Vectors
+from contract.space import CODE, EMBEDDING, Vectors
 from embedding.card import CARD_FILE, ModelCard, parse_card, plain_name, preprocessing_for
 from embedding.device import find_device
 from embedding.errors import ModelError, UnknownText
@@ -192,6 +192,11 @@ class TorchScriptEmbedder:
                 outputs[row] = self._forward(pictures[row : row + 1])[0]
         parts = np.split(outputs, ends[:-1], axis=1)
         return {space.name: np.packbits(part > 0, axis=1) for space, part in zip(self.card.spaces, parts, strict=True)}
+
+    def complete(self, embeddings: NDArray[np.float16]) -> Vectors:
+        """As ``Embedder.complete``; the embeddings themselves stay as they are."""
+        assert self._projection is not None  # it makes embeddings
+        return {**self._projection.of_pictures(embeddings.astype(np.float32)), EMBEDDING: embeddings}
 
     def embed_text(self, texts: Sequence[str]) -> Vectors:
         """The vectors of ``texts``, as those of pictures. Raises TooManyWords.

@@ -1,7 +1,7 @@
 """Parses one request of a TorchServe batch. Every shape that clients send ends in the same fields.
 
 {"body": object or bytes}                        a JSON body, with any content type; the gateway alone may ask for
-                                                 codes: {"hash": [base64, …]}
+                                                 codes: {"hash": [base64, …]}, {"complete": [base64, …]}
 {"data": object or bytes}                        multipart: one part holds the JSON object
 {"image": bytes, "top_k": bytes, …}              multipart: the image file itself and plain parts
 {"text": bytes, "top_k": bytes, …}               multipart: plain parts only; likewise {"code": bytes, …}
@@ -19,11 +19,11 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from contract.names import DEFAULT_COLLECTION
-from contract.query import SUBJECTS, WANTED, QueryFields
+from contract.query import MAX_COMPLETED, SUBJECTS, WANTED, QueryFields
 from handler.errors import RequestError, bad_request
 from handler.json_types import json_type, text_of
 from handler.picture_bytes import decode_base64, file_of_part
-from handler.request import CodesRequest, IndexedImage, QueryCodes, SearchRequest, Subject
+from handler.request import CodesRequest, CompletionRequest, IndexedImage, QueryCodes, SearchRequest, Subject
 from searcher.errors import FilterError
 from searcher.filters import parse_filter
 
@@ -39,17 +39,18 @@ _BESIDE = {
 _FLAGS = {"true": True, "1": True, "false": False, "0": False, "": False}
 
 
-def parse(item: Mapping[str, Any], from_gateway: bool = False) -> SearchRequest | CodesRequest:
+def parse(item: Mapping[str, Any], from_gateway: bool = False) -> SearchRequest | CodesRequest | CompletionRequest:
     """Returns the request in ``item``, one element of TorchServe's batch; ``from_gateway``: whether it came with the
     secret. Raises RequestError (400, and 403 for what the gateway alone may ask)."""
     for part in ("body", "data"):
         if part in item:
             fields = _object(item[part])
-            if "hash" not in fields:
+            wanted = next((name for name in ("hash", "complete") if name in fields), None)
+            if wanted is None:
                 return _from_object(fields)
             if not from_gateway:  # 32 pictures of the largest size would keep a worker for minutes
-                raise RequestError(HTTPStatus.FORBIDDEN, "hash: only the gateway may ask for codes")
-            return _codes_request(fields["hash"])
+                raise RequestError(HTTPStatus.FORBIDDEN, f"{wanted}: only the gateway may ask for codes")
+            return _codes_request(fields["hash"]) if wanted == "hash" else _completion(fields["complete"])
     if any(name in item for name in SUBJECTS):
         return _from_parts(item)
     if any(name.lstrip().startswith("{") for name in item):
@@ -187,6 +188,12 @@ def _codes_request(given: Any) -> CodesRequest:
         except RequestError as error:
             images.append(error)
     return CodesRequest(images)
+
+
+def _completion(given: Any) -> CompletionRequest:
+    if not isinstance(given, list) or not 0 < len(given) <= MAX_COMPLETED or not all(isinstance(x, str) for x in given):
+        raise bad_request(f"complete must be a list of 1 to {MAX_COMPLETED} embeddings in base64")
+    return CompletionRequest([decode_base64(each) for each in given])
 
 
 def _bytes_of_hex(text: str, name: str) -> bytes:

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.space import CODE, DETAIL, Space, Vectors
+from contract.space import CODE, DETAIL, EMBEDDING, Space, Vectors
 from embedding.embedder import Embedder
 from embedding.errors import TextError
 from handler.errors import RequestError, bad_request, our_fault
 from handler.parsing import parse
-from handler.request import IndexedImage, QueryCodes, SearchRequest
+from handler.request import CompletionRequest, IndexedImage, QueryCodes, SearchRequest
 from handler.work import BatchWork, too_much_work
 from pictures.errors import ImageTooLarge, UnreadableImage
 from pictures.work import Budget, BudgetSpent
@@ -52,6 +52,16 @@ class PreparedCodes:
         return [picture for picture in self.decoded if not isinstance(picture, RequestError)]
 
 
+@dataclass(frozen=True)
+class Completed:
+    """The answer to a request for all vectors of pictures whose embeddings are known."""
+
+    vectors: list[Vectors]
+
+
+Prepared = PreparedSearch | PreparedCodes | Completed
+
+
 class Preparation:
     """Prepares the requests of one batch for ``model``; ``view_of`` gives one state of each collection."""
 
@@ -60,12 +70,14 @@ class Preparation:
         self._view_of = view_of
         self._work = BatchWork()
 
-    def prepare(self, item: Mapping[str, Any], from_gateway: bool) -> PreparedSearch | PreparedCodes | RequestError:
+    def prepare(self, item: Mapping[str, Any], from_gateway: bool) -> Prepared | RequestError:
         """Returns the prepared request, or its error."""
         try:
             request = parse(item, from_gateway)
             if isinstance(request, SearchRequest):
                 return self._search(request)
+            if isinstance(request, CompletionRequest):
+                return self._completed(request)
             budget = self._work.of_a_request()
             return PreparedCodes([self._decoded_or_error(image, budget) for image in request.images])
         except RequestError as error:
@@ -92,6 +104,18 @@ class Preparation:
         if isinstance(request.subject, IndexedImage):
             vectors = _kept(view, request.subject.path)
         return PreparedSearch(request, view, pictures, vectors)
+
+    def _completed(self, request: CompletionRequest) -> Completed:
+        space = self._model.identity.space(EMBEDDING)
+        if space is None:
+            raise bad_request("complete: the served model makes no embeddings")
+        try:
+            found = self._model.complete(space.array(request.embeddings))
+        except ValueError as error:
+            raise bad_request(f"complete: {error}") from error
+        return Completed(
+            [{name: array[row] for name, array in found.items()} for row in range(len(request.embeddings))]
+        )
 
     def _known(self, subject: str | QueryCodes) -> Vectors:
         """Returns the vectors of a class, or those in the request."""

@@ -49,6 +49,13 @@ class SearchRequest:
 
 
 @dataclass(frozen=True)
+class CompletionRequest:
+    """The gateway wants all vectors of pictures whose ``embeddings`` are known: rows of float16."""
+
+    embeddings: list[bytes]
+
+
+@dataclass(frozen=True)
 class CodesRequest:
     """The gateway wants the codes of ``images``: each is a file's bytes, or the error that it caused."""
 

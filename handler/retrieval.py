@@ -22,7 +22,7 @@ from embedding.embedder import Embedder
 from handler.answer import Answer, refusal, search_answer, vectors_answer
 from handler.errors import RequestError, our_fault
 from handler.metrics import Metrics
-from handler.preparation import Preparation, PreparedCodes, PreparedSearch
+from handler.preparation import Completed, Preparation, Prepared, PreparedCodes, PreparedSearch
 from handler.searching import Search, search_together
 from handler.served import Served
 from searcher.matches import Matches
@@ -52,7 +52,12 @@ class Retrieval:
         with self._timed("decode", took):
             preparation = Preparation(self._model, cache(self._served.view))  # one state for the whole batch
             prepared = [preparation.prepare(item, place in from_gateway) for place, item in enumerate(batch)]
-        pictures = [picture for item in prepared if not isinstance(item, RequestError) for picture in item.pictures]
+        pictures = [
+            picture
+            for item in prepared
+            if isinstance(item, PreparedSearch | PreparedCodes)
+            for picture in item.pictures
+        ]
         with self._timed("hash", took):
             vectors = iter(self._embed(pictures))
             embedded = [_with_vectors(item, vectors) for item in prepared]
@@ -96,11 +101,13 @@ class Retrieval:
 
 
 def _with_vectors(
-    item: PreparedSearch | PreparedCodes | RequestError, vectors: Iterator[Vectors]
+    item: Prepared | RequestError, vectors: Iterator[Vectors]
 ) -> Search | list[Vectors | RequestError] | RequestError:
     """Returns ``item`` with the vectors of its pictures, which are the next of ``vectors``."""
     if isinstance(item, RequestError):
         return item
+    if isinstance(item, Completed):
+        return [*item.vectors]
     if isinstance(item, PreparedCodes):
         return [each if isinstance(each, RequestError) else next(vectors) for each in item.decoded]
     positions = [next(vectors) for _ in item.pictures] if item.vectors is None else [item.vectors]

@@ -89,9 +89,12 @@ def test_from_the_listing_to_a_restored_dump(
     assert collection.view().version.name == "2.0.0"
     assert_holds(collection, embedder, added)
 
-    dumped = [(image.path, Embeddings(embedder.identity).encode(image.vectors)) for image in collection.view().images()]
+    dumped = {
+        image.path: json.loads(f"{{{Embeddings(embedder.identity).fields(image.vectors)}}}")
+        for image in collection.view().images()
+    }
     copy = Collections(tmp_path / "index_store").create("copy", embedder.identity)
-    copy.add([Entry(path, Embeddings(embedder.identity).decode(text)) for path, text in dumped])
+    copy.add([Entry(path, Embeddings(embedder.identity).decode(each["embedding"])) for path, each in dumped.items()])
     assert_holds(copy, embedder, added)
     assert copy.fold() is not None
     assert_holds(copy, embedder, added)

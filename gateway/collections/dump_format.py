@@ -1,20 +1,26 @@
 """Vectors in the form that ``dump`` writes and ``restore`` reads.
 
-the vectors of all spaces, concatenated ─▶ base64                              "nzoAwdLk9Qc="
-base64 or hex of that, or a number for each bit (positive for 1) or float16 ─▶ vectors
+    codes                     concatenated, in base64               "embedding": "nzoAwdLk9Qc="
+    an embedding and codes    the numbers, and the codes beside     "embedding": [0.0234, …], "code": "nzoAwdLk9Qc="
+
+``restore`` also takes hex, base64 of all vectors concatenated, or a number for each bit (positive for 1) and float16.
 """
 
 import binascii
+import json
 import math
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pybase64
 
 from contract.model import ModelIdentity
-from contract.space import Space, VectorBytes
+from contract.space import EMBEDDING, Space, VectorBytes, as_numbers
 
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2})*")
+#: Rounding to float16 changes the length of a unit vector by less.
+_UNIT = 1e-3
 
 
 class BadEmbedding(Exception):
@@ -26,50 +32,95 @@ class Embeddings:
 
     def __init__(self, model: ModelIdentity) -> None:
         self._model = model
-        self._bytes = sum(space.row_bytes for space in model.spaces)
-        self._numbers = sum(space.width for space in model.spaces)
+        self._floats = model.space(EMBEDDING)
+        self._codes = [space for space in model.spaces if space.name != EMBEDDING]
 
-    def encode(self, vectors: VectorBytes) -> str:
-        """Returns ``vectors``, concatenated in the order of the model's spaces, in base64."""
-        return pybase64.b64encode(b"".join(vectors[space.name] for space in self._model.spaces)).decode("ascii")
+    def fields(self, vectors: VectorBytes) -> str:
+        """Returns ``vectors`` as the fields of a JSON object: ``embedding`` and, beside numbers, ``code``."""
+        together = b"".join(vectors[space.name] for space in self._codes)
+        codes = pybase64.b64encode(together).decode("ascii")
+        if self._floats is None:
+            return f'"embedding":"{codes}"'
+        (numbers,) = as_numbers(self._floats.array([vectors[EMBEDDING]]))
+        return f'"embedding":{json.dumps(numbers, separators=(",", ":"))},"code":"{codes}"'
 
-    def decode(self, given: str | list[float]) -> VectorBytes:
-        """Returns the vectors that a client sent. Raises BadEmbedding."""
-        together = self._from_text(given) if isinstance(given, str) else self._from_numbers(given)
-        vectors, start = {}, 0
-        for space in self._model.spaces:
-            vectors[space.name] = together[start : start + space.row_bytes]
-            start += space.row_bytes
-        return vectors
+    def decode(self, given: str | list[float], code: str | None = None) -> VectorBytes:
+        """Returns the vectors that a client sent, in all spaces or, of numbers without a ``code``, as Idios dumps them,
+        the embedding alone. Raises BadEmbedding."""
+        if self._floats is not None and isinstance(given, list) and len(given) == self._floats.width:
+            embedding = {EMBEDDING: _unit(given, self._floats)}
+            if code is None:
+                return embedding
+            try:
+                return _split(_from_text(code, self._codes, self._model.name), self._codes) | embedding
+            except BadEmbedding as error:
+                raise BadEmbedding(f"code: {error}") from error
+        spaces = self._model.spaces
+        if isinstance(given, str):
+            return _split(_from_text(given, spaces, self._model.name), spaces)
+        return _split(_from_numbers(given, spaces, self._model.name), spaces)
 
-    def _from_text(self, text: str) -> bytes:
-        # Hex and base64 of the same bytes differ in length. Only for 2 bytes both have 4 characters, and then base64
-        # ends in "=", which isn't a hex digit.
-        if len(text) == 2 * self._bytes and _HEX.fullmatch(text):
-            return bytes.fromhex(text)
-        try:
-            together = pybase64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise BadEmbedding("neither base64 nor hex digits") from error
-        if len(together) != self._bytes:
-            raise BadEmbedding(f"has {8 * len(together)} bits, and {self._wanted()}")
-        return together
 
-    def _from_numbers(self, numbers: list[float]) -> bytes:
-        if len(numbers) != self._numbers:
-            raise BadEmbedding(f"has {len(numbers)} values, and {self._wanted()}")
-        if not all(map(math.isfinite, numbers)):
-            raise BadEmbedding("has a value that is no finite number")
-        ends = np.cumsum([space.width for space in self._model.spaces])
-        parts = np.split(np.array(numbers), ends[:-1])
+def _split(together: bytes, spaces: Sequence[Space]) -> dict[str, bytes]:
+    vectors, start = {}, 0
+    for space in spaces:
+        part = vectors[space.name] = together[start : start + space.row_bytes]
+        if space.kind == "float16" and not np.isfinite(np.frombuffer(part, space.dtype)).all():
+            raise BadEmbedding("has a value that is no finite number, or too large for float16")
+        start += space.row_bytes
+    return vectors
+
+
+def _from_text(text: str, spaces: Sequence[Space], model: str) -> bytes:
+    expected = sum(space.row_bytes for space in spaces)
+    # Hex and base64 of the same bytes differ in length. Only for 2 bytes both have 4 characters, and then base64
+    # ends in "=", which isn't a hex digit.
+    if len(text) == 2 * expected and _HEX.fullmatch(text):
+        return bytes.fromhex(text)
+    try:
+        together = pybase64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise BadEmbedding("neither base64 nor hex digits") from error
+    if len(together) != expected:
+        raise BadEmbedding(f"has {8 * len(together)} bits, and {_wanted(spaces, model)}")
+    return together
+
+
+def _from_numbers(numbers: list[float], spaces: Sequence[Space], model: str) -> bytes:
+    if len(numbers) != sum(space.width for space in spaces):
+        embedding = next((space for space in spaces if space.name == EMBEDDING), None)
+        wanted = f"embeddings of {model} have {embedding.width}" if embedding else _wanted(spaces, model)
+        raise BadEmbedding(f"has {len(numbers)} values, and {wanted}")
+    _require_finite(numbers)
+    parts = np.split(np.array(numbers), np.cumsum([space.width for space in spaces])[:-1])
+    with np.errstate(over="ignore"):
         return b"".join(
             (np.packbits(part > 0) if space.kind == "binary" else part.astype(space.dtype)).tobytes()
-            for space, part in zip(self._model.spaces, parts, strict=True)
+            for space, part in zip(spaces, parts, strict=True)
         )
 
-    def _wanted(self) -> str:
-        widths = " + ".join(str(8 * space.row_bytes) for space in self._model.spaces)
-        return f"codes of {self._model.name} have {widths} bits"
+
+def _unit(numbers: list[float], space: Space) -> bytes:
+    """``numbers`` at length 1; as they are, if they are a unit vector rounded to float16."""
+    _require_finite(numbers)
+    vector = np.array(numbers)
+    largest = np.abs(vector).max()
+    if not largest:
+        raise BadEmbedding("has only zeros, which point nowhere")
+    length = largest * np.linalg.norm(vector / largest)  # whose squares neither overflow nor vanish
+    if abs(length - 1) > _UNIT:
+        vector = vector / largest / (length / largest)
+    return vector.astype(space.dtype).tobytes()
+
+
+def _require_finite(numbers: list[float]) -> None:
+    if not all(map(math.isfinite, numbers)):
+        raise BadEmbedding("has a value that is no finite number")
+
+
+def _wanted(spaces: Sequence[Space], model: str) -> str:
+    widths = " + ".join(str(8 * space.row_bytes) for space in spaces)
+    return f"codes of {model} have {widths} bits"
 
 
 def similarity(distance: float, space: Space) -> float:

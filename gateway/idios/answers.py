@@ -56,10 +56,12 @@ class Dumped(BaseModel):
     metadata: dict[str, JsonValue] | None = Field(
         description="as it was added; null if nothing was", examples=[{"language": "ja"}]
     )
-    embedding: str = Field(
-        description="base64 of the code, and of the detail code behind it if the model gives one",
+    embedding: str | list[float] = Field(
+        description="base64 of the code, and of the detail code behind it if the model gives one; numbers where the "
+        "model makes embeddings",
         examples=["nzoAwdLk9Qc="],
     )
+    code: str | SkipJsonSchema[None] = Field(None, description="beside numbers: the code, in base64")
     model: str | dict[str, JsonValue] = Field(
         description="the model that made it: its whole identity in the first image of an answer, then name and sha256 "
         "in short",

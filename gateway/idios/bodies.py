@@ -178,9 +178,15 @@ class StoredImage(TypedDict):
         str | list[float],
         Field(
             description="base64 or hex of the code, the detail code behind it if the model gives one; "
-            "or a number for each bit, positive for 1",
+            "or a number for each bit, positive for 1; or the numbers of an embedding, where the model makes some",
             examples=["nzoAwdLk9Qc="],
         ),
+    ]
+    code: NotRequired[
+        Annotated[
+            str | None,
+            Field(description="beside an embedding: base64 or hex of the code; made of the embedding unless given"),
+        ]
     ]
     model: NotRequired[
         Annotated[

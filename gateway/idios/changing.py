@@ -1,16 +1,19 @@
 """``/models/{model}/add``, ``search_add``, ``add_bulk``, ``restore``, ``remove``: one writer per collection."""
 
 import json
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from contract.space import EMBEDDING
 from gateway.access.guards import require_changeable
 from gateway.collections.adding import ExistingMetadata, Subject
 from gateway.collections.dump_format import BadEmbedding, Embeddings
 from gateway.collections.dump_model import OtherModel, require_assumed, require_same
+from gateway.collections.writer import require_model
 from gateway.errors import RequestRefused
 from gateway.idios import bodies
 from gateway.idios.answers import Bulk, json_answer
@@ -140,8 +143,15 @@ async def restore(
     ] = None,
 ) -> None:
     """All of them or, where one is wrong, none. Those that are there already are replaced. Embeddings of another model
-    than the collection's are refused."""
+    than the collection's are refused. Of an embedding without its code, as in dumps of Idios, the model makes one."""
     additions = await to_thread.run_sync(_additions, await request.body(), collection, assume_model)
+    bare = [place for place, each in enumerate(additions) if each.vectors.keys() == {EMBEDDING}]
+    if bare:
+        model = await to_thread.run_sync(collection.identity)
+        whole = await services.hashing.complete([additions[place].vectors[EMBEDDING] for place in bare], model)
+        for place, each in zip(bare, whole, strict=True):
+            require_model(collection.name, model, each.model)
+            additions[place] = replace(additions[place], vectors=each.vectors)
     if additions:
         await services.collections.writer(collection).add(additions, None)
 
@@ -184,7 +194,7 @@ def _additions(body: bytes, collection: Collection, assume_model: str | None) ->
         except OtherModel as error:
             raise unprocessable(str(error), "body", place, "model", kind="value_error.model") from error
         try:
-            vectors = embeddings.decode(image["embedding"])
+            vectors = embeddings.decode(image["embedding"], image.get("code"))
         except BadEmbedding as error:
             raise unprocessable(str(error), "body", place, "embedding", kind="value_error.embedding") from error
         subject = Subject.of(image["url"], view.name_of(image["url"]))

@@ -117,14 +117,14 @@ async def _page(
 
 
 def _dumped(model: ModelIdentity) -> Callable[[Entry], str]:
-    encode = Embeddings(model).encode
+    fields = Embeddings(model).fields
     # The whole identity once, for the first image.
     made_with = chain([model.model_dump_json(exclude={"calibration"})], repeat(encode_basestring(label_of(model))))
 
     def write(image: Entry) -> str:
         return (
             f'{{"url":{encode_basestring(image.path)},"metadata":{image.metadata or "null"},'
-            f'"embedding":"{encode(image.vectors)}","model":{next(made_with)}}}'
+            f'{fields(image.vectors)},"model":{next(made_with)}}}'
         )
 
     return write

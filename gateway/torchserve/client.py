@@ -97,7 +97,16 @@ class TorchServeClient:
     async def hash(self, pictures: Sequence[bytes], model: str = MODEL_NAME) -> Answer:
         """Ask ``model`` for the codes of up to 32 ``pictures``. Raises RequestRefused (503) if nothing answers, and
         ModelGone, which is one."""
-        body = b'{"hash":["%s"]}' % b'","'.join(map(pybase64.b64encode, pictures))
+        return await self._ask_privately("hash", pictures, model)
+
+    async def complete(self, embeddings: Sequence[bytes], model: str = MODEL_NAME) -> Answer:
+        """Ask ``model`` for all vectors of up to MAX_COMPLETED pictures whose ``embeddings``, rows of float16, are
+        known. Raises as ``hash``."""
+        return await self._ask_privately("complete", embeddings, model)
+
+    async def _ask_privately(self, what: str, files: Sequence[bytes], model: str) -> Answer:
+        """Ask what workers answer to the gateway alone."""
+        body = b'{"%s":["%s"]}' % (what.encode(), b'","'.join(map(pybase64.b64encode, files)))
         try:
             secret = self._run.secret()  # each time: a TorchServe that was started anew may have made another
         except OSError as error:

@@ -1,12 +1,14 @@
-"""Hashes pictures with the model of the collection they are for."""
+"""Hashes pictures, and completes embeddings, with the model of the collection they are for."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 
 from contract.model import ModelIdentity
+from contract.query import MAX_COMPLETED
 from gateway.errors import ModelGone
 from gateway.torchserve.client import TorchServeClient
 from gateway.torchserve.model_servers import ModelServers
-from gateway.torchserve.queue import Hashed, HashingQueue
+from gateway.torchserve.queue import Hashed, HashingQueue, completed
 
 
 class Hashing:
@@ -27,10 +29,27 @@ class Hashing:
         self._servers.forget(model)  # that model was replaced or unloaded
         return await self._hash(data, model, lane)
 
+    async def complete(self, embeddings: Sequence[bytes], model: ModelIdentity) -> list[Hashed]:
+        """Returns all vectors of pictures whose ``embeddings``, rows of float16, ``model`` made; the results say which
+        model completed them. Raises RequestRefused (503) while nothing does."""
+        with suppress(ModelGone):
+            found = await self._complete(embeddings, model)
+            if all(each.model.sha256 == model.sha256 for each in found):
+                return found
+        self._servers.forget(model)  # that model was replaced or unloaded
+        return await self._complete(embeddings, model)
+
     async def close(self) -> None:
         """Give up pictures in progress and waiting."""
         for queue in self._queues.values():
             await queue.close()
+
+    async def _complete(self, embeddings: Sequence[bytes], model: ModelIdentity) -> list[Hashed]:
+        name, found = await self._servers.name_of(model), list[Hashed]()
+        for start in range(0, len(embeddings), MAX_COMPLETED):
+            part = embeddings[start : start + MAX_COMPLETED]
+            found += completed(await self._torchserve.complete(part, name), len(part))
+        return found
 
     async def _hash(self, data: bytes, model: ModelIdentity, lane: object) -> Hashed:
         name = await self._servers.name_of(model)

@@ -64,6 +64,22 @@ class Hashed:
     model: ServedModel
 
 
+def completed(response: Answer, count: int) -> list[Hashed]:
+    """Returns the vectors of ``count`` embeddings that a worker completed. Raises RequestRefused (503) if it didn't."""
+    if response.status_code != HTTPStatus.OK:
+        raise RequestRefused(
+            HTTPStatus.SERVICE_UNAVAILABLE, f"the codes of embeddings cannot be made: {_reason(response)}"
+        )
+    try:
+        answer = _answer.validate_json(response.content)
+    except ValidationError as error:
+        raise RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, "the search server makes no codes") from error
+    found = [{name: bytes.fromhex(digits) for name, digits in (each.vectors or {}).items()} for each in answer.hashed]
+    if len(found) != count or not all(found):
+        raise RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, "the search server made another number of codes")
+    return [Hashed(vectors, answer.model) for vectors in found]
+
+
 @dataclass(frozen=True, eq=False)
 class _Waiting:
     data: bytes

@@ -112,12 +112,14 @@ class Added:
 class StoredImage:
     """An image as ``dump`` gives it and ``restore`` takes it. ``embedding`` is the code in base64, followed by the
     detail code if the model gives one. ``restore`` also takes hex, or as many ±1 or real values as the codes have
-    bits. ``model`` is the model that made it, in full or in short; None in older dumps."""
+    bits. Where the model makes embeddings, they are numbers, and ``code`` is the code; one that isn't given is made of
+    the embedding. ``model`` is the model that made it, in full or in short; None in older dumps."""
 
     url: str
     embedding: str | Sequence[float]
     metadata: Metadata = None
     model: str | Mapping[str, Any] | None = None
+    code: str | None = None
 
 
 @dataclass(frozen=True)

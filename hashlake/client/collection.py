@@ -379,5 +379,7 @@ def _fields(image: NewImage | StoredImage) -> dict[str, Json]:
 
 def _stored_fields(image: StoredImage) -> dict[str, Json]:
     embedding = image.embedding if isinstance(image.embedding, str) else [float(value) for value in image.embedding]
-    model = {} if image.model is None else {"model": image.model}
-    return _fields(image) | {"embedding": embedding} | model
+    further = {"code": image.code, "model": image.model}
+    return (
+        _fields(image) | {"embedding": embedding} | {name: each for name, each in further.items() if each is not None}
+    )

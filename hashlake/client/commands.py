@@ -452,8 +452,9 @@ def _text(value: Json) -> str:
 
 
 def _line(image: StoredImage) -> dict[str, Json]:
-    model = {} if image.model is None else {"model": image.model}
-    return {"url": image.url, "metadata": image.metadata, "embedding": image.embedding} | model
+    further = {"code": image.code, "model": image.model}
+    fields = {"url": image.url, "metadata": image.metadata, "embedding": image.embedding}
+    return fields | {name: each for name, each in further.items() if each is not None}
 
 
 def _raise_with_line(error: Refused, lines: Lines, safe: str) -> NoReturn:
