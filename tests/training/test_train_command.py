@@ -147,8 +147,12 @@ def test_a_folder_of_folders_is_labelled_by_their_names(squares: Path, tmp_path:
         place = tmp_path / "pictures" / list(COLOURS)[number % 2] / f"{number}.png"
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes((squares.parent / f"{number}.png").read_bytes())
+    for name in ("blue/raw.cr2", "@eaDir/trash.png"):
+        (tmp_path / "pictures" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "pictures" / name).write_bytes((squares.parent / "0.png").read_bytes())
     answer = train(tmp_path / "pictures", tmp_path / "model.pt")
     assert answer.status == 0
+    assert "left out: 1 cr2, 1 in trash and thumbnail folders" in answer.err.splitlines()
     assert answer.out.splitlines()[0] == "49 pictures to train on, 11 held out, 2 classes"
     card = TorchScriptEmbedder.load(tmp_path / "model.pt").card
     assert (card.classes, card.training["data"]) == (("blue", "red"), "pictures")
