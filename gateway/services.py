@@ -36,6 +36,7 @@ from searcher.live.collections import Collections
 from searcher.live.scrubbing import Scrubbing
 from searcher.versions.store import IndexStore
 from sources.fetching.fetcher import Fetcher
+from sources.originals import Originals
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Services:
     duplicates: Duplicates
     thumbnails: Thumbnails
     collection_thumbnails: CollectionThumbnails
+    originals: Originals
 
     @classmethod
     def create(cls, settings: GatewaySettings) -> Self:
@@ -78,6 +80,7 @@ class Services:
         hashing = Hashing(torchserve, model_servers)
         bodies = BodyBudget(settings.bodies_max_mb * 1024 * 1024)
         fetcher = Fetcher(settings.fetching)
+        originals = Originals(settings.source)
         thumbnails = Thumbnails(
             ThumbnailCache(settings.state / "thumbnails", settings.thumbnail_cache_mb * 1024 * 1024)
         )
@@ -96,10 +99,11 @@ class Services:
             fetcher=fetcher,
             hashing=hashing,
             collections=open_collections,
-            adding=Adding(open_collections, hashing, fetcher, settings),
+            adding=Adding(open_collections, hashing, fetcher, originals, settings),
             duplicates=Duplicates(settings.index_store),
             thumbnails=thumbnails,
             collection_thumbnails=CollectionThumbnails(thumbnails, bodies),
+            originals=originals,
         )
 
     @asynccontextmanager
@@ -115,6 +119,7 @@ class Services:
             await self.collections.close()
             await self.collection_thumbnails.close()
             await self.reindexing.close()
+            self.originals.close()
 
 
 def services_of(request: Request) -> Services:

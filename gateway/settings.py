@@ -54,6 +54,9 @@ class GatewaySettings(BaseSettings):
     datalake: Path | None = None
     datalake_root: Path = Path()
     database: Path = Path("database_info.txt")
+    source: str | None = None
+    split: str = ""
+    presigned_seconds: Annotated[int, Field(ge=0, le=604_800)] = 0  # a week is the most that S3 allows
     device: Annotated[str, Field(pattern=r"^(cpu(:0)?|cuda(:[0-9]{1,4})?)$")] = "cpu"
     search_needs_key: bool = False
     allowed_hosts: Annotated[InstanceOf[AllowedHosts], NoDecode, _by(AllowedHosts.parse)] = AllowedHosts()

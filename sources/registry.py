@@ -21,6 +21,7 @@ SOURCES = Registry(
     "hashlake.sources",
     {
         "folder": BuiltIn("sources.folder:open_folder"),
+        "collection": BuiltIn("sources.collection:open_collection"),
         "iiif": BuiltIn("sources.iiif:open_iiif"),
         "urls": BuiltIn("sources.urls:open_urls"),
         "zip": BuiltIn("sources.archives:open_zip"),

@@ -78,7 +78,7 @@ def test_pictures_of_an_archive_are_indexed_by_a_model_of_another_kind(
 
 
 def test_the_source_keeps_a_source_s_promises(pictures: Path) -> None:
-    assert SOURCES.names() == ["az", "cbz", "folder", "gs", "iiif", "s3", "tar", "urls", "zip"]
+    assert SOURCES.names() == ["az", "cbz", "collection", "folder", "gs", "iiif", "s3", "tar", "urls", "zip"]
     with open_source(f"cbz:{pictures}") as source:
         items = list(source.items())
         assert [item.name for item in items] == ["top.png", "deep/ends.png", "torn.png"]
@@ -88,7 +88,7 @@ def test_the_source_keeps_a_source_s_promises(pictures: Path) -> None:
             source.read(Item("other.png"))
     with pytest.raises(SourceError, match=r"cbz:nothing\.zip"), open_source("cbz:nothing.zip"):
         pass
-    with pytest.raises(NotRegistered, match="there is no source 'tape'; there are: az, cbz, folder"):
+    with pytest.raises(NotRegistered, match="there is no source 'tape'; there are: az, cbz, collection"):
         open_source("tape:pictures")
 
 

@@ -34,9 +34,10 @@ from pictures.opening import check_picture
 from searcher.entry import Entry
 from searcher.live.collection import Collection
 from searcher.live.view import View
-from sources.errors import FetchRefused, OriginFailed, Unreadable
+from sources.errors import FetchRefused, OriginFailed, SourceError, Unreadable
 from sources.fetching.fetcher import Fetcher
 from sources.folder import FolderSource
+from sources.originals import Originals
 from sources.source import Item
 from sources.urls import download
 
@@ -95,11 +96,17 @@ class Adding:
     """Fetches and hashes pictures, and adds them to ``collections``."""
 
     def __init__(
-        self, collections: OpenCollections, hashing: Hashing, fetcher: Fetcher, settings: GatewaySettings
+        self,
+        collections: OpenCollections,
+        hashing: Hashing,
+        fetcher: Fetcher,
+        originals: Originals,
+        settings: GatewaySettings,
     ) -> None:
         self._collections = collections
         self._hashing = hashing
         self._fetcher = fetcher
+        self._originals = originals
         self._datalake = FolderSource(settings.datalake_root, confined_to=settings.pictures)
 
     async def subject(self, collection: Collection, given: str, data: bytes | None = None) -> Subject:
@@ -227,6 +234,13 @@ class Adding:
         if subject.data is not None:
             return _Picture(subject.data, subject.fetched())
         name = subject.name
+        if self._originals.has(name):
+            try:
+                return _Picture(await to_thread.run_sync(self._originals.read, name), None)
+            except Unreadable as error:
+                raise PictureRefused(str(error)) from error
+            except SourceError as error:
+                raise OriginFault(str(error)) from error
         if is_url(name):
             try:
                 item, data = await download(self._fetcher, Item(normalised(name)))

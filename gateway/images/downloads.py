@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Iterator
-from io import BufferedReader
 from pathlib import PurePosixPath
+from typing import BinaryIO
 from urllib.parse import quote
 
 from starlette.responses import Response, StreamingResponse
@@ -41,7 +41,7 @@ def client_has(etag: str, if_none_match: str | None) -> bool:
 class OpenFileResponse(StreamingResponse):
     """Sends ``size`` bytes of an open file, a piece at a time; for HEAD, only the headers. Always closes the file."""
 
-    def __init__(self, file: BufferedReader, size: int, headers: dict[str, str]) -> None:
+    def __init__(self, file: BinaryIO, size: int, headers: dict[str, str]) -> None:
         self._file = file
         super().__init__(_pieces(file, size), headers={**headers, "Content-Length": str(size)})
 
@@ -53,7 +53,7 @@ class OpenFileResponse(StreamingResponse):
                 await super().__call__(scope, receive, send)
 
 
-def _pieces(file: BufferedReader, size: int) -> Iterator[bytes]:
+def _pieces(file: BinaryIO, size: int) -> Iterator[bytes]:
     """Yields at most ``size`` bytes, even if the file grows; if it shrinks, the server notices the short answer."""
     while size > 0 and (piece := file.read(min(_CHUNK, size))):
         size -= len(piece)

@@ -1,18 +1,21 @@
 """``/images/{row}`` and ``/thumbnails/{row}``: the pictures behind the rows of an index version.
 
     row → path, by the version's image table → the file, opened only if it lies in the datalake → original or thumbnail
+                                             → s3://…, photos.zip#…, a.pdf#page=3: read again from HASHLAKE_SOURCE alone
 
 Clients send a row, never a path: paths come only from the indexed listing.
 """
 
 import os
 from dataclasses import dataclass
+from hashlib import blake2b
 from http import HTTPStatus
-from io import BufferedReader
-from typing import Annotated
+from io import BufferedReader, BytesIO
+from typing import Annotated, BinaryIO
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
+from starlette.responses import RedirectResponse
 
 from gateway.access.guards import require_search
 from gateway.errors import RequestRefused, refusals
@@ -23,6 +26,7 @@ from gateway.services import Services, UsesServices
 from pictures.errors import ImageError
 from pictures.formats import HEAD
 from searcher.versions.images import ImageFile
+from sources.errors import SourceError, Unreadable
 from sources.open_inside import OutsideFolder, open_inside
 
 router = APIRouter(
@@ -30,6 +34,7 @@ router = APIRouter(
     dependencies=[Depends(require_search)],
     responses={
         304: {"description": "the client has it already, as its If-None-Match says"},
+        307: {"description": "it is in an object store, and there is a link to it for a while"},
         **refusals(
             HTTPStatus.BAD_REQUEST,
             HTTPStatus.UNAUTHORIZED,
@@ -37,6 +42,7 @@ router = APIRouter(
             HTTPStatus.CONFLICT,
             HTTPStatus.UNPROCESSABLE_ENTITY,
             HTTPStatus.TOO_MANY_REQUESTS,
+            HTTPStatus.BAD_GATEWAY,
             HTTPStatus.SERVICE_UNAVAILABLE,
         ),
     },
@@ -51,25 +57,15 @@ _GONE = "the picture is no longer there"
 
 @dataclass(frozen=True)
 class Picture:
-    """The open file of one row, its first bytes, and its record in the version's image table."""
+    """The open file of one row, its first bytes, and its record in the version's image table. ``digest``: of its
+    content, None if that may have changed since. ``tag`` changes when the content does; letters, digits and dashes."""
 
     indexed: ImageFile
-    file: BufferedReader
-    status: os.stat_result
+    file: BinaryIO
+    size: int
     head: bytes
-
-    @property
-    def digest(self) -> bytes | None:
-        """The digest of its content, if its size and time are still those that were indexed; else None."""
-        known = (self.indexed.size, self.indexed.mtime_ns) == (self.status.st_size, self.status.st_mtime_ns)
-        return self.indexed.digest if known else None
-
-    @property
-    def tag(self) -> str:
-        """Changes when the content does; letters, digits and dashes."""
-        if self.digest is not None:
-            return self.digest.hex()
-        return f"{self.status.st_ino:x}-{self.status.st_size:x}-{self.status.st_mtime_ns:x}"
+    digest: bytes | None
+    tag: str
 
 
 @router.head("/images/{row}", include_in_schema=False)
@@ -83,6 +79,9 @@ class Picture:
     },
 )
 def image(services: UsesServices, row: Row, version: Version = None, if_none_match: IfNoneMatch = None) -> Response:
+    seconds = services.settings.presigned_seconds
+    if seconds and (link := _link(services, row, version, seconds)):
+        return RedirectResponse(link, HTTPStatus.TEMPORARY_REDIRECT, {"Cache-Control": "private, no-store"})
     picture = _open(services, row, version)
     etag = f'"{picture.tag}"'
     headers = _headers(etag, version, seconds=3600)
@@ -91,7 +90,7 @@ def image(services: UsesServices, row: Row, version: Version = None, if_none_mat
         return Response(status_code=304, headers=headers)
     headers["Content-Disposition"] = content_disposition(picture.indexed.path)
     headers["Content-Type"] = content_type(picture.head)
-    return OpenFileResponse(picture.file, picture.status.st_size, headers)
+    return OpenFileResponse(picture.file, picture.size, headers)
 
 
 @router.head("/thumbnails/{row}", include_in_schema=False)
@@ -128,7 +127,24 @@ async def thumbnail(
 def _open(services: Services, row: int, name: str | None) -> Picture:
     """Opens the picture on ``row`` of version ``name``. Raises RequestRefused (404) unless there is one that may be
     shown."""
+    indexed = _indexed(services, row, name)
+    if services.originals.has(indexed.path):
+        return _from_source(services, indexed)
     settings = services.settings
+    try:
+        file = open_inside(settings.pictures, settings.datalake_root / indexed.path)
+        try:
+            return _of_file(indexed, file)
+        except OSError:
+            file.close()
+            raise
+    except OutsideFolder as error:
+        raise RequestRefused(HTTPStatus.NOT_FOUND, "the picture does not lie in the datalake") from error
+    except OSError as error:
+        raise RequestRefused(HTTPStatus.NOT_FOUND, _GONE) from error
+
+
+def _indexed(services: Services, row: int, name: str | None) -> ImageFile:
     version = services.versions.get(name)
     indexed = None
     if row < version.manifest.count:  # checked first: SQLite takes no numbers of 2^63 and above
@@ -138,17 +154,36 @@ def _open(services: Services, row: int, name: str | None) -> Picture:
         raise RequestRefused(
             HTTPStatus.NOT_FOUND, f"version {version.name} has no row {row}: it has {version.manifest.count} rows"
         )
+    return indexed
+
+
+def _of_file(indexed: ImageFile, file: BufferedReader) -> Picture:
+    status = os.fstat(file.fileno())
+    known = (indexed.size, indexed.mtime_ns) == (status.st_size, status.st_mtime_ns)
+    tag = indexed.digest.hex() if known else f"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}"
+    return Picture(indexed, file, status.st_size, file.peek(HEAD)[:HEAD], indexed.digest if known else None, tag)
+
+
+def _from_source(services: Services, indexed: ImageFile) -> Picture:
+    """Reads a picture from where it was indexed. Raises RequestRefused: 404 if it is gone, 502 if the source fails."""
     try:
-        file = open_inside(settings.pictures, settings.datalake_root / indexed.path)
-        try:
-            return Picture(indexed, file, os.fstat(file.fileno()), file.peek(HEAD)[:HEAD])
-        except OSError:
-            file.close()
-            raise
-    except OutsideFolder as error:
-        raise RequestRefused(HTTPStatus.NOT_FOUND, "the picture does not lie in the datalake") from error
-    except OSError as error:
+        data = services.originals.read(indexed.path)
+    except Unreadable as error:
         raise RequestRefused(HTTPStatus.NOT_FOUND, _GONE) from error
+    except SourceError as error:
+        raise RequestRefused(HTTPStatus.BAD_GATEWAY, "the place that the picture comes from cannot be read") from error
+    digest = blake2b(data, digest_size=16).digest()
+    return Picture(indexed, BytesIO(data), len(data), data[:HEAD], digest, digest.hex())
+
+
+def _link(services: Services, row: int, name: str | None, seconds: int) -> str | None:
+    path = _indexed(services, row, name).path
+    if not services.originals.has(path):
+        return None
+    try:
+        return services.originals.link(path, seconds)
+    except SourceError as error:
+        raise RequestRefused(HTTPStatus.BAD_GATEWAY, "the place that the picture comes from gives no links") from error
 
 
 def _headers(etag: str, version: str | None, *, seconds: int) -> dict[str, str]:

@@ -125,10 +125,12 @@ class Reindex:
         listing = settings.database
         if settings.datalake is not None:
             listing = settings.state / f"listing-{self._job.id}.txt"
-        self._begin("indexing" if settings.datalake is None else "listing")
+        self._begin("indexing" if settings.datalake is None and settings.source is None else "listing")
+        pictures = ["--database", str(listing)] if settings.source is None else ["--source", settings.source]
         command = [
             *HASHLAKE, "refresh",
-            "--database", str(listing),
+            *pictures,
+            *(word for kind in settings.split.split() for word in ("--split", kind)),
             "--model_path", str(model),
             "--device", settings.device,
             "--new_index_database_version", name,
@@ -137,7 +139,7 @@ class Reindex:
             "--mode", self._job.request.mode,
             "--json",
             *(["--keep_current"] if keep_current else []),
-            *([] if settings.datalake is None else ["--", str(settings.datalake)]),
+            *([] if settings.datalake is None or settings.source else ["--", str(settings.datalake)]),
         ]  # fmt: skip
         await self._command(command)
         if settings.datalake is not None:

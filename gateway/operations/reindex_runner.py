@@ -101,7 +101,8 @@ class Reindexing:
         self._store.building(request.new_index_database_version)
         if request.model_path is not None:
             find_model(self._settings.models, request.model_path)
-        if self._settings.datalake is None and not self._settings.database.is_file():
+        settings = self._settings
+        if settings.datalake is None and settings.source is None and not settings.database.is_file():
             raise RequestRefused(
                 HTTPStatus.CONFLICT, "there is no listing to index: set HASHLAKE_DATALAKE or HASHLAKE_DATABASE"
             )

@@ -182,7 +182,7 @@ def test_its_state_tells_which_items_it_names(made: Made) -> None:
 
 def test_sources_by_name() -> None:
     assert (SOURCES.get("folder"), SOURCES.get("urls")) == (open_folder, open_urls)
-    with pytest.raises(NotRegistered, match="there is no source 'tape'; there are: az, folder, gs, iiif"):
+    with pytest.raises(NotRegistered, match="there is no source 'tape'; there are: az, collection, folder"):
         SOURCES.get("tape")
 
 

@@ -19,6 +19,7 @@ from gateway.errors import FoldFailed
 from gateway.torchserve.queue import Hashed, ServedModel
 from searcher.errors import CollectionMissing, SearcherError
 from searcher.live.collections import Collections
+from sources.originals import Originals
 from sources.source import Item
 from tests.fakes import png_of
 from tests.gateway.tiny_app import settings_in
@@ -157,7 +158,7 @@ class TestFetchedAgain:
         monkeypatch.setattr(adding, "download", download)
         publish(collections.open("default").store, "1.0")
         shoes = collections.create("shoes", MODEL)
-        adds = Adding(opened, Hashing(), None, settings_in(tmp_path))  # type: ignore[arg-type]
+        adds = Adding(opened, Hashing(), None, Originals(None), settings_in(tmp_path))  # type: ignore[arg-type]
 
         def add(**answered: str) -> dict[str, Any]:
             said.clear()

@@ -21,6 +21,7 @@ from gateway.torchserve.queue import Hashed, ServedModel
 from searcher.live.collection import Collection
 from sources.errors import FetchRefused, OriginFailed
 from sources.fetching.fetcher import Fetched, Fetcher, FetchLimits
+from sources.originals import Originals
 from tests.fakes import png_of
 from tests.gateway.tiny_app import Client, settings_in, tiny_app
 from tests.searcher.live.fixtures import MODEL, addition
@@ -67,7 +68,9 @@ class Gateway:
         app = tiny_app(settings, changing.router, listing.router, searching.router, browsing.router)
         services, self.web = app.state.services, Web()
         app.state.services = replace(
-            services, adding=Adding(services.collections, Corner(), self.web, settings), fetcher=self.web
+            services,
+            adding=Adding(services.collections, Corner(), self.web, Originals(None), settings),
+            fetcher=self.web,
         )
         self.shoes: Collection = services.collections.collections.create("shoes", MODEL)
         self.client = Client(app)

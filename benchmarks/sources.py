@@ -1,0 +1,137 @@
+"""How fast pictures come from each source, beside the local folder, and what memory that takes.
+
+    python -m benchmarks.sources rates FOLDER --model_path MODEL.pt      files of FOLDER, from everywhere; medians
+    python -m benchmarks.sources keys 1000000                            listing so many keys
+
+Each run is a process of its own. The sources take turns, so that what else the machine does meets them all. Objects,
+URLs and IIIF images come from benchmarks/object_store.py, a server of this machine, which shares its cores.
+"""
+
+import json
+import multiprocessing
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmarks.sizes import peak
+from sources.registry import open_source
+
+
+@contextmanager
+def store(*arguments: str) -> Iterator[str]:
+    """Yields the address of a running object store, with the environment set for it."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "benchmarks.object_store", str(port), *arguments]
+    with subprocess.Popen(command) as process:
+        url = f"http://127.0.0.1:{port}"
+        os.environ |= {
+            "S3_ENDPOINT": url, "S3_ACCESS_KEY": "a", "S3_SECRET_KEY": "b", "HASHLAKE_FETCH_ALLOW": "127.0.0.0/8",
+        }  # fmt: skip
+        try:
+            while True:
+                try:
+                    socket.create_connection(("127.0.0.1", port)).close()
+                    break
+                except OSError:
+                    time.sleep(0.1)
+            yield url
+        finally:
+            process.kill()
+
+
+def indexed(address: str, model_path: Path) -> tuple[int, float, int]:
+    """Indexes what is at ``address``. Returns images, seconds, and the peak MiB above what the model alone takes."""
+    from embedding.registry import load_embedder
+    from indexer.builder import Request, build
+    from searcher.versions.store import IndexStore
+    from tests.fakes import png_of
+
+    model = load_embedder(model_path)
+    model.embed(model.prepare(png_of(1, 256))[None])
+    before = peak()
+    with tempfile.TemporaryDirectory() as folder, open_source(address) as source:
+        started = time.perf_counter()
+        report = build(Request(IndexStore(Path(folder)), "1", source), model, tell=lambda line: None)
+        return report.manifest.count, time.perf_counter() - started, peak() - before
+
+
+def listed(address: str) -> tuple[int, float, int]:
+    """Lists what is at ``address`` and reads the list. Returns items, seconds, and the peak MiB above the start."""
+    import sources.objects  # noqa: F401  (its library counts in neither)
+
+    before, started = peak(), time.perf_counter()
+    with open_source(address) as source:
+        count = sum(1 for _ in source.items())
+    return count, time.perf_counter() - started, peak() - before
+
+
+def alone(function: Any, *arguments: Any) -> Any:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(function, arguments)
+
+
+@click.group()
+def main() -> None:
+    pass
+
+
+@main.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--model_path", required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--runs", default=3)
+def rates(folder: Path, model_path: Path, runs: int) -> None:
+    files = sorted(folder.iterdir())
+    with tempfile.TemporaryDirectory() as scratch, store(str(folder)) as url:
+        here = Path(scratch)
+        with zipfile.ZipFile(here / "a.zip", "w") as archive:
+            for file in files:
+                archive.write(file, file.name)
+        with tarfile.open(here / "a.tar", "w") as tar:
+            for file in files:
+                tar.add(file, file.name)
+        (here / "urls.txt").write_text("".join(f"{url}/lake/{file.name}\n" for file in files))
+        services = ({"id": f"{url}/i/{file.name}", "type": "ImageService3"} for file in files)
+        bodies = ({"type": "Image", "service": [service]} for service in services)
+        canvases = [{"id": f"c{number}", "items": [{"items": [{"body": body}]}]} for number, body in enumerate(bodies)]
+        (here / "m.json").write_text(json.dumps({"type": "Manifest", "id": "m", "items": canvases}))
+        addresses = {
+            "folder": str(folder), "zip": str(here / "a.zip"), "tar": str(here / "a.tar"), "s3": "s3://lake",
+            "urls": f"urls:{here}/urls.txt", "iiif": f"iiif:{here}/m.json",
+        }  # fmt: skip
+        found: dict[str, list[tuple[int, float, int]]] = {name: [] for name in addresses}
+        for _ in range(runs):
+            for name, address in addresses.items():
+                found[name].append(alone(indexed, address, model_path))
+    for name, each in found.items():
+        count = each[0][0]
+        rate = statistics.median(images / seconds for images, seconds, _ in each)
+        ratio = statistics.median(
+            base[1] / seconds for (_, seconds, _), base in zip(each, found["folder"], strict=True)
+        )
+        memory = max(mib for *_, mib in each)
+        click.echo(f"{name:7} {count:,} images, {rate:6.0f}/s, {ratio:.2f} of the folder's rate, {memory} MiB")
+
+
+@main.command()
+@click.argument("count", type=int)
+def keys(count: int) -> None:
+    with store("--keys", str(count)):
+        found, seconds, mib = alone(listed, "s3://lake")
+    click.echo(f"{found:,} keys in {seconds:.0f} s, {found / seconds:,.0f}/s, {mib} MiB above the start")
+
+
+if __name__ == "__main__":
+    main()
