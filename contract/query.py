@@ -24,11 +24,19 @@ MAX_DISTANCE = 1024
 #: The most embeddings in one request of the gateway for their codes.
 MAX_COMPLETED = 1024
 
+#: How much words beside a picture count, the picture having the rest.
+DEFAULT_TEXT_WEIGHT = 0.5
+
+TextWeight = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 TopK = Annotated[int, Field(ge=1, le=MAX_TOP_K)]
 MaxDistance = Annotated[int, Field(ge=0, le=MAX_DISTANCE)]
 
-#: The subject of a request: it has one of these fields.
-SUBJECTS = ("image", "path", "text", "code")
+#: The subject of a request: it has one of these fields, and may have text beside one of WITH_TEXT.
+SUBJECTS = ("image", "path", "text", "code", "embedding")
+WITH_TEXT = ("image", "path", "embedding")
+
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
@@ -53,10 +61,22 @@ class QueryFields(BaseModel):
         description="instead of `image`: an indexed image, as answers spell it; finds images like it by its stored "
         "codes",
     )
-    text: Annotated[str | None, Wanted("the name of a class")] = Field(
+    text: Annotated[str | None, Wanted("words")] = Field(
         None,
-        description="instead of `image`: the name of a class that the model was trained on, in any case; finds "
-        "its pictures",
+        description="instead of `image`: words, where the model takes any; elsewhere the name of a class that the "
+        "model was trained on, in any case; finds its pictures. Beside `image`, `path` or `embedding`, where the model "
+        "takes any words: what else images should show",
+    )
+    text_weight: Annotated[TextWeight | None, Wanted("a number from 0 to 1")] = Field(
+        None,
+        description="how much `text` counts beside a picture, which has the rest: 0 to 1, default "
+        f"{DEFAULT_TEXT_WEIGHT}",
+    )
+    negative_text: Annotated[str | None, Wanted("words")] = Field(
+        None, description="what images should not be like, where the model takes any words"
+    )
+    embedding: Annotated[list[Finite] | None, Wanted("a list of numbers")] = Field(
+        None, description="instead of `image`: an embedding, of a picture or a text, by the same model"
     )
     code: Annotated[str | None, Wanted("a string of hex digits")] = Field(
         None, description="instead of `image`: the code of an earlier query, in hex"

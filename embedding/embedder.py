@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from contract.model import ModelIdentity
 from contract.space import Vectors
 from embedding.card import ModelCard
+from embedding.projection import Part
 from pictures.work import Budget
 
 
@@ -41,6 +42,10 @@ class Embedder(Protocol):
 
     def embed_text(self, texts: Sequence[str]) -> Vectors:
         """The vectors of ``texts``, in the spaces that embed words. Raises UnknownText."""
+
+    def mix(self, parts: Sequence[Part]) -> Vectors:
+        """The vectors of a query made of ``parts``, one row for each space: the sum of their embeddings by weight, at
+        length 1. Raises NoMixture if nothing is left of it, or if the model makes no embeddings."""
 
     def warm_up(self, batch: int) -> None:
         """Do the one-time work that the first batches, of up to ``batch`` pictures, would wait for."""

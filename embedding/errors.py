@@ -2,6 +2,7 @@
 
 EmbeddingError
 ├── ModelError              the model file or its card; nothing can be embedded
+├── NoMixture               parts that cancel each other out, or a model whose vectors cannot be added
 └── TextError               words that the model cannot embed; messages are safe to send to a client
     ├── UnknownText         a name that is not a class of the model
     └── TooManyWords        a text longer than the model's text tower reads
@@ -20,6 +21,10 @@ class EmbeddingError(Exception):
 
 class ModelError(EmbeddingError):
     """The model file, its card or the requested device cannot be used."""
+
+
+class NoMixture(EmbeddingError):
+    """A query's parts cannot be put together. The message says why, and is safe to send to a client."""
 
 
 class TextError(EmbeddingError):

@@ -7,15 +7,32 @@ Pictures and texts of one model point in different directions (Liang et al., "Mi
 centred by a mean of its own, so that their codes can be compared.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from contract.space import CODE, EMBEDDING, Vectors
 from embedding.card import ModelCard
-from embedding.errors import ModelError
+from embedding.errors import ModelError, NoMixture
 
 Floats = NDArray[np.float32]
+
+#: A sum shorter than this is rounding noise.
+_SHORTEST = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The ``embedding`` (width,) of a picture or ``of_text``, and its ``weight`` in a query; below zero it is to be
+    kept away from. ``of_text`` None: it may be of either."""
+
+    embedding: NDArray[Any]
+    weight: float = 1.0
+    of_text: bool | None = False
 
 
 class Projection:
@@ -35,6 +52,25 @@ class Projection:
     def of_texts(self, embeddings: Floats) -> Vectors:
         """The vectors of texts, likewise."""
         return self._vectors(embeddings, self._text_mean)
+
+    def mixed(self, parts: Sequence[Part]) -> Vectors:
+        """The vectors, one row for each space, of the sum of ``parts``. It is centred by the same sum of their means.
+        Raises NoMixture if they cancel each other out."""
+        weights = np.array([[part.weight] for part in parts], np.float32)
+        units = unit(np.stack([part.embedding.astype(np.float32) for part in parts]))
+        means = np.stack([self._mean_of(part, one) for part, one in zip(parts, units, strict=True)])
+        total, mean = (weights * units).sum(axis=0), (weights * means).sum(axis=0)
+        length = float(np.linalg.norm(total))
+        if length < _SHORTEST:
+            raise NoMixture("nothing is left: the parts of the query cancel each other out")
+        found = self._vectors(total[None], mean / length)
+        return {name: array[0] for name, array in found.items()}
+
+    def _mean_of(self, part: Part, one: Floats) -> Floats:
+        of_text = part.of_text
+        if of_text is None:  # the modalities lie apart: the nearer mean is that of its own
+            of_text = bool(one @ self._text_mean > one @ self._image_mean)
+        return self._text_mean if of_text else self._image_mean
 
     def _vectors(self, embeddings: Floats, mean: Floats) -> Vectors:
         units = unit(embeddings)

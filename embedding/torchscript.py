@@ -32,8 +32,8 @@ from contract.model import ModelIdentity
 from contract.space import CODE, EMBEDDING, Vectors
 from embedding.card import CARD_FILE, ModelCard, parse_card, plain_name, preprocessing_for
 from embedding.device import find_device
-from embedding.errors import ModelError, UnknownText
-from embedding.projection import Floats, Projection
+from embedding.errors import ModelError, NoMixture, UnknownText
+from embedding.projection import Floats, Part, Projection
 from embedding.tokens import TOKENIZER_FILE, TextTokens
 from pictures.decode import decode, decoder
 from pictures.preparation import Preprocessing
@@ -211,6 +211,12 @@ class TorchScriptEmbedder:
             if plain_name(text) not in known:
                 raise UnknownText(text, self.card.classes)
         return {CODE: self._class_codes[[known.index(plain_name(text)) for text in texts]]}
+
+    def mix(self, parts: Sequence[Part]) -> Vectors:
+        """The vectors of a query, one row for each space. Raises NoMixture."""
+        if self._projection is None:
+            raise NoMixture(f"{self.card.name} makes no embeddings")
+        return self._projection.mixed(parts)
 
     def warm_up(self, batch: int) -> None:
         """Compile for batches of up to ``batch`` pictures now, so that no request waits for it (about 0.1 s a size)."""

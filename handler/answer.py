@@ -33,7 +33,8 @@ def refusal(error: RequestError) -> Answer:
 def search_answer(search: Search, matches: Matches, took: Mapping[str, float]) -> Answer:
     """Returns the matches as an answer; ``took`` holds the milliseconds of each step of the batch."""
     body: dict[str, Any] = {"index_database_version": search.view.version.name, "relevant": matches.paths}
-    body |= closeness(search.view.version.manifest.model, matches, search.request.subject)
+    if search.request.words is None:  # it isn't measured how close mixtures are
+        body |= closeness(search.view.version.manifest.model, matches, search.request.subject)
     headers = {}
     if search.request.debug:
         body |= _all_that_is_known(search, matches)

@@ -7,13 +7,16 @@ import click
 import numpy as np
 
 from contract.names import DEFAULT_COLLECTION
-from contract.query import DEFAULT_RANK, DEFAULT_TOP_K, MAX_DISTANCE, MAX_TOP_K, RANKS, Rank
+from contract.query import DEFAULT_RANK, DEFAULT_TEXT_WEIGHT, DEFAULT_TOP_K, MAX_DISTANCE, MAX_TOP_K, RANKS, Rank
+from contract.space import Vectors
 from contract.terminal import say
 from embedding.cores import usable_cores
 from embedding.registry import load_embedder
 from handler.answer import closeness
 from handler.archive import build_archive
+from handler.mixing import mixed, word_parts
 from handler.preparation import positions
+from handler.request import Words
 from searcher.live.collections import COLLECTIONS, Collections
 from searcher.live.view import View
 from searcher.scan.ranking import Query
@@ -49,9 +52,21 @@ def archive(model_path: Path, model_version: str, beside: bool, model_store: Pat
     say(str(build_archive(model_path, model_store, image_size, model_version, beside=beside)))
 
 
-@click.command(short_help="Find the images most like a photo, or of a class.")
+@click.command(short_help="Find the images most like a photo, or like words.")
 @click.argument("photo", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--text", metavar="NAME", help="Instead of PHOTO: the class whose images are wanted.")
+@click.option(
+    "--text",
+    metavar="WORDS",
+    help="What images should show, instead of PHOTO or beside it: any words, or a class of a model that takes none.",
+)
+@click.option(
+    "--text_weight",
+    default=DEFAULT_TEXT_WEIGHT,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="How much --text counts beside PHOTO.",
+)
+@click.option("--negative_text", metavar="WORDS", help="What images should not be like.")
 @click.option("--model_path", required=True, type=_FILE, help="The model that the version was made with (.pt).")
 @_index_store
 @click.option("--collection", default=DEFAULT_COLLECTION, show_default=True, help="Collection to search.")
@@ -82,6 +97,8 @@ def archive(model_path: Path, model_version: str, beside: bool, model_store: Pat
 def search(
     photo: Path | None,
     text: str | None,
+    text_weight: float,
+    negative_text: str | None,
     model_path: Path,
     index_store: Path,
     collection: str,
@@ -94,15 +111,16 @@ def search(
     as_json: bool,
     image_size: int | None,
 ) -> None:  # fmt: skip
-    """Print the indexed images most like PHOTO, or like the pictures of a class, best first, each with its Hamming
+    """Print the indexed images most like PHOTO, or like what words say, best first, each with its Hamming
     distance, or 1 − cos of embeddings, and, where that was measured for the model, its closeness from 0 to 1: the share
     of pictures so far apart that show the same kind of thing or, with --rank detail, are the very same picture."""
-    if (photo is None) == (text is None):
-        raise click.UsageError("give either PHOTO or --text NAME")
-    if text is not None and rank == "detail":
-        raise click.UsageError("--rank detail needs PHOTO: a class has no detail code")
-    if text is not None and turned:
-        raise click.UsageError("--turned needs PHOTO: a class cannot be turned")
+    if photo is None and not text:
+        raise click.UsageError("give PHOTO, --text WORDS or both")
+    if (text or negative_text) and rank == "detail":
+        raise click.UsageError("--rank detail needs PHOTO alone: words have no detail code")
+    if photo is None and turned:
+        raise click.UsageError("--turned needs PHOTO: words cannot be turned")
+    words = Words(text if photo else None, text_weight, negative_text)
     view: IndexVersion | View
     if name is None:
         view = Collections(index_store, threads=usable_cores()).open(collection).view()
@@ -119,13 +137,15 @@ def search(
         vectors = model.embed(np.stack(positions(picture) if turned else [picture]))
     else:
         vectors = model.embed_text([text or ""])
-    count = len(next(iter(vectors.values())))
-    queries = [
-        Query({name: array[place] for name, array in vectors.items()}, top_k, max_distance, rank, exact)
-        for place in range(count)
+    asked: list[Vectors] = [
+        {name: array[place] for name, array in vectors.items()} for place in range(len(next(iter(vectors.values()))))
     ]
-    matches = view.search_any(queries)
-    judged = closeness(version.manifest.model, matches, text)
+    mixing = words.text is not None or words.negative is not None
+    if mixing:
+        parts = word_parts(model, words)
+        asked = [mixed(model, each, words, parts, of_text=photo is None) for each in asked]
+    matches = view.search_any([Query(each, top_k, max_distance, rank, exact) for each in asked])
+    judged = {} if mixing else closeness(version.manifest.model, matches, text)
     if as_json:
         answer = {"index_database_version": version.name, "relevant": matches.paths, "distances": matches.distances}
         say(json.dumps(answer | judged, ensure_ascii=False))

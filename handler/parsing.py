@@ -19,11 +19,20 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from contract.names import DEFAULT_COLLECTION
-from contract.query import MAX_COMPLETED, SUBJECTS, WANTED, QueryFields
+from contract.query import DEFAULT_TEXT_WEIGHT, MAX_COMPLETED, SUBJECTS, WANTED, WITH_TEXT, QueryFields
 from handler.errors import RequestError, bad_request
 from handler.json_types import json_type, text_of
 from handler.picture_bytes import decode_base64, file_of_part
-from handler.request import CodesRequest, CompletionRequest, IndexedImage, QueryCodes, SearchRequest, Subject
+from handler.request import (
+    CodesRequest,
+    CompletionRequest,
+    IndexedImage,
+    QueryCodes,
+    QueryEmbedding,
+    SearchRequest,
+    Subject,
+    Words,
+)
 from searcher.errors import FilterError
 from searcher.filters import parse_filter
 
@@ -31,10 +40,15 @@ from searcher.filters import parse_filter
 MAX_HASHED = 32
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
+_DECIMAL = re.compile(r"[0-9]{0,9}\.?[0-9]{1,18}")
 _HEX = re.compile(r"([0-9A-Fa-f]{2}){1,128}")
 #: The fields to ignore beside each subject: a form also sends the fields that were left empty.
 _BESIDE = {
-    name: {*SUBJECTS, "detail_code"} - ({name, "detail_code"} if name == "code" else {name}) for name in SUBJECTS
+    name: {*SUBJECTS, "detail_code"}
+    - {name}
+    - ({"detail_code"} if name == "code" else set())
+    - ({"text"} if name in WITH_TEXT else set())
+    for name in SUBJECTS
 }
 _FLAGS = {"true": True, "1": True, "false": False, "0": False, "": False}
 
@@ -88,7 +102,7 @@ def _from_object(fields: Mapping[str, Any]) -> SearchRequest:
             "image is missing: give an image file in base64, or text, the name of a class, or path, an indexed image"
         )
     # A form also sends the fields that were left empty.
-    subject = _only_one([name for name in present if fields[name] != ""]) or present[-1]
+    subject = _only_one([name for name in present if fields[name] not in ("", [])]) or present[-1]
     return _request(subject, fields)
 
 
@@ -121,14 +135,23 @@ def _part(name: str, value: Any) -> Any:
         return _FLAGS[word]
     if name == "path":
         return text_of(value, name)  # unstripped: white space may belong to the path
-    if name in ("text", "code", "detail_code", "rank", "collection"):
+    if name == "text_weight" and isinstance(value, (str, bytes, bytearray)):
+        number = text_of(value, name).strip()
+        if not _DECIMAL.fullmatch(number):
+            raise _wrong(name, repr(number[:20]))
+        return float(number)
+    if name in ("text", "negative_text", "code", "detail_code", "rank", "collection"):
         return text_of(value, name).strip()
-    if name == "filter" and isinstance(value, (str, bytes, bytearray)):
-        return _json(value, "filter")
+    if name in ("filter", "embedding") and isinstance(value, (str, bytes, bytearray)):
+        return _json(value, name)
     return value
 
 
 def _only_one(given: list[str]) -> str | None:
+    """Returns what a request with the fields ``given`` asks about, with or without words beside it."""
+    if len(given) == 2 and "text" in given and given[0] != given[1]:
+        (other,) = set(given) - {"text"}
+        given = [other] if other in WITH_TEXT else given
     if len(given) > 1:
         both = "both" if len(given) == 2 else "all"
         raise bad_request(f"{', '.join(given[:-1])} and {given[-1]} are {both} given: a request asks about one of them")
@@ -146,6 +169,11 @@ def _request(subject: str, fields: Mapping[str, Any], picture: bytes | None = No
         first = error.errors(include_url=False, include_context=False)[0]
         raise _wrong(str(first["loc"][0]), _shown(first["type"], first["input"])) from error
     about = _subject(subject, asked) if picture is None else picture
+    words = _words(asked, beside=subject != "text")
+    if words is not None and asked.rank == "detail":
+        raise bad_request('rank "detail" needs an image alone: words have no detail code')
+    if words is not None and isinstance(about, QueryCodes):
+        raise bad_request("negative_text needs image, text, path or embedding: words cannot be added to a code")
     if asked.rank == "detail" and isinstance(about, str):
         raise bad_request('rank "detail" needs an image: text names a class, which has no detail code')
     if asked.rank == "detail" and isinstance(about, QueryCodes) and about.detail is None:
@@ -160,8 +188,17 @@ def _request(subject: str, fields: Mapping[str, Any], picture: bytes | None = No
             raise bad_request(f"filter: {error}") from error
     return SearchRequest(
         about, asked.top_k, asked.debug, asked.max_distance, asked.rank,
-        asked.collection or DEFAULT_COLLECTION, where, asked.metadata, asked.turned, asked.exact,
+        asked.collection or DEFAULT_COLLECTION, where, asked.metadata, asked.turned, asked.exact, words,
     )  # fmt: skip
+
+
+def _words(asked: QueryFields, *, beside: bool) -> Words | None:
+    """Returns what is said beside the subject, which is not the text itself if ``beside``."""
+    text = (asked.text or "").strip() or None if beside else None
+    negative = (asked.negative_text or "").strip() or None
+    if text is None and negative is None:
+        return None
+    return Words(text, DEFAULT_TEXT_WEIGHT if asked.text_weight is None else asked.text_weight, negative)
 
 
 def _subject(name: str, asked: QueryFields) -> Subject:
@@ -170,6 +207,10 @@ def _subject(name: str, asked: QueryFields) -> Subject:
     if name == "code":
         detail = asked.detail_code and _bytes_of_hex(asked.detail_code, "detail_code")
         return QueryCodes(_bytes_of_hex(asked.code or "", "code"), detail or None)
+    if name == "embedding":
+        if not any(asked.embedding or ()):
+            raise bad_request("embedding has no direction: it is empty, or all zero")
+        return QueryEmbedding(tuple(asked.embedding or ()))
     given = asked.path if name == "path" else (asked.text or "").strip()
     if not given:
         raise bad_request(f"{name} is empty")

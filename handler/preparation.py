@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from contract.space import CODE, DETAIL, EMBEDDING, Space, Vectors
 from embedding.embedder import Embedder
 from embedding.errors import TextError
+from embedding.projection import Part
 from handler.errors import RequestError, bad_request, our_fault
+from handler.mixing import word_parts
 from handler.parsing import parse
-from handler.request import CompletionRequest, IndexedImage, QueryCodes, SearchRequest
+from handler.request import CompletionRequest, IndexedImage, QueryCodes, QueryEmbedding, SearchRequest, Subject
 from handler.work import BatchWork, too_much_work
 from pictures.errors import ImageTooLarge, UnreadableImage
 from pictures.work import Budget, BudgetSpent
@@ -33,12 +35,13 @@ Picture = NDArray[np.uint8]
 @dataclass(frozen=True)
 class PreparedSearch:
     """A valid request for images: either its ``pictures`` still have to be embedded, one for each position of what it
-    is about, or its ``vectors`` are known."""
+    is about, or its ``vectors`` are known. ``parts`` are those of the words beside its subject."""
 
     request: SearchRequest
     view: View
     pictures: list[Picture]
     vectors: Vectors | None
+    parts: list[Part]
 
 
 @dataclass(frozen=True)
@@ -93,17 +96,19 @@ class Preparation:
         if order_of(request.rank, {space.name for space in self._model.identity.spaces}) is None:
             raise no_details
         # What is wrong with the request itself is said first, whatever becomes of the collection.
+        parts = word_parts(self._model, request.words) if request.words else []
         pictures = []
         if isinstance(request.subject, bytes):
             picture = self._decoded(request.subject, self._work.of_a_request())
             pictures = positions(picture) if request.turned else [picture]
-        vectors = self._known(request.subject) if isinstance(request.subject, str | QueryCodes) else None
+        known = isinstance(request.subject, str | QueryCodes | QueryEmbedding)
+        vectors = self._known(request.subject) if known else None
         view = self._view_of(request.collection)
         if not view.version.can(request.rank):
             raise no_details
         if isinstance(request.subject, IndexedImage):
             vectors = _kept(view, request.subject.path)
-        return PreparedSearch(request, view, pictures, vectors)
+        return PreparedSearch(request, view, pictures, vectors, parts)
 
     def _completed(self, request: CompletionRequest) -> Completed:
         space = self._model.identity.space(EMBEDDING)
@@ -117,10 +122,13 @@ class Preparation:
             [{name: array[row] for name, array in found.items()} for row in range(len(request.embeddings))]
         )
 
-    def _known(self, subject: str | QueryCodes) -> Vectors:
-        """Returns the vectors of a class, or those in the request."""
+    def _known(self, subject: Subject) -> Vectors:
+        """Returns the vectors of words, or those in the request."""
+        if isinstance(subject, QueryEmbedding):
+            return self._model.mix([Part(_numbers(subject, self._model.identity.space(EMBEDDING)), of_text=None)])
         if isinstance(subject, str):
             return {name: array[0] for name, array in self._model.embed_text([subject]).items()}
+        assert isinstance(subject, QueryCodes)
         given = {CODE: ("code", subject.code), DETAIL: ("detail_code", subject.detail)}
         return {
             name: _given(code, self._model.identity.space(name), field)
@@ -165,6 +173,18 @@ def _kept(view: View, path: str) -> Vectors:
         raise RequestError(HTTPStatus.NOT_FOUND, f"version {view.version.name} has no image {path[:200]}")
     spaces = view.version.manifest.model.spaces
     return {space.name: space.array([entry.vectors[space.name]])[0] for space in spaces}
+
+
+def _numbers(subject: QueryEmbedding, space: Space | None) -> NDArray[np.float64]:
+    if space is None:
+        raise bad_request("embedding: the served model makes codes alone")
+    if len(subject.numbers) != space.width:
+        raise bad_request(
+            f"embedding has {space.width} numbers by the served model, and {len(subject.numbers)} are given"
+        )
+    numbers = np.array(subject.numbers)
+    scaled: NDArray[np.float64] = numbers / np.abs(numbers).max()  # squares of large numbers would be infinite
+    return scaled
 
 
 def _given(code: bytes, space: Space | None, name: str) -> NDArray[Any]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from contract.names import DEFAULT_COLLECTION
-from contract.query import DEFAULT_RANK, DEFAULT_TOP_K, Rank
+from contract.query import DEFAULT_RANK, DEFAULT_TEXT_WEIGHT, DEFAULT_TOP_K, Rank
 from handler.errors import RequestError
 from searcher.filters import Filter
 
@@ -23,8 +23,25 @@ class IndexedImage:
     path: str
 
 
-#: An image file's bytes, the name of a class, codes, or an image of the collection.
-Subject = bytes | str | QueryCodes | IndexedImage
+@dataclass(frozen=True)
+class QueryEmbedding:
+    """An embedding that the client has."""
+
+    numbers: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Words:
+    """What is said beside the subject: ``text`` of the ``weight`` from 0 to 1, the subject having the rest, and what
+    images should not be like."""
+
+    text: str | None = None
+    weight: float = DEFAULT_TEXT_WEIGHT
+    negative: str | None = None
+
+
+#: An image file's bytes, words, codes, an embedding, or an image of the collection.
+Subject = bytes | str | QueryCodes | QueryEmbedding | IndexedImage
 
 
 @dataclass(frozen=True)
@@ -34,6 +51,7 @@ class SearchRequest:
     It wants at most ``top_k`` images of ``collection`` whose metadata match ``where``, none farther than
     ``max_distance`` bits, ordered by ``rank``. ``debug`` adds all that is known of them, ``metadata`` their metadata.
     ``turned``: the subject, an image, is looked for in all eight positions. ``exact``: all embeddings are compared.
+    ``words``: what the client says beside the subject.
     """
 
     subject: Subject
@@ -46,6 +64,7 @@ class SearchRequest:
     metadata: bool = False
     turned: bool = False
     exact: bool = False
+    words: Words | None = None
 
 
 @dataclass(frozen=True)

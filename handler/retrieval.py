@@ -22,6 +22,7 @@ from embedding.embedder import Embedder
 from handler.answer import Answer, refusal, search_answer, vectors_answer
 from handler.errors import RequestError, our_fault
 from handler.metrics import Metrics
+from handler.mixing import mixed
 from handler.preparation import Completed, Preparation, Prepared, PreparedCodes, PreparedSearch
 from handler.searching import Search, search_together
 from handler.served import Served
@@ -60,7 +61,7 @@ class Retrieval:
         ]
         with self._timed("hash", took):
             vectors = iter(self._embed(pictures))
-            embedded = [_with_vectors(item, vectors) for item in prepared]
+            embedded = [_with_vectors(item, vectors, self._model) for item in prepared]
         with self._timed("search", took):
             found = search_together([item for item in embedded if isinstance(item, Search)])
         self._metrics.add("pictures", len(pictures))
@@ -101,7 +102,7 @@ class Retrieval:
 
 
 def _with_vectors(
-    item: Prepared | RequestError, vectors: Iterator[Vectors]
+    item: Prepared | RequestError, vectors: Iterator[Vectors], model: Embedder
 ) -> Search | list[Vectors | RequestError] | RequestError:
     """Returns ``item`` with the vectors of its pictures, which are the next of ``vectors``."""
     if isinstance(item, RequestError):
@@ -111,4 +112,11 @@ def _with_vectors(
     if isinstance(item, PreparedCodes):
         return [each if isinstance(each, RequestError) else next(vectors) for each in item.decoded]
     positions = [next(vectors) for _ in item.pictures] if item.vectors is None else [item.vectors]
+    words = item.request.words
+    if words is not None:
+        of_text = isinstance(item.request.subject, str)
+        try:
+            positions = [mixed(model, each, words, item.parts, of_text=of_text) for each in positions]
+        except RequestError as error:
+            return error
     return Search(item.request, item.view, positions)

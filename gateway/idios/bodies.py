@@ -25,7 +25,7 @@ from pydantic_core import PydanticCustomError, from_json
 from starlette.datastructures import UploadFile
 from typing_extensions import TypedDict
 
-from contract.query import DEFAULT_RANK, MaxDistance, Rank, described
+from contract.query import DEFAULT_RANK, MaxDistance, Rank, TextWeight, described
 from gateway.access.whole_bodies import MAX_FIELDS_BYTES
 from gateway.idios.errors import invalid, unprocessable
 from pictures.base64_text import file_in
@@ -117,12 +117,22 @@ class NewImage(_Fields):
 
 
 class Question(_Fields):
-    """What to look for: images like the one at ``url``, or of the class named ``text``. Order and greatest distance are
+    """What to look for: images like the one at ``url``, like ``text``, or both. Order and greatest distance are
     as in every search (contract/query.py)."""
 
     url: Name | None = None
     text: Annotated[
-        str | None, Field(min_length=1, max_length=4096, description="a class of the model", examples=["Dress"])
+        str | None,
+        Field(
+            min_length=1,
+            max_length=4096,
+            description="any words, where the model takes them, beside a picture too; elsewhere a class of the model",
+            examples=["Dress"],
+        ),
+    ] = None
+    text_weight: Annotated[TextWeight | None, Field(description=described("text_weight"))] = None
+    negative_text: Annotated[
+        str | None, Field(min_length=1, max_length=4096, description=described("negative_text"))
     ] = None
     limit: Annotated[int, Field(ge=1, le=MAX_RESULTS, description="how many at most")] = 10
     rank: Annotated[Rank, Field(description=described("rank"))] = DEFAULT_RANK

@@ -64,6 +64,10 @@ async def search(request: Request, collection: Named, services: UsesServices) ->
         parse_filter(question.filter)
         fields["filter"] = question.filter
     data, url = asked.files.get("image"), question.url
+    words = {"text": question.text, "text_weight": question.text_weight, "negative_text": question.negative_text}
+    if (data is not None or url is not None) and not await to_thread.run_sync(_takes_words, collection):
+        del words["text"]  # the picture counts, as ever
+    fields |= {name: value for name, value in words.items() if value is not None}
     subject = "url" if data is None else "image"
     answer: Answer | None = None
     if data is None and url is not None and question.turned:  # codes cannot be turned
@@ -78,7 +82,7 @@ async def search(request: Request, collection: Named, services: UsesServices) ->
     elif data is None and question.text is None:
         raise unprocessable("Either 'text' or 'url' must be provided.", "body", kind="value_error.missing")
     elif data is None:
-        subject, fields["text"] = "text", question.text
+        subject = "text"
     if answer is None:
         if data is not None:
             with about(asked):
@@ -118,6 +122,12 @@ async def compare(request: Request, collection: Named, services: UsesServices) -
     space = next(each for name in (DETAIL, EMBEDDING, CODE) if (each := model.space(name)) is not None)
     (distance,) = distances(space, space.array([one[space.name]])[0], space.array([other[space.name]]))
     return json_answer(similarity(distance, space))
+
+
+def _takes_words(collection: Collection) -> bool:
+    """Whether its model takes any words, also beside a picture."""
+    model = collection.identity()
+    return model.text and model.space(EMBEDDING) is not None
 
 
 def _found(answer: QueryAnswer, rank: Rank) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, JsonValue
 
 from contract.answer import QueryAnswer
 from contract.names import CODE_HEADER, DEFAULT_COLLECTION, DETAIL_HEADER
-from contract.query import DEFAULT_RANK, DEFAULT_TOP_K, MaxDistance, Rank, TopK, described
+from contract.query import DEFAULT_RANK, DEFAULT_TOP_K, WITH_TEXT, MaxDistance, Rank, TextWeight, TopK, described
 from contract.space import CODE, DETAIL
 from gateway.access.guards import require_search
 from gateway.errors import RequestRefused, refusals
@@ -118,6 +118,8 @@ async def search(
     image: Annotated[UploadFile | None, File(description="a picture")] = None,
     path: Annotated[str | None, Form(description=described("path"))] = None,
     text: Annotated[str | None, Form(description=described("text"))] = None,
+    text_weight: Annotated[TextWeight | None, Form(description=described("text_weight"))] = None,
+    negative_text: Annotated[str | None, Form(description=described("negative_text"))] = None,
     code: Annotated[str | None, Form(description=described("code"))] = None,
     detail_code: Annotated[str | None, Form(description=described("detail_code"))] = None,
     top_k: Annotated[TopK, Form(description=described("top_k"))] = DEFAULT_TOP_K,
@@ -126,18 +128,22 @@ async def search(
     turned: Annotated[bool, Form(description=described("turned"))] = False,
     exact: Annotated[bool, Form(description=described("exact"))] = False,
 ) -> SearchAnswer:
-    """One of `image`, `path`, `text` and `code` says what to look for."""
+    """One of `image`, `path`, `text` and `code` says what to look for; `text` may stand beside a picture,
+    where the model takes any words."""
     started = time.perf_counter()
     subjects = {"image": image, "path": path, "text": text, "code": code}
     given = [name for name, value in subjects.items() if value]
-    if len(given) != 1:
+    if len(given) != 1 and not (len(given) == 2 and "text" in given and {*given} & {*WITH_TEXT}):
         raise RequestRefused(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             f"give one of image, path, text and code; given: {' and '.join(given) or 'none'}",
         )
     torchserve = services.torchserve
     fields: dict[str, JsonValue] = {"top_k": top_k, "rank": rank, "debug": True}
-    optional = {"max_distance": max_distance, "path": path, "text": text, "code": code, "detail_code": detail_code}
+    optional = {
+        "max_distance": max_distance, "path": path, "text": text, "text_weight": text_weight,
+        "negative_text": negative_text, "code": code, "detail_code": detail_code,
+    }  # fmt: skip
     fields |= {name: value for name, value in optional.items() if value not in (None, "")}
     if turned:
         fields["turned"] = True

@@ -133,6 +133,8 @@ class Collection:
         url: str | None = None,
         *,
         text: str | None = None,
+        text_weight: float | None = None,
+        negative_text: str | None = None,
         image: Picture | None = None,
         limit: int = 10,
         filter: Filter | None = None,
@@ -140,8 +142,11 @@ class Collection:
         max_distance: int | None = None,
         turned: bool = False,
     ) -> Matches:
-        """Returns the ``limit`` images most like the one at ``url``, like ``image``, or of the class ``text``, best
-        first, among those that match ``filter``. A URL that the collection has is not downloaded.
+        """Returns the ``limit`` images most like the one at ``url``, like ``image``, or like ``text``, best first,
+        among those that match ``filter``. A URL that the collection has is not downloaded.
+
+        ``text`` is the name of a class, or any words where the model takes them; there it may also stand beside a
+        picture, and counts ``text_weight`` of the whole, from 0 to 1; and images should not be like ``negative_text``.
 
         With the ``rank`` "detail", those come first that are this very picture, whatever class the model sees in them.
         ``max_distance`` leaves out images whose codes differ in more bits, whatever the ``rank``. ``turned``: the
@@ -152,11 +157,11 @@ class Collection:
         >>> [match.url for match in shoes.search(image="clog.jpg", filter={"colour": "red"})]
         ['https://example.org/sandal.jpg']
         """
-        if [url, text, image].count(None) != 2:
-            raise ValueError("give one of url, text and image")
+        if [url, image].count(None) == 0 or (url is None and image is None and text is None):
+            raise ValueError("give url, image or text; text may stand beside one of the others")
         fields = {
-            "url": url, "text": text, "limit": limit, "filter": filter, "rank": rank, "max_distance": max_distance,
-            "turned": turned or None,
+            "url": url, "text": text, "text_weight": text_weight, "negative_text": negative_text, "limit": limit,
+            "filter": filter, "rank": rank, "max_distance": max_distance, "turned": turned or None,
         }  # fmt: skip
         answer = self._connection.post(f"{self._models}/search", fields, {"image": image}, again=True)
         found: list[Match] = self._connection.understood(_matches, answer.content)

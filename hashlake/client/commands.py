@@ -224,7 +224,11 @@ def add_bulk(name: str, file: BinaryIO, client: Client) -> None:
 @collections.command(short_help="Find the images most like one, or of a class.")
 @_name
 @click.argument("image", metavar="[URL|FILE]", required=False)
-@click.option("--text", metavar="CLASS", help="Instead of URL|FILE: the class whose images are wanted.")
+@click.option(
+    "--text", metavar="WORDS", help="Instead of URL|FILE, or beside it: a class, or any words if the model takes them."
+)
+@click.option("--text_weight", type=click.FloatRange(0, 1), help="How much --text counts beside URL|FILE.")
+@click.option("--negative_text", metavar="WORDS", help="What images should not be like.")
 @click.option("--limit", default=10, show_default=True, type=click.IntRange(1, 1000), help="Answers wanted.")
 @click.option(
     "--rank",
@@ -242,6 +246,8 @@ def search(
     name: str,
     image: str | None,
     text: str | None,
+    text_weight: float | None,
+    negative_text: str | None,
     limit: int,
     rank: Literal["distance", "detail"],
     max_distance: int | None,
@@ -254,9 +260,10 @@ def search(
     percent: the share of pictures so far apart that show the same kind of thing or, with --rank detail, are the very
     same picture. Where that wasn't measured for the model, it is the similarity: 100 for equal codes, 0 where half of
     the bits differ."""
-    if (image is None) == (text is None):
-        raise click.UsageError("give either URL|FILE or --text CLASS")
-    given: dict[str, Any] = {"text": text} if image is None else _given(image)
+    if image is None and text is None:
+        raise click.UsageError("give URL|FILE, --text WORDS or both")
+    given: dict[str, Any] = {"text": text, "text_weight": text_weight, "negative_text": negative_text}
+    given |= {} if image is None else _given(image)
     given |= {"limit": limit, "filter": condition, "rank": rank, "max_distance": max_distance, "turned": turned}
     matches = client.collection(name).search(**given)
     if as_json:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from handler.errors import RequestError
 from handler.parsing import parse
-from handler.request import IndexedImage, QueryCodes, SearchRequest
+from handler.request import IndexedImage, QueryCodes, QueryEmbedding, SearchRequest, Words
 
 IMAGE = bytes(range(256)) + b"\xfb\xff\xfe"
 STANDARD = base64.b64encode(IMAGE).decode()
@@ -96,6 +96,26 @@ def test_the_rank_is_by_distance_unless_said_otherwise() -> None:
     assert parse({"body": {"text": "shirt", "rank": "distance"}}).rank == "distance"
 
 
+def test_words_may_stand_beside_a_picture_and_against_it() -> None:
+    both = SearchRequest(IMAGE, words=Words("red", 0.3, "a dog"))
+    said = {"text": " red ", "text_weight": 0.3, "negative_text": "a dog"}
+    assert parse({"body": {"image": STANDARD, **said}}) == both
+    assert parse({"image": IMAGE, "text": b"red", "text_weight": b"0.3", "negative_text": b"a dog"}) == both
+    assert parse({"body": {"path": "a.png", "text": "red"}}) == SearchRequest(
+        IndexedImage("a.png"), words=Words("red", 0.5)
+    )
+    assert parse({"body": {"text": "red", "negative_text": "dog", "text_weight": 0.1}}) == SearchRequest(
+        "red", words=Words(None, 0.1, "dog")
+    )
+    assert parse({"body": {"image": STANDARD, "text": "", "text_weight": 0.3}}) == SearchRequest(IMAGE)
+
+
+def test_an_embedding() -> None:
+    asked = SearchRequest(QueryEmbedding((0.5, -1.0)), words=Words("red"))
+    assert parse({"body": {"embedding": [0.5, -1], "text": "red"}}) == asked
+    assert parse({"embedding": b"[0.5, -1]", "text": b"red", "image": b""}) == asked
+
+
 PAYLOADS = st.one_of(st.binary(), st.text(), st.none(), st.dictionaries(st.text(), st.text()))
 
 
@@ -139,15 +159,27 @@ def test_a_greatest_distance_may_be_given() -> None:
         ({"body": {}}, "image is missing"),
         ({"body": {"image": None}}, "image is missing"),
         ({"body": {"text": None}}, "image is missing: give an image file in base64, or text, the name of a class"),
-        ({"body": {"image": STANDARD, "text": "shirt"}}, "image and text are both given"),
+        ({"body": {"image": STANDARD, "embedding": [1.0]}}, "image and embedding are both given"),
+        ({"body": {"embedding": "0.5"}}, "embedding must be a list of numbers, and is a string"),
+        ({"body": {"embedding": ["x"]}}, "embedding must be a list of numbers"),
+        ({"body": '{"embedding": [NaN]}'}, "embedding must be a list of numbers"),
+        ({"body": {"embedding": [0, 0.0]}}, "embedding has no direction"),
+        ({"body": {"embedding": []}}, "embedding has no direction"),
+        ({"embedding": b"[1, 2"}, "embedding is not JSON"),
+        ({"body": {"image": STANDARD, "text": "red", "text_weight": 1.5}}, "text_weight must be a number from 0 to 1"),
+        ({"body": {"image": STANDARD, "text": "red", "text_weight": "1"}}, "text_weight must be a number from 0 to 1"),
+        ({"image": IMAGE, "text": b"red", "text_weight": b"1e1"}, "text_weight must be a number from 0 to 1, and is"),
+        ({"body": {"image": STANDARD, "negative_text": 5}}, "negative_text must be words, and is an integer"),
+        ({"body": {"negative_text": "red"}}, "image is missing"),
+        ({"body": {"code": "ff", "negative_text": "red"}}, "negative_text needs image, text, path or embedding"),
+        ({"body": {"image": STANDARD, "text": "red", "rank": "detail"}}, 'rank "detail" needs an image alone'),
         ({"body": {"image": "", "text": ""}}, "text is empty"),
-        ({"image": IMAGE, "text": b"shirt"}, "image and text are both given"),
         ({"body": {"text": ""}}, "text is empty"),
         ({"body": {"text": " \n"}}, "text is empty"),
         ({"text": b""}, "text is empty"),
         ({"image": b"", "text": b""}, "text is empty"),
-        ({"body": {"text": ["shirt"]}}, "text must be the name of a class, and is an array"),
-        ({"body": {"text": 5}}, "text must be the name of a class, and is an integer"),
+        ({"body": {"text": ["shirt"]}}, "text must be words, and is an array"),
+        ({"body": {"text": 5}}, "text must be words, and is an integer"),
         ({"text": b"\xff"}, "text is not text"),
         ({"text": 10**15}, "text must be text, and is an integer"),  # bytes(10**15) would take all memory
         ({"text": [115, 104]}, "text must be text, and is an array"),

@@ -387,7 +387,7 @@ class TestDetailsAndClasses:
         [
             ({"text": "trousers"}, "'trousers' is no class of the model; it knows Shirt, robe d'été"),
             ({"text": "shirt", "rank": "detail"}, 'rank "detail" needs an image'),
-            ({"text": "shirt", "image": "aGVsbG8="}, "image and text are both given"),
+            ({"text": "shirt", "image": "aGVsbG8="}, "text beside a picture needs a model that takes any words"),
             ({"text": ""}, "text is empty"),
             ({"top_k": 3}, "image is missing: give an image file in base64, or text, the name of a class"),
             ({"image": "aGVsbG8=", "rank": "near"}, 'rank must be "distance" or "detail", and is \'near\''),

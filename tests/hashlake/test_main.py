@@ -8,14 +8,18 @@ from pathlib import Path
 
 import click
 import pytest
+from PIL import Image
 
 from embedding.torchscript import TorchScriptEmbedder
 from hashlake.main import cli
 from hashlake.version import __version__
+from indexer.builder import Request, build
 from pictures.opening import UNKNOWN
 from searcher.live.collections import Collections
 from searcher.versions.store import IndexStore
-from tests.fakes import png_of, write_grid_model
+from sources.folder import FolderSource
+from sources.listing import Listing
+from tests.fakes import png_of, write_grid_model, write_words_model
 from tests.hashlake.command import Answer, hashlake
 from tests.vectors import entry_of
 from tests.versions import publish
@@ -292,12 +296,32 @@ def test_search_for_a_class(detailed_store: IndexStore, colours_path: Path) -> N
     }
 
 
+def test_search_by_words_and_a_photo(tmp_path: Path, photo: Path) -> None:
+    """The photo is red, and the pictures (1, 0, 0), (1, 0, 1) and (0, 0, 1) of red, green and blue."""
+    path = write_words_model(tmp_path / "words.pt")
+    words = TorchScriptEmbedder.load(path)
+    for name, colour in {"red.png": "red", "magenta.png": "magenta", "blue.png": "blue"}.items():
+        Image.new("RGB", (16, 16), colour).save(tmp_path / name)
+    listing = tmp_path / "listing.txt"
+    listing.write_text("red.png\nmagenta.png\nblue.png\n")
+    store = IndexStore(tmp_path / "index_store")
+    build(Request(store, "1.0.0", FolderSource(tmp_path, Listing(listing))), words, lambda _: None)
+    Image.new("RGB", (16, 16), "red").save(photo)
+    assert search(store, path, "--text", "BLUE").out.splitlines() == [
+        "0.0000  blue.png", "0.2929  magenta.png", "1.0000  red.png",
+    ]  # fmt: skip
+    assert search(store, path, photo, "--text", "blue").out.split()[:2] == ["0.0000", "magenta.png"]
+    assert search(store, path, photo, "--text", "blue", "--text_weight", "0.1").out.split()[1] == "red.png"
+    assert search(store, path, photo, "--text", "blue", "--negative_text", "red").out.split()[1] == "blue.png"
+    assert "the text is too long" in error_line(search(store, path, "--text", "blue " * 9))
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ((), "give either PHOTO or --text NAME"),
-        (("photo.png", "--text", "shirt"), "give either PHOTO or --text NAME"),
-        (("--text", "shirt", "--rank", "detail"), "--rank detail needs PHOTO: a class has no detail code"),
+        ((), "give PHOTO, --text WORDS or both"),
+        (("--negative_text", "shirt"), "give PHOTO, --text WORDS or both"),
+        (("--text", "shirt", "--rank", "detail"), "--rank detail needs PHOTO alone: words have no detail code"),
         (("photo.png", "--rank", "near"), "Invalid value for '--rank': 'near' is not one of 'distance', 'detail'."),
     ],
 )

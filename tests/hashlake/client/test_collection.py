@@ -101,6 +101,11 @@ class TestSearching:
         with pytest.raises(Refused, match="the model knows no class Hats"):
             shoes.search(text="Hats")
 
+    def test_words_beside_a_picture_are_sent_along(self, shoes: Collection, fake: Fake) -> None:
+        shoes.search(BOOT, text="Boots", text_weight=0.3, negative_text="heels")
+        sent = fake.bodies("search")[-1]
+        assert {"url": BOOT, "text": "Boots", "text_weight": 0.3, "negative_text": "heels"}.items() <= sent.items()
+
     def test_what_is_no_filter(self, shoes: Collection) -> None:
         with pytest.raises(Refused, match=r"filter: \$near is no operator"):
             shoes.search(BOOT, filter={"$near": 1})
@@ -126,10 +131,10 @@ class TestSearching:
         assert shoes.compare(image="clog.jpg", other_image=picture(0xFFFE)) == 96.875
 
     def test_too_little_and_too_much(self, shoes: Collection, fake: Fake) -> None:
-        with pytest.raises(ValueError, match="give one of url, text and image"):
+        with pytest.raises(ValueError, match="give url, image or text"):
             shoes.search()
-        with pytest.raises(ValueError, match="give one of url, text and image"):
-            shoes.search(BOOT, text="Boots")
+        with pytest.raises(ValueError, match="give url, image or text"):
+            shoes.search(BOOT, image=b"boots")
         with pytest.raises(ValueError, match="give url or image, and other or other_image"):
             shoes.compare(BOOT)
         with pytest.raises(ValueError, match="give url or image, and other or other_image"):

@@ -359,8 +359,7 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("words", "complaint"),
         [
-            (["search", "shoes"], "give either URL|FILE or --text CLASS"),
-            (["search", "shoes", BOOT, "--text", "Boots"], "give either URL|FILE or --text CLASS"),
+            (["search", "shoes"], "give URL|FILE, --text WORDS or both"),
             (["count", "shoes", "--filter", "{"], "Invalid value for '--filter': not JSON: Expecting property name"),
             (["add", "shoes", BOOT, "--metadata", "[NaN]"], "Invalid value for '--metadata': NaN is no number"),
             (["count", ".."], "Invalid value for 'NAME': '..' is no collection's name"),
