@@ -107,7 +107,7 @@ class QueryFields(BaseModel):
     exact: Annotated[bool, Wanted("true or false")] = Field(
         False,
         description="true compares all embeddings, where the model makes some; without it, those of a shortlist that "
-        "holds at least 99% of the nearest (the version's manifest says how many were measured)",
+        "is sized to hold 99% of the nearest (the version's manifest says what was measured)",
     )
     collection: Annotated[str, Wanted("a collection's name")] = Field(
         DEFAULT_COLLECTION, description="the collection to search; without it, the datalake's"

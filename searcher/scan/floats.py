@@ -1,5 +1,6 @@
 """The nearest of float16 vectors by cosine: exact, of listed rows or of all, with ties ordered by row."""
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -68,8 +69,10 @@ class FloatIndex:
         )
 
     def warm_up(self) -> None:
-        """As ``CodeIndex.warm_up``."""
-        Thread(target=populate, args=([self._vectors],), daemon=True).start()
+        """As ``CodeIndex.warm_up``; vectors that would fill half of the memory are left where they are, since a search
+        reads few of them."""
+        if 2 * self._vectors.nbytes < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
+            Thread(target=populate, args=([self._vectors],), daemon=True).start()
 
     @cached_property
     def _compare(self) -> Callable[..., None]:

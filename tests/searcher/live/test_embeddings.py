@@ -99,6 +99,7 @@ def test_folded_it_answers_by_shortlists_whose_recall_it_says(collection: Collec
     assert all(each["recall"] >= 0.99 and each["top_k"] < each["size"] < manifest.count for each in said)
 
     queries = embeddings(60, 9)
+    collection.view().version.warm_up()
     exact = collection.view().search([asked(query, exact=True) for query in queries])
     right = [nearest(images, query, 10) for query in queries]
     assert [(each.paths, each.distances) for each in exact] == right
