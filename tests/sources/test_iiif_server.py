@@ -30,7 +30,11 @@ def server(tmp_path: Path) -> Iterator[str]:
         sys.executable, script, "--host", "127.0.0.1", "--port", str(port), "--api-versions", "2.1,3.0",
         "--manipulators", "pil", "--image-dir", str(tmp_path / "images"),
     ]  # fmt: skip
-    with (tmp_path / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+    # It writes a file with its number to the folder where it starts.
+    with (
+        (tmp_path / "log").open("wb") as log,
+        subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=log) as process,
+    ):
         try:
             until = time.monotonic() + 120
             while True:
