@@ -33,7 +33,7 @@ CHECKS = [
     response_schema_conformance,
 ]
 #: Those of a version's manifest, which has one example for all.
-MANIFEST = {"FileEntry", "ModelIdentity", "VersionDetails"}
+MANIFEST = {"FileEntry", "ModelIdentity", "Shortlist", "VersionDetails"}
 
 
 @pytest.fixture(scope="module")

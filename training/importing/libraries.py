@@ -20,9 +20,10 @@ _defined: list[Any] = []
 
 
 def library(name: str) -> ModuleType:
-    """Returns the library ``name``. Raises NotRegistered, which says what to install."""
-    if importlib.util.find_spec(name) is None:
-        raise NotRegistered(f"importing this architecture needs {name}: pip install 'hashlake[import]'")
+    """Returns the library, or the module of one, called ``name``. Raises NotRegistered, which says what to install."""
+    package = name.partition(".")[0]  # to find a module below it would import it
+    if importlib.util.find_spec(package) is None:
+        raise NotRegistered(f"importing this architecture needs {package}: pip install 'hashlake[import]'")
     _define_operators()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -2,6 +2,8 @@
 refused by name. Random weights of narrow networks: nothing is downloaded."""
 
 import importlib.util
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -250,6 +252,12 @@ def test_the_command_calibrates_and_says_what_it_made(tmp_path: Path) -> None:
     assert [each.name for each in (tmp_path / "models").iterdir()] == ["narrow.pt"]
     empty = CliRunner().invoke(models, [*arguments[:-3], str(tmp_path / "models"), *arguments[-2:]])
     assert "has no pictures to calibrate with" in str(empty.exception)
+
+
+def test_the_first_library_to_be_imported_may_be_any() -> None:
+    code = "from training.importing.libraries import library; print(library('torchvision.models').__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("torchvision.models\n", 0), done.stderr
 
 
 def test_serving_imports_none_of_the_libraries() -> None:
