@@ -26,7 +26,7 @@ from tests.deploy.project import (
 TEXT = (REPOSITORY / "compose.yaml").read_text(encoding="utf-8")
 COMPOSE: dict[str, Any] = read_yaml(REPOSITORY / "compose.yaml")
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = {"pod", "serve", "admin", "index"}
+OURS = {"pod", "serve", "admin", "index", "watch"}
 
 
 def environment(service: str) -> dict[str, str]:
@@ -41,8 +41,9 @@ def test_it_is_what_the_compose_specification_allows() -> None:
 
 def test_the_services_and_profiles() -> None:
     profiles = {name: service.get("profiles") for name, service in SERVICES.items()}
-    assert profiles == dict.fromkeys(OURS - {"index"}) | {
+    assert profiles == dict.fromkeys(OURS - {"index", "watch"}) | {
         "index": ["index"],
+        "watch": ["watch"],
         "prometheus": ["monitoring"],
         "grafana": ["monitoring"],
     }
@@ -130,7 +131,7 @@ def test_stores_and_state_are_on_the_shared_volume_and_the_datalake_is_read_only
     for name in ("HASHLAKE_INDEX_STORE", "HASHLAKE_MODEL_STORE", "HASHLAKE_STATE"):
         assert image[name].startswith("/data/")
     assert image["HASHLAKE_HOST"] == image["HASHLAKE_GATEWAY_HOST"] == "0.0.0.0"
-    for name in ("serve", "admin", "index"):
+    for name in ("serve", "admin", "index", "watch"):
         assert SERVICES[name]["volumes"][0] == "data:/data"
         assert SERVICES[name]["tmpfs"][0].startswith("/tmp:exec,")
         assert not {"HASHLAKE_INDEX_STORE", "HASHLAKE_MODEL_STORE", "HASHLAKE_STATE"} & set(environment(name))
@@ -152,6 +153,15 @@ def test_the_indexer_needs_no_network() -> None:
     assert SERVICES["index"]["network_mode"] == "none"
     assert SERVICES["index"]["entrypoint"] == ["bash", "/reindex.sh"]
     assert "./deploy/helm/hashlake/files/reindex.sh:/reindex.sh:ro" in SERVICES["index"]["volumes"]
+
+
+def test_the_watch_follows_the_datalake_with_a_model_that_is_there() -> None:
+    service = SERVICES["watch"]
+    assert service["command"][:2] == ["watch", "/datalake"]
+    assert f"./torchscripts_models:{environment('watch')['HASHLAKE_MODELS']}:ro" in service["volumes"]
+    assert any(volume.endswith(":/datalake:ro") for volume in service["volumes"])
+    assert (REPOSITORY / "torchscripts_models" / f"{environment('watch')['MODEL_NAME']}.pt").is_file()
+    assert service["network_mode"] == "none"
 
 
 def test_prometheus_scrapes_both_processes_by_names_that_exist() -> None:
