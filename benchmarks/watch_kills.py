@@ -3,8 +3,8 @@
     python -m benchmarks.watch_kills 1000
 
 A pass over 400 pictures, PDFs of two pages and files that are none, is killed again and again, while files change; the
-last one ends by itself. Then the collection must hold exactly what the folder does, and the state one entry an item. Then a
-new collection begins. Children are forks of a process that has the model, so that a kill costs milliseconds.
+last one ends by itself. Then the collection must hold exactly what the folder does, and the state one entry an item,
+and a new collection begins. Children are forks of a process that has the model, so that a kill costs milliseconds.
 """
 
 import os
