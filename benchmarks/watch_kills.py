@@ -12,8 +12,10 @@ import random
 import shutil
 import signal
 import sqlite3
+import sys
 import tempfile
 import time
+import traceback
 from contextlib import closing
 from pathlib import Path
 
@@ -66,22 +68,27 @@ def run(lake: Path, store: Path, model: Embedder) -> None:
         work.run(source, str(lake))
 
 
-def killed(lake: Path, store: Path, model: Embedder, seconds: float) -> bool:
-    """Runs a pass in a child for ``seconds`` at most. Returns whether it had to be killed."""
+def killed(lake: Path, store: Path, model: Embedder, seconds: float | None) -> bool:
+    """Runs a pass in a child, which is killed after ``seconds``, if given. Returns whether it had to be. This process
+    itself never computes: PyTorch's threads don't survive a fork."""
     child = os.fork()
     if child == 0:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        os.dup2(os.open(lake.parent / "child.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
         status = 1
         try:
             run(lake, store, model)
             status = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
+            sys.stderr.flush()
             os._exit(status)
-    time.sleep(seconds)
-    os.kill(child, signal.SIGKILL)  # it may be a zombie by now
+    if seconds is not None:
+        time.sleep(seconds)
+        os.kill(child, signal.SIGKILL)  # it may be a zombie by now
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if status == 1:
-        raise SystemExit("a pass failed")
+        raise SystemExit(f"a pass failed: {(lake.parent / 'child.log').read_text()}")
     return status == -signal.SIGKILL
 
 
@@ -115,7 +122,7 @@ def main(kills: int, seed: int) -> None:
                 done += killed(here / "lake", here / "store", model, choice.uniform(0, _MOST_SECONDS))
                 for number in choice.sample(range(_FILES), 40):
                     lake.write(number)
-            run(here / "lake", here / "store", model)
+            killed(here / "lake", here / "store", model, None)
             check(lake, here / "store", model)
             rounds += 1
     click.echo(f"{done:,} kills in {rounds} collections: nothing doubled, nothing lost")

@@ -44,6 +44,18 @@ class TextTokens:
         """The tokens of ``texts``, int64 (n, context_length). Raises TooManyWords: nothing is cut."""
         return np.array([self._of(text) for text in texts], np.int64).reshape(len(texts), self._context_length)
 
+    @property
+    def room(self) -> int:
+        """How many tokens a text may have beside the marks of begin and end."""
+        return self._context_length - self._length("")
+
+    def count(self, text: str) -> int:
+        """Returns how many tokens ``text`` has beside the marks, of which there may be more than the tower reads."""
+        return self._length(text) - self._length("")
+
+    def _length(self, text: str) -> int:
+        return sum(self._tokenizer.encode(text).attention_mask)
+
     def _of(self, text: str) -> list[int]:
         if len(text) > _CHARACTERS_A_TOKEN * self._context_length:
             raise TooManyWords(f"{len(text):,} characters", self._context_length)

@@ -198,6 +198,11 @@ class TorchScriptEmbedder:
         assert self._projection is not None  # it makes embeddings
         return {**self._projection.of_pictures(embeddings.astype(np.float32)), EMBEDDING: embeddings}
 
+    @property
+    def words(self) -> TextTokens | None:
+        """The text tower's tokenizer; None without one."""
+        return self._tokens
+
     def embed_text(self, texts: Sequence[str]) -> Vectors:
         """The vectors of ``texts``, as those of pictures. Raises TooManyWords.
 

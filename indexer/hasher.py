@@ -60,17 +60,28 @@ class Hasher:
         prepared = [
             (item, [unreadable]) if unreadable else self._prepare(item, next(known)) for item, unreadable in found
         ]
-        decoded = [image for _, images in prepared for image in images if isinstance(image, _Decoded)]
-        embedded = self._embedded(decoded)
-        return [
-            Outcome(item, [next(embedded) if isinstance(image, _Decoded) else image for image in images])
-            for item, images in prepared
-        ]
+        all_images = [image for _, images in prepared for image in images]
+        pictures = self._embedded([image for image in all_images if isinstance(image, _Decoded)])
+        texts = self._read([image for image in all_images if isinstance(image, _Text)])
+
+        def embedded(image: _Prepared) -> Embedded | Skipped:
+            if isinstance(image, _Decoded):
+                return next(pictures)
+            return next(texts) if isinstance(image, _Text) else image
+
+        return [Outcome(item, list(map(embedded, images))) for item, images in prepared]
 
     def _embedded(self, decoded: list["_Decoded"]) -> Iterator[Embedded]:
         for start in range(0, len(decoded), CHUNK):
             chunk = decoded[start : start + CHUNK]
             vectors = self._model.embed(np.stack([each.picture for each in chunk]))
+            for row, each in enumerate(chunk):
+                yield Embedded(each.file, row_of(vectors, row), sourced=each.sourced)
+
+    def _read(self, texts: list["_Text"]) -> Iterator[Embedded]:
+        for start in range(0, len(texts), CHUNK):
+            chunk = texts[start : start + CHUNK]
+            vectors = self._model.embed_text([each.text for each in chunk])
             for row, each in enumerate(chunk):
                 yield Embedded(each.file, row_of(vectors, row), sourced=each.sourced)
 
@@ -80,7 +91,7 @@ class Hasher:
         except Unreadable as error:
             return item, Skipped.item(item, error)
 
-    def _prepare(self, item: Item, kept: Embedded | None) -> tuple[Item, list["Embedded | Skipped | _Decoded"]]:
+    def _prepare(self, item: Item, kept: Embedded | None) -> tuple[Item, list["_Prepared"]]:
         """Do everything before the forward pass. Returns the item with its version, and its images."""
         if kept is not None:
             return item, [kept]
@@ -95,7 +106,7 @@ class Hasher:
         except Unreadable as error:
             return item, [Skipped.item(item, error)]
 
-    def _image(self, item: Item, data: bytes | Unreadable) -> "Embedded | Skipped | _Decoded":
+    def _image(self, item: Item, data: bytes | Unreadable) -> "_Prepared":
         if isinstance(data, Unreadable):
             return Skipped.item(item, data)
         version = FileVersion.parse(item.version) or FileVersion(len(data), 0)
@@ -103,6 +114,8 @@ class Hasher:
         file = ImageFile(item.name, version.size, version.mtime_ns, digest)
         if kept := self._known.by_content(item, file):
             return kept
+        if item.kind == "text":
+            return _Text(file, data.decode(), said_of(item))
         try:
             return _Decoded(file, self._model.prepare(data), said_of(item))
         except ImageError as error:
@@ -114,3 +127,13 @@ class _Decoded:
     file: ImageFile
     picture: NDArray[np.uint8]
     sourced: Sourced
+
+
+@dataclass(frozen=True)
+class _Text:
+    file: ImageFile
+    text: str
+    sourced: Sourced
+
+
+_Prepared = Embedded | Skipped | _Decoded | _Text

@@ -36,7 +36,7 @@ try:
     from sources.registry import open_source
     from sources.selection import Selection
     from sources.source import Source
-    from sources.splitters import open_splitters, suffixes_of
+    from sources.splitters import open_splitters, suffixes_of, with_words
 except ImportError as error:
     if __name__ != "__main__":
         raise
@@ -130,6 +130,7 @@ def index(
     selection = Selection(suffixes_of(splitters))
     with _opened(database, datalake_root) if database else open_source(address or "", selection) as source:
         model = load_embedder(model_path, device, image_size=image_size)
+        splitters = with_words(splitters, getattr(model, "words", None))  # of a model with a text tower
         request = Request(IndexStore(index_store), name, source, base_version, checksum, mode, keep_current, splitters)
         progress = partial(Progress, as_json=as_json)
         report = build(request, model, tell=partial(say, err=True), progress=progress)

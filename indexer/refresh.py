@@ -28,6 +28,7 @@ from searcher.versions.verdict import is_verified
 from sources.errors import Unreadable
 from sources.folder import FileVersion
 from sources.source import Source, Splitter
+from sources.splitters import with_words
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ def _build(
         mode=mode,
         keep_current=request.keep_current,
         left_out=request.left_out,
-        splitters=request.splitters,
+        splitters=with_words(request.splitters, getattr(model, "words", None)),
     )
     return build(wanted, model, tell, progress)
 

@@ -21,7 +21,7 @@ from indexer.progress import Progress
 from indexer.watch_status import Status, StatusServer
 from sources.registry import open_source
 from sources.selection import Selection
-from sources.splitters import open_splitters, suffixes_of
+from sources.splitters import open_splitters, suffixes_of, with_words
 
 _KNOWN = {"WF_EXTRACT_IMAGES", "WF_EXTRACT_PDFS", "WF_LOG_LEVEL"}
 _YES, _NO = ("yes", "true", "t", "y", "1"), ("no", "false", "f", "n", "0")
@@ -67,7 +67,7 @@ def _flag(name: str, variable: str, default: bool, help: str) -> Callable[[Calla
 @_flag("clean", "CLEAN", False, "Empty the collection before the first pass.")
 @_flag("remove_gone", "HASHLAKE_REMOVE_GONE", False, "Remove images that the source no longer has.")
 @_flag("images", "WF_EXTRACT_IMAGES", True, "Embed pictures.  [default: yes]")
-@_flag("pdfs", "WF_EXTRACT_PDFS", False, "Embed the pages of PDFs, as --split pdf does.")
+@_flag("pdfs", "WF_EXTRACT_PDFS", False, "Embed the pages of PDFs, and their text if the model reads any.")
 @click.option(
     "--every", default=30.0, show_default=True, type=click.FloatRange(0.1), envvar="SLEEPING_TIME",
     help="Seconds between passes.",
@@ -113,7 +113,6 @@ def watch(
     if not images and not (pdfs or splits):
         raise click.UsageError("there is nothing to embed: neither --images nor --pdfs is wanted")
     logging.basicConfig(level=log_level.upper(), force=True)
-    splitters = open_splitters([*splits, *(["pdf"] if pdfs and not any(s.startswith("pdf") for s in splits) else [])])
     model = model_path or _model_called(model_name)
     status, ended = Status(), threading.Event()
     try:
@@ -129,6 +128,9 @@ def watch(
 
         try:
             embedder = load_embedder(model, device)
+            words = getattr(embedder, "words", None)  # of a model with a text tower
+            ours = [*splits] if any(each.startswith("pdf") for each in splits) or not pdfs else [*splits, _pdf(words)]
+            splitters = with_words(open_splitters(ours), words)
             collection = open_collection(index_store, name, embedder.identity, clean=clean)
             work = Watch(collection, embedder, splitters, threads, remove_gone, only_parts=not images)
             selection = Selection(suffixes_of(splitters), keep_hidden)
@@ -156,6 +158,11 @@ def watch(
             status.status, status.error_message = "failed", str(error)
             status.error_code = "db_error" if type(error).__module__ == "searcher.errors" else "workflow_error"
             raise
+
+
+def _pdf(words: object) -> str:
+    """What PDFs are taken apart into: pages, and text if the model reads any."""
+    return "pdf" if words is None else "pdf:text"
 
 
 def _end(ended: threading.Event, number: int, frame: FrameType | None) -> None:

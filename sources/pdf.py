@@ -1,7 +1,8 @@
-"""Pages of PDF files as pictures, and the pictures on them: a splitter. PDFium renders; its licence is BSD's.
+"""Pages of PDF files as pictures, the pictures on them, and their text: a splitter. PDFium renders (BSD licence).
 
     catalogue.pdf ─▶ catalogue.pdf#page=1, catalogue.pdf#page=2, …       150 dots per inch, or pdf:dpi=200
                      catalogue.pdf#page=2&image=1, …                     with pdf:images
+                     catalogue.pdf#page=2&segment=5, …                   with pdf:text, for models with a text tower
 
 Each part has ``page``, ``pages``, ``title`` and the page's ``text`` as metadata, so that an answer says what it found.
 """
@@ -11,13 +12,14 @@ import json
 import re
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pypdfium2
 from PIL import Image
 from pypdfium2 import raw
 
 from sources.errors import SourceError, Unreadable
+from sources.segments import Words, segments_of
 from sources.source import Item
 
 DPI = 150
@@ -31,7 +33,7 @@ _MOST_TEXT = 4000
 _LEAST_SIDE = 64
 #: Titles that programs write when they know none.
 _NO_TITLE = re.compile(r"\s*(\(?(anonymous|untitled|unspecified|none)\)?|untitled document)?\s*", re.IGNORECASE)
-_PART = re.compile(r"(.*)#page=([0-9]{1,9})(?:&image=([0-9]{1,9}))?", re.DOTALL)
+_PART = re.compile(r"(.*)#page=([0-9]{1,9})(?:&image=([0-9]{1,9})|&segment=[0-9]{1,9})?", re.DOTALL)
 
 #: PDFium knows no threads.
 _one_at_a_time = threading.Lock()
@@ -39,17 +41,27 @@ _one_at_a_time = threading.Lock()
 
 @dataclass(frozen=True)
 class PdfPages:
-    """Takes PDF files apart into their pages, at ``dpi``, and, with ``images``, the pictures on them."""
+    """Takes PDF files apart into their pages, at ``dpi``, and, with ``images``, the pictures on them; with ``text``
+    also into segments of their text that a model reads whole, whose tokenizer ``words`` is."""
 
     dpi: int = DPI
     images: bool = False
+    text: bool = False
+    words: Words | None = field(default=None, compare=False)
+
+    def with_words(self, words: Words | None) -> "PdfPages":
+        """Returns the splitter for a model with this tokenizer. Raises SourceError if text is wanted and there is
+        none."""
+        if self.text and words is None:
+            raise SourceError("the model reads no words, and pdf:text needs one with a text tower")
+        return replace(self, words=words)
 
     @property
     def suffixes(self) -> frozenset[str]:
         return frozenset({".pdf"})
 
     def __str__(self) -> str:
-        return f"pdf:dpi={self.dpi}" + (",images" if self.images else "")
+        return f"pdf:dpi={self.dpi}" + (",images" if self.images else "") + (",text" if self.text else "")
 
     def splits(self, item: Item) -> bool:
         return item.name.partition("?")[0].lower().endswith(".pdf")
@@ -70,6 +82,7 @@ class PdfPages:
             raise Unreadable(f"the PDF has {pages:,} pages; the limit is {_MOST_PAGES:,}")
         with _one_at_a_time:
             title = _title(document)
+        texts: list[tuple[int, str]] = []
         for number in range(1, pages + 1):
             about: dict[str, object] = {"page": number, "pages": pages} | ({"title": title} if title else {})
             part = replace(item, name=f"{item.name}#page={number}", parent=item.name)
@@ -79,7 +92,8 @@ class PdfPages:
                     page = document[number - 1]
                     try:
                         if text := _text(page):
-                            about["text"] = text
+                            about["text"] = text[:_MOST_TEXT]
+                            texts.append((number, text))
                         part = replace(part, metadata=json.dumps(about, ensure_ascii=False))
                         found.append((part, _saved(_rendered(page, self.dpi), "BMP")))
                         for place, picture in enumerate(_pictures(page) if self.images else (), 1):
@@ -89,20 +103,44 @@ class PdfPages:
             except (pypdfium2.PdfiumError, ValueError, OSError) as error:
                 found.append((part, Unreadable(f"the page cannot be rendered: {error}")))
             yield from found
+        if self.text:
+            yield from self._segments(item, texts, title)
+
+    def _segments(
+        self, item: Item, texts: list[tuple[int, str]], title: str | None
+    ) -> Iterator[tuple[Item, bytes | Unreadable]]:
+        assert self.words is not None
+        for segment in segments_of(texts, self.words):
+            about: dict[str, object] = {"title": title} if title else {}
+            about |= {
+                "text": segment.text,
+                "type": "text",
+                "source_type": "pdf",
+                "extraction_type": "text",
+                "total_tokens": segment.tokens,
+                "segment_number": segment.number,
+                "page_number": segment.page,
+                "url": f"{item.name}#page={segment.page}",
+            }
+            name = f"{item.name}#page={segment.page}&segment={segment.number}"
+            metadata = json.dumps(about, ensure_ascii=False)
+            yield replace(item, name=name, kind="text", parent=item.name, metadata=metadata), segment.text.encode()
 
 
 def open_pdf(options: str) -> PdfPages:
-    """Returns the splitter with ``options``: "", "dpi=200", "images" or "dpi=200,images". Raises SourceError."""
-    dpi, images = DPI, False
+    """Returns the splitter with ``options``, such as "", "dpi=200" or "images,text". Raises SourceError."""
+    dpi, images, text = DPI, False, False
     for option in filter(None, options.split(",")):
         key, _, value = option.partition("=")
         if key == "dpi" and value.isascii() and value.isdigit() and 18 <= int(value) <= 1200:
             dpi = int(value)
         elif option == "images":
             images = True
+        elif option == "text":
+            text = True
         else:
-            raise SourceError(f"pdf:{option} is no option: dpi=18 to dpi=1200, and images, are")
-    return PdfPages(dpi, images)
+            raise SourceError(f"pdf:{option} is no option: dpi=18 to dpi=1200, images and text are")
+    return PdfPages(dpi, images, text)
 
 
 def file_of(name: str) -> str | None:
@@ -151,7 +189,7 @@ def _text(page: pypdfium2.PdfPage) -> str:
     """Returns the page's text, one that answers can carry: without control characters and halves of characters."""
     textpage = page.get_textpage()
     try:
-        text = textpage.get_text_range(0, min(textpage.count_chars(), _MOST_TEXT), errors="replace")
+        text = textpage.get_text_range(errors="replace")
     finally:
         textpage.close()
     text = re.sub(r"[\0-\x08\x0b-\x1f\x7f\ufffe\uffff]", "", text.replace("\r\n", "\n"))
