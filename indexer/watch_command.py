@@ -119,7 +119,7 @@ def watch(
         server = StatusServer(status, status_host, status_port)
     except OSError as error:
         raise IndexingError(f"{status_host}:{status_port} cannot be listened on: {error.strerror}") from error
-    signal.signal(signal.SIGTERM, partial(_end, ended))
+    before = signal.signal(signal.SIGTERM, partial(_end, ended))
     with server:
         # Imported late: PyTorch takes seconds to load, and the status answers meanwhile.
         from embedding.registry import load_embedder
@@ -158,6 +158,8 @@ def watch(
             status.status, status.error_message = "failed", str(error)
             status.error_code = "db_error" if type(error).__module__ == "searcher.errors" else "workflow_error"
             raise
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _pdf(words: object) -> str:
