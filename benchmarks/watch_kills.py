@@ -4,7 +4,8 @@
 
 A pass over 400 pictures, PDFs of two pages and files that are none, is killed again and again, while files change; the
 last one ends by itself. Then the collection must hold exactly what the folder does, and the state one entry an item,
-and a new collection begins. Children are forks of a process that has the model, so that a kill costs milliseconds.
+and a new collection begins. Children are forks of this process, with an embedder of numpy's alone: PyTorch's threads
+don't survive a fork.
 """
 
 import os
@@ -22,13 +23,13 @@ from pathlib import Path
 import click
 
 from embedding.embedder import Embedder
-from embedding.registry import load_embedder
 from indexer.watch import Watch, open_collection
 from indexer.watch_state import STATE_FILE
 from sources.pdf import PdfPages
 from sources.registry import open_source
 from sources.selection import Selection
-from tests.fakes import code_bytes, picture_of, png_of, write_grid_model
+from tests.fake_embedder import CellEmbedder
+from tests.fakes import code_bytes, picture_of, png_of
 from tests.sources.pdf_files import pdf_of
 
 _FILES = 400
@@ -70,7 +71,7 @@ def run(lake: Path, store: Path, model: Embedder) -> None:
 
 def killed(lake: Path, store: Path, model: Embedder, seconds: float | None) -> bool:
     """Runs a pass in a child, which is killed after ``seconds``, if given. Returns whether it had to be. This process
-    itself never computes: PyTorch's threads don't survive a fork."""
+    itself never embeds."""
     child = os.fork()
     if child == 0:
         os.dup2(os.open(lake.parent / "child.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
@@ -113,7 +114,7 @@ def main(kills: int, seed: int) -> None:
     done = rounds = 0
     with tempfile.TemporaryDirectory() as scratch:
         here = Path(scratch)
-        model = load_embedder(write_grid_model(here / "grid.pt"))
+        model = CellEmbedder()
         while done < kills:
             shutil.rmtree(here / "store", ignore_errors=True)
             shutil.rmtree(here / "lake", ignore_errors=True)

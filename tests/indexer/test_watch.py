@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from embedding.embedder import Embedder
 from embedding.torchscript import TorchScriptEmbedder
 from indexer.errors import IndexingError
 from indexer.watch import Pass, Watch, open_collection
@@ -21,6 +22,7 @@ from searcher.live.collections import Collections
 from sources.pdf import PdfPages
 from sources.registry import open_source
 from sources.selection import Selection
+from tests.fake_embedder import CellEmbedder
 from tests.fakes import code_bytes, picture_of, png_of, write_grid_model
 from tests.handler.server import free_ports
 from tests.hashlake.command import hashlake
@@ -41,7 +43,7 @@ def codes(store: Path, name: str = "new") -> dict[str, bytes]:
     return {image.path.partition("/lake/")[2]: image.vectors["code"] for image in view.images(limit=1000)}
 
 
-def once(lake: Path, model: TorchScriptEmbedder, **options: object) -> Pass:
+def once(lake: Path, model: Embedder, **options: object) -> Pass:
     """One pass over the lake."""
     splitters = (PdfPages(dpi=36),)
     collection = open_collection(lake.parent / "store", "new", model.identity)
@@ -206,8 +208,9 @@ def wait_for(port: int, phase: str) -> object:
     raise AssertionError(f"never {phase}")
 
 
-def test_kills_at_any_moment_neither_double_nor_lose(lake: Path, grid: TorchScriptEmbedder) -> None:
-    """Children of this process, so that each kill costs a fork; the command's own process is the same code."""
+def test_kills_at_any_moment_neither_double_nor_lose(lake: Path) -> None:
+    """Children of this process, so that each kill costs a fork; without PyTorch, whose threads don't survive one."""
+    grid = CellEmbedder()
     for number in range(40, 200):
         (lake / f"{number:03}.png").write_bytes(png_of(number))
     state = lake.parent / "store" / "collections" / "new" / STATE_FILE
