@@ -19,6 +19,7 @@ import time
 import traceback
 from contextlib import closing
 from pathlib import Path
+from typing import cast
 
 import click
 
@@ -114,7 +115,7 @@ def main(kills: int, seed: int) -> None:
     done = rounds = 0
     with tempfile.TemporaryDirectory() as scratch:
         here = Path(scratch)
-        model = CellEmbedder()
+        model = cast(Embedder, CellEmbedder())  # it embeds pictures alone
         while done < kills:
             shutil.rmtree(here / "store", ignore_errors=True)
             shutil.rmtree(here / "lake", ignore_errors=True)
