@@ -5,7 +5,8 @@ EmbeddingError
 ├── NoMixture               parts that cancel each other out, or a model whose vectors cannot be added
 └── TextError               words that the model cannot embed; messages are safe to send to a client
     ├── UnknownText         a name that is not a class of the model
-    └── TooManyWords        a text longer than the model's text tower reads
+    ├── TooManyWords        a text longer than the model's text tower reads
+    └── UnknownWords        a text that means nothing to the model's text tower
 """
 
 from collections.abc import Sequence
@@ -47,6 +48,13 @@ class TooManyWords(TextError):
             f"the text is too long: it has {length}, and the model reads {context_length} tokens, which are words and "
             "parts of words; use fewer words"
         )
+
+
+class UnknownWords(TextError):
+    """A text without a word that the model's text tower knows."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(f"{text[:60]!r} means nothing to the model; use other words for what a picture shows")
 
 
 def _known(name: str, classes: Sequence[str]) -> str:

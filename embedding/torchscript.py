@@ -32,7 +32,7 @@ from contract.model import ModelIdentity
 from contract.space import CODE, EMBEDDING, Vectors
 from embedding.card import CARD_FILE, ModelCard, parse_card, plain_name, preprocessing_for
 from embedding.device import find_device
-from embedding.errors import ModelError, NoMixture, UnknownText
+from embedding.errors import ModelError, NoMixture, UnknownText, UnknownWords
 from embedding.projection import Floats, Part, Projection
 from embedding.tokens import TOKENIZER_FILE, TextTokens
 from pictures.decode import decode, decoder
@@ -204,13 +204,18 @@ class TorchScriptEmbedder:
         return self._tokens
 
     def embed_text(self, texts: Sequence[str]) -> Vectors:
-        """The vectors of ``texts``, as those of pictures. Raises TooManyWords.
+        """The vectors of ``texts``, as those of pictures. Raises TooManyWords, and UnknownWords for a text of which the
+        text tower makes a vector of zeros.
 
         Without a text tower ``texts`` are names of classes in any case, and the codes, uint8 (n, bits / 8), are those
         that their pictures were trained towards. Raises UnknownText, which lists the classes.
         """
         if self._projection is not None and self._tokens is not None:
-            return self._projection.of_texts(self._text_pass(self._tokens(texts)))
+            embeddings = self._text_pass(self._tokens(texts))
+            for text, embedding in zip(texts, embeddings, strict=True):
+                if not embedding.any():
+                    raise UnknownWords(text)
+            return self._projection.of_texts(embeddings)
         known = [plain_name(each) for each in self.card.classes]
         for text in texts:
             if plain_name(text) not in known:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from contract.space import Space
 from embedding.card import ModelCard, TextTower
-from embedding.errors import ModelError, TooManyWords, UnknownText
+from embedding.errors import ModelError, TooManyWords, UnknownText, UnknownWords
 from embedding.torchscript import TorchScriptEmbedder, save_model
 from pictures.preparation import Preprocessing
 from tests.fakes import CONTEXT, ColourWords, colour_tokenizer, write_words_model
@@ -58,9 +58,15 @@ def test_a_picture_has_a_vector_of_length_one_and_the_signs_of_its_rotation(word
 
 
 def test_words_lie_where_their_pictures_do(words: TorchScriptEmbedder) -> None:
-    found = words.embed_text(["red blue", "Blue or\nblue GREEN", "grey"])
-    assert found["embedding"].tolist() == [unit(1, 0, 1), unit(0, 1, 2), [0, 0, 0]]
-    assert found["code"].tolist() == [[0b10100000], [0b01100000], [0]]
+    found = words.embed_text(["red blue", "Blue or\nblue GREEN"])
+    assert found["embedding"].tolist() == [unit(1, 0, 1), unit(0, 1, 2)]
+    assert found["code"].tolist() == [[0b10100000], [0b01100000]]
+
+
+@pytest.mark.parametrize("text", ["grey", "", "no word of it"])
+def test_a_text_without_a_known_word_is_refused(words: TorchScriptEmbedder, text: str) -> None:
+    with pytest.raises(UnknownWords, match=f"^'{text}' means nothing to the model"):
+        words.embed_text(["red", text])
 
 
 def test_nothing_has_no_vectors(words: TorchScriptEmbedder) -> None:
