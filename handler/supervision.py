@@ -1,6 +1,6 @@
 """Keeps the processes of a stack running: supervisord, in this process, over a configuration that is written here.
 
-    program ends ─▶ started again: at once if it had settled, else after 1 s, 2 s, … by how often in a row it hadn't
+    program ends ─▶ started again: at once if it had settled, else after 1, 2, … 10 s, by how often in a row it hadn't
                  ─▶ or it says at its very first start that it cannot (status 1): everything ends, with status 1
     SIGTERM, Ctrl-C, SIGHUP ─▶ each gets SIGTERM, the last program first, and its time to end ─▶ status 0
 
@@ -27,6 +27,8 @@ from handler.errors import HandlerError
 
 #: A program that is started again and again is never given up: each time it says why.
 _TRIES = 1_000_000_000
+#: The most seconds that it waits: supervisord waits a second longer each time, without end.
+_MOST_SECONDS = 10
 _CANNOT_START = 1
 
 
@@ -77,6 +79,7 @@ class _Options(ServerOptions):
         pid, status = super().waitpid()
         program = self.pidhistory.get(pid)
         if program is not None:
+            program.backoff = min(program.backoff, _MOST_SECONDS - 1)  # to which supervisord adds one
             name = program.config.name
             first_start = name not in self._have_ended and program.state == ProcessStates.STARTING
             if first_start and os.waitstatus_to_exitcode(status) == _CANNOT_START:

@@ -13,7 +13,10 @@ from typing import IO, Any
 
 import psutil
 import pytest
+from supervisor.options import ServerOptions
+from supervisor.states import ProcessStates
 
+from handler.supervision import _Options
 from tests.handler.server import REPOSITORY
 
 #: Says its name and number, and when it is asked to end.
@@ -117,6 +120,27 @@ def test_a_program_that_has_been_up_may_fail_to_start(tmp_path: Path) -> None:
         status.write_text("1")
         said.wait_until(lambda: said.lines().count("Error: no") == 3)
         assert process.poll() is None
+
+
+@pytest.mark.parametrize(("before", "seconds"), [(0, 1), (8, 9), (9, 10), (500, 10)])
+def test_what_ends_again_and_again_is_waited_for_ten_seconds_at_most(
+    before: int, seconds: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ServerOptions, "waitpid", lambda self: (7, 70 << 8))
+    (tmp_path / "conf").write_text(
+        "[supervisord]\nlogfile=/dev/null\nlogfile_maxbytes=0\n[program:torchserve]\ncommand=true\n"
+    )
+    options = _Options()
+    options.realize(["-c", str(tmp_path / "conf")])
+    (group,) = options.process_group_configs
+    (process,) = group.make_group().processes.values()
+    process.state, process.pid, process.backoff = ProcessStates.STARTING, 7, before
+    options.make_logger()
+    options.pidhistory = {7: process}
+    options._have_ended.add("torchserve")
+    process.laststart = time.time()
+    process.finish(*options.waitpid())
+    assert process.delay - time.time() == pytest.approx(seconds, abs=0.5)
 
 
 def test_a_killed_supervisor_leaves_no_program_behind(tmp_path: Path) -> None:
