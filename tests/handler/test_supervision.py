@@ -140,6 +140,7 @@ def test_what_ends_again_and_again_is_waited_for_ten_seconds_at_most(
     options._have_ended.add("torchserve")
     process.laststart = time.time()
     process.finish(*options.waitpid())
+    options.close_logger()
     assert process.delay - time.time() == pytest.approx(seconds, abs=0.5)
 
 
