@@ -18,6 +18,7 @@ from gateway.torchserve.client import TorchServeClient
 from gateway.torchserve.http import Answer, Busy, HttpClient
 from searcher.versions.store import IndexStore
 from tests.gateway.tiny_app import settings_in
+from tests.handler.server import free_ports
 from tests.searcher.live.fixtures import MODEL, addition, publish
 
 PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-api-key,content-type"}
@@ -29,7 +30,8 @@ class Door:
     """The gateway's application, or Idios', asked in this process; both are running."""
 
     def __init__(self, folder: Path, idios: bool = False, **settings: Any) -> None:
-        usual = settings_in(folder).model_dump(exclude_unset=True)
+        (nobody,) = free_ports(1)
+        usual = settings_in(folder).model_dump(exclude_unset=True) | {"inference_port": nobody}
         self.gateway = create_app(GatewaySettings.model_validate(usual | settings))
         self.app: FastAPI = create_idios_app(self.gateway) if idios else self.gateway
 

@@ -22,7 +22,7 @@ from schemathesis.specs.openapi.checks import (
 from gateway.openapi import document
 from gateway.operations.jobs import JOBS_FILE, JobStore, ReindexRequest, Switched
 from searcher.versions.store import IndexStore
-from tests.gateway.stack import Stack
+from tests.gateway.stack import PATIENCE, Stack
 
 REPOSITORY = Path(__file__).parents[2]
 CHECKS = [
@@ -93,7 +93,7 @@ def ask(stack: Stack, operation: schemathesis.APIOperation, counts: Counter[int]
     def answers_conform(case: schemathesis.Case) -> None:
         case.headers = {**(case.headers or {}), "X-API-Key": stack.admin_key}
         case.headers.pop("Authorization", None)
-        answer = case.call()
+        answer = case.call(timeout=PATIENCE)
         counts[answer.status_code] += 1
         case.validate_response(answer, checks=CHECKS)
 

@@ -462,6 +462,8 @@ class TestOperation:
                 while not enough.is_set():
                     code = (seed * 31 + len(seen)) % 50
                     answer = own.post(server.url, json={"image": base64_of(code), "top_k": 60, "debug": True})
+                    if answer.status_code == 503 and answer.headers.get("Retry-After"):  # a machine with too much to do
+                        continue
                     assert answer.status_code == 200, answer.text
                     reply = answer.json()
                     version = reply["index_database_version"]
