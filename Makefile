@@ -13,9 +13,9 @@ ARCHIVE := model_store/image-retrieval-v1.0.mar
 # Which model the archive holds: another MODEL, another stamp.
 ARCHIVED := model_store/.$(subst /,-,$(MODEL))
 
-# A worker a core, of one thread each, and one more, since many wait for processes that they start; a worker takes whole
-# files. nproc would obey OMP_NUM_THREADS.
-PYTEST := OMP_NUM_THREADS=1 pytest -n $$(( $(shell env -u OMP_NUM_THREADS nproc) + 1 )) --dist loadfile --no-loadscope-reorder
+# A worker a core, of one thread each; a worker takes whole files.
+# nproc would obey OMP_NUM_THREADS.
+PYTEST := OMP_NUM_THREADS=1 pytest -n $(shell env -u OMP_NUM_THREADS nproc) --dist loadfile --no-loadscope-reorder
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
