@@ -28,7 +28,7 @@ from sources.folder import require_utf8
 from sources.left_out import LeftOut
 from sources.selection import PICTURES, Selection
 from sources.source import Item
-from sources.spool import Spool, spooled
+from sources.spool import Spool, Spooled, spooled
 
 _log = logging.getLogger(__name__)
 
@@ -42,28 +42,14 @@ _COMPRESSED: dict[bytes, Callable[[IO[bytes]], Any]] = {
 DAMAGED = (OSError, EOFError, RuntimeError, NotImplementedError, zlib.error, zipfile.BadZipFile, tarfile.TarError)
 
 
-class ArchiveSource:
+class ArchiveSource(Spooled):
     """The members that ``spool`` lists, whose contents ``read_member`` reads, one at a time."""
 
     def __init__(self, path: str, spool: Spool, read_member: Callable[[str, str], bytes]) -> None:
         self._path = path
-        self._spool = spool
+        super().__init__(spool)
         self._read_member = read_member
         self._lock = threading.Lock()
-
-    def __str__(self) -> str:
-        return self._path
-
-    @property
-    def count(self) -> int:
-        return self._spool.count
-
-    @property
-    def state(self) -> str:
-        return self._spool.state
-
-    def items(self, start: int = 0) -> Iterator[Item]:
-        return self._spool.items(start)
 
     def with_version(self, item: Item) -> Item:
         require_utf8(item.name)
@@ -154,7 +140,7 @@ def _source(
 ) -> Iterator[ArchiveSource]:
     left_out = LeftOut()
     selected = (replace(each, name=f"{path}#{each.name}") for each in members if selection.has(each.name, left_out))
-    with spooled(selected) as spool:
+    with spooled(selected, path) as spool:
         if left_out.total():
             _log.warning("%s", left_out)
         if not spool.count:

@@ -22,36 +22,22 @@ from sources.errors import SourceError, Unreadable
 from sources.fetching.blocking import BlockingFetcher
 from sources.selection import PICTURES, Selection
 from sources.source import Item
-from sources.spool import Spool, spooled
+from sources.spool import Spool, Spooled, spooled
 from sources.urls import limits_of_environment
 
 _PAGE = 1000
 _SECONDS = 30.0
 
 
-class CollectionSource:
+class CollectionSource(Spooled):
     """The images that ``spool`` lists, of the collection whose route ``gateway`` has at ``route``."""
 
     def __init__(self, spool: Spool, gateway: httpx.Client, route: str, fetcher: BlockingFetcher, ahead: int) -> None:
         self.ahead = ahead
-        self._spool = spool
+        super().__init__(spool)
         self._gateway = gateway
         self._route = route
         self._fetcher = fetcher
-
-    def __str__(self) -> str:
-        return str(self._spool)
-
-    @property
-    def count(self) -> int:
-        return self._spool.count
-
-    @property
-    def state(self) -> str:
-        return self._spool.state
-
-    def items(self, start: int = 0) -> Iterator[Item]:
-        return self._spool.items(start)
 
     def with_version(self, item: Item) -> Item:
         return item

@@ -29,7 +29,7 @@ from sources.iiif_manifest import canvases_of, is_collection, label_of, members_
 from sources.listing import Listing
 from sources.selection import PICTURES, Selection
 from sources.source import Item
-from sources.spool import Spool, spooled
+from sources.spool import Spool, Spooled, spooled
 from sources.urls import limits_of_environment
 
 #: A host is asked at most so often, and by so many at once: libraries serve people too.
@@ -64,29 +64,15 @@ class Pace:
             self._sleep(turn - now)
 
 
-class IiifSource:
+class IiifSource(Spooled):
     """The canvases that ``spool`` lists."""
 
     ahead = 20
 
     def __init__(self, spool: Spool, fetcher: BlockingFetcher, pace: Pace) -> None:
-        self._spool = spool
+        super().__init__(spool)
         self._fetcher = fetcher
         self._pace = pace
-
-    def __str__(self) -> str:
-        return str(self._spool)
-
-    @property
-    def count(self) -> int:
-        return self._spool.count
-
-    @property
-    def state(self) -> str:
-        return self._spool.state
-
-    def items(self, start: int = 0) -> Iterator[Item]:
-        return self._spool.items(start)
 
     def with_version(self, item: Item) -> Item:
         if reason := _known(item).get("unreadable"):

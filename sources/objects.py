@@ -28,7 +28,7 @@ from sources.kinds import kind_by_name
 from sources.left_out import LeftOut
 from sources.selection import PICTURES, Selection
 from sources.source import Item
-from sources.spool import Spool, spooled
+from sources.spool import Spool, Spooled, spooled
 
 _log = logging.getLogger(__name__)
 
@@ -114,29 +114,14 @@ class Bucket:
             raise Unreadable("not an image, by its name and its first bytes")
 
 
-class ObjectSource:
+class ObjectSource(Spooled):
     """The objects of ``bucket`` that ``spool`` lists."""
 
     ahead = _AT_ONCE
 
-    def __init__(self, bucket: Bucket, prefix: str, spool: Spool) -> None:
+    def __init__(self, bucket: Bucket, spool: Spool) -> None:
+        super().__init__(spool)
         self._bucket = bucket
-        self._prefix = prefix
-        self._spool = spool
-
-    def __str__(self) -> str:
-        return self._bucket.root + self._prefix
-
-    @property
-    def count(self) -> int:
-        return self._spool.count
-
-    @property
-    def state(self) -> str:
-        return self._spool.state
-
-    def items(self, start: int = 0) -> Iterator[Item]:
-        return self._spool.items(start)
 
     def with_version(self, item: Item) -> Item:
         """Returns ``item`` as it is: listing has told its version."""
@@ -159,12 +144,12 @@ def open_objects(address: str, selection: Selection = PICTURES) -> Iterator[Obje
             if selection.has(key.removeprefix(prefix), left_out):
                 yield Item(opened.root + key, version=version)
 
-    with spooled(items()) as spool:
+    with spooled(items(), opened.root + prefix) as spool:
         if left_out.total():
             _log.warning("%s", left_out)
         if not spool.count:
             raise SourceError("; ".join(filter(None, [f"no image below {address}", str(left_out)])))
-        yield ObjectSource(opened, prefix, spool)
+        yield ObjectSource(opened, spool)
 
 
 def parts_of(address: str) -> tuple[str, str, str]:

@@ -44,6 +44,27 @@ class Spool:
                     yield Item(name, version=version, metadata=metadata, parent=parent)
 
 
+class Spooled:
+    """What every source of the items in ``spool`` tells of them. It is called as the spool is."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+
+    def __str__(self) -> str:
+        return str(self._spool)
+
+    @property
+    def count(self) -> int:
+        return self._spool.count
+
+    @property
+    def state(self) -> str:
+        return self._spool.state
+
+    def items(self, start: int = 0) -> Iterator[Item]:
+        return self._spool.items(start)
+
+
 @contextmanager
 def spooled(items: Iterable[Item], name: str = "") -> Iterator[Spool]:
     """Yields a spool of ``items``, whose file is removed at the end of the block."""
