@@ -19,7 +19,7 @@ class Spool:
     """The items in the file at ``path``. ``count`` is their number; ``state`` (sha256, hex) changes with their names
     and their order."""
 
-    def __init__(self, path: Path, items: Iterable[Item], name: str = "") -> None:
+    def __init__(self, path: Path, items: Iterable[Item], name: str) -> None:
         """Write ``items`` to the file. ``name`` is shown to people."""
         self._path = path
         self._name = name
@@ -66,7 +66,7 @@ class Spooled:
 
 
 @contextmanager
-def spooled(items: Iterable[Item], name: str = "") -> Iterator[Spool]:
+def spooled(items: Iterable[Item], name: str) -> Iterator[Spool]:
     """Yields a spool of ``items``, whose file is removed at the end of the block."""
     with TemporaryDirectory(prefix="hashlake-") as scratch:
         yield Spool(Path(scratch) / "items.jsonl", items, name)
