@@ -27,16 +27,18 @@ _SIDE = 256
 def on_ground(image: Image.Image) -> Image.Image:
     """``image``, which is loaded and has transparency, without: in mode L if it is grey, else RGB."""
     mode = "L" if image.mode in ("L", "LA") else "RGB"
-    rgba = image.convert("RGBA")
-    lowest, highest = levels(rgba)[3]
-    if highest == 0 and _varies(rgba):  # a writer that forgot alpha: with it, nothing at all would be seen
-        lowest = 255
+    rgba = image if image.mode == "RGBA" else image.convert("RGBA")
+    [(lowest, highest)] = levels(rgba.getchannel("A"))
+    if highest == 0:
+        if not _varies(rgba):
+            return Image.new(mode, rgba.size, "white")
+        lowest = 255  # a writer that forgot alpha: with it, nothing at all would be seen
     if lowest == 255:
-        return rgba.convert("RGB").convert(mode)
-    level = _ground(rgba)
-    ground = Image.new("RGB", rgba.size, (level, level, level))
-    ground.paste(rgba, mask=rgba)
-    return ground.convert(mode)
+        rgb = rgba.convert("RGB")
+    else:
+        rgb = Image.new("RGB", rgba.size, (_ground(rgba),) * 3)
+        rgb.paste(rgba, mask=rgba)
+    return rgb if mode == "RGB" else rgb.convert(mode)  # convert would copy
 
 
 def _varies(rgba: Image.Image) -> bool:
@@ -45,9 +47,7 @@ def _varies(rgba: Image.Image) -> bool:
 
 def _ground(rgba: Image.Image) -> int:
     """The level of the first ground on which enough of the outline shows, else of the one on which most does."""
-    small = rgba.copy()
-    small.thumbnail((_SIDE, _SIDE), Image.Resampling.BILINEAR)
-    values = np.asarray(small).astype(np.int32)
+    values = np.asarray(_small(rgba)).astype(np.int32)
     colours, alpha = values[..., :3], values[..., 3:]
     alpha = alpha * 255 // max(1, int(alpha.max()))  # a faint drawing is judged as if it were in full strength
     shows = [(alpha * np.abs(colours - ground)).max(axis=2) >= _LEAST * 255 for ground in _GROUNDS]
@@ -55,6 +55,14 @@ def _ground(rgba: Image.Image) -> int:
     lost = [float(np.mean(~each[outline])) if outline.any() else 0.0 for each in shows]
     enough = [ground for ground, share in zip(_GROUNDS, lost, strict=True) if share <= _MOST_LOST]
     return enough[0] if enough else _GROUNDS[int(np.argmin(lost))]
+
+
+def _small(rgba: Image.Image) -> Image.Image:
+    if max(rgba.size) <= _SIDE:
+        return rgba
+    small = rgba.convert("RGBa")  # as resizing RGBA does, without a copy beside it
+    small.thumbnail((_SIDE, _SIDE), Image.Resampling.BILINEAR)
+    return small.convert("RGBA")
 
 
 def _outline(drawn: NDArray[np.bool_]) -> NDArray[np.bool_]:
