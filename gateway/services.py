@@ -32,8 +32,8 @@ from gateway.torchserve.client import TorchServeClient
 from gateway.torchserve.embedding import Hashing
 from gateway.torchserve.model_folder import ModelFolder
 from gateway.torchserve.model_servers import ModelServers
-from searcher.live.collections import Collections
-from searcher.live.scrubbing import Scrubbing
+from searcher.collections import Collections
+from searcher.scrubbing import Scrubbing
 from searcher.versions.store import IndexStore
 from sources.fetching.fetcher import Fetcher
 from sources.originals import Originals

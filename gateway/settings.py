@@ -14,7 +14,7 @@ from gateway.access.hosts import AllowedHosts, parse_origins
 from gateway.access.proxies import Networks, parse_networks
 from gateway.errors import GatewayError
 from gateway.prefix import parse_root
-from searcher.live.scrubbing import DEFAULT_MB_PER_S
+from searcher.scrubbing import DEFAULT_MB_PER_S
 from sources.fetching.addresses import HostList, Reach
 from sources.fetching.fetcher import FetchLimits
 

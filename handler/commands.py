@@ -17,7 +17,7 @@ from handler.archive import build_archive
 from handler.mixing import mixed, word_parts
 from handler.preparation import positions
 from handler.request import Words
-from searcher.live.collections import COLLECTIONS, Collections
+from searcher.collections import COLLECTIONS, Collections
 from searcher.live.view import View
 from searcher.scan.ranking import Query
 from searcher.versions.store import IndexStore

@@ -20,8 +20,8 @@ from handler.metrics import Metrics
 from handler.retrieval import Retrieval
 from handler.served import Served
 from handler.settings import STORE_VARIABLE, THREADS_VARIABLE
-from searcher.live.scrubbing import DEFAULT_MB_PER_S, RATE_VARIABLE, Scrubbing
 from searcher.scan.ranking import compile_kernels
+from searcher.scrubbing import DEFAULT_MB_PER_S, RATE_VARIABLE, Scrubbing
 
 
 class ImageRetrievalHandler:

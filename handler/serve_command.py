@@ -13,7 +13,7 @@ from embedding.cores import usable_cores
 from handler.settings import SETTINGS_VARIABLE, Settings
 from handler.supervision import Program, supervise
 from handler.torchserve import DRAIN_SECONDS, STOP_SECONDS, require_free, require_startable
-from searcher.live.scrubbing import DEFAULT_MB_PER_S, RATE_VARIABLE
+from searcher.scrubbing import DEFAULT_MB_PER_S, RATE_VARIABLE
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _FILE = click.Path(dir_okay=False, path_type=Path)

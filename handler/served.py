@@ -11,9 +11,9 @@ from pathlib import Path
 from contract.model import ModelIdentity
 from contract.names import DEFAULT_COLLECTION, OTHER_MODEL_HEADER
 from handler.errors import RequestError
+from searcher.collections import Collections
 from searcher.errors import CollectionMissing, ModelMismatch, SearcherError
 from searcher.live.collection import Collection
-from searcher.live.collections import Collections
 from searcher.live.view import View
 from searcher.versions.version import IndexVersion
 

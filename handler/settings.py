@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 
 from contract.address import reachable_host, url_of
 from contract.run_folder import RunFolder
-from searcher.live.scrubbing import DEFAULT_MB_PER_S
+from searcher.scrubbing import DEFAULT_MB_PER_S
 
 #: Variables of a worker's environment.
 STORE_VARIABLE = "HASHLAKE_INDEX_STORE"

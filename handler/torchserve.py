@@ -30,9 +30,9 @@ from handler.errors import HandlerError
 from handler.java import find_java
 from handler.management import Management, who_answers
 from handler.settings import STORE_VARIABLE, THREADS_VARIABLE, Settings
+from searcher.collections import Collections
 from searcher.errors import SearcherError
-from searcher.live.collections import Collections
-from searcher.live.scrubbing import RATE_VARIABLE
+from searcher.scrubbing import RATE_VARIABLE
 
 _HERE = Path(__file__).parent
 DRAIN_SECONDS = 20.0

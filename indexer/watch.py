@@ -25,10 +25,10 @@ from indexer.outcome import Embedded, Outcome, Skipped
 from indexer.progress import Progress
 from indexer.watch_state import Known, WatchState
 from indexer.workers import LocalWorkers
+from searcher.collections import Collections
 from searcher.entry import Entry
 from searcher.errors import CollectionMissing, StoreBusy
 from searcher.live.collection import Collection
-from searcher.live.collections import Collections
 from sources.errors import Unreadable
 from sources.source import Item, Source, Splitter
 

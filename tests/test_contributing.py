@@ -16,10 +16,10 @@ from embedding.errors import ModelError, UnknownText
 from embedding.registry import load_embedder
 from hashlake.main import cli
 from indexer.errors import IndexingError
+from searcher.collections import Collections
 from searcher.engines.engine import Engine
 from searcher.engines.registry import ENGINES
 from searcher.filters import parse_filter
-from searcher.live.collections import Collections
 from searcher.versions.store import IndexStore
 from sources.errors import SourceError, Unreadable
 from sources.registry import SOURCES, open_source

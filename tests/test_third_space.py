@@ -17,9 +17,9 @@ from handler.metrics import Metrics
 from handler.retrieval import Retrieval
 from handler.served import Served
 from indexer.builder import Request, build
+from searcher.collections import Collections
 from searcher.entry import Entry
 from searcher.live.collection import Collection
-from searcher.live.collections import Collections
 from searcher.scan.ranking import RANKS, Query
 from searcher.versions.manifest import MANIFEST_FILE
 from searcher.versions.store import IndexStore

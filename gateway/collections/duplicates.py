@@ -24,8 +24,8 @@ from typing import Literal
 from contract.copies import CopyRule
 from gateway.errors import CommandFailed, DuplicatesFailed
 from gateway.processes import ChildProcess
+from searcher.collections import Collections
 from searcher.errors import SearcherError
-from searcher.live.collections import Collections
 from searcher.live.view import Named, View
 
 Shape = Literal["groups", "pairs"]

@@ -15,8 +15,8 @@ from gateway.collections.bodies import BIRTH_FILE, CollectionInfo, FoldedCollect
 from gateway.collections.named import ALWAYS, OF_ONE, Named
 from gateway.errors import FoldFailed, RequestRefused, refusals
 from gateway.services import Services, UsesServices
+from searcher.collections import Collections
 from searcher.errors import CollectionMissing, SearcherError
-from searcher.live.collections import Collections
 
 router = APIRouter(
     prefix="/api/collections",

@@ -6,8 +6,8 @@ from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from searcher.collections import Collections
 from searcher.errors import SearcherError
-from searcher.live.collections import Collections
 from searcher.versions.verdict import verdict_on
 
 

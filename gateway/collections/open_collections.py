@@ -14,9 +14,9 @@ from contract.model import ModelIdentity
 from gateway.collections.folding import Folding
 from gateway.collections.metrics import CollectionMetrics
 from gateway.collections.writer import Writer
+from searcher.collections import Collections
 from searcher.errors import CollectionMissing, SearcherError
 from searcher.live.collection import Collection
-from searcher.live.collections import Collections
 from searcher.live.view import View
 
 Answer = TypeVar("Answer")

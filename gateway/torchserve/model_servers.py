@@ -23,7 +23,7 @@ from gateway.processes import HASHLAKE, ChildProcess
 from gateway.settings import GatewaySettings
 from gateway.torchserve.client import TorchServeClient
 from gateway.torchserve.model_folder import ModelFolder, find_model
-from searcher.live.collections import Collections
+from searcher.collections import Collections
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from gateway.collections import browsing, managing
 from gateway.idios import changing, listing
 from gateway.images import originals
 from gateway.operations import versions
+from searcher.collections import Collections
 from searcher.errors import VersionDamaged
-from searcher.live.collections import Collections
 from searcher.versions.store import IndexStore
 from tests.gateway.tiny_app import Client, settings_in, tiny_app
 from tests.searcher.live.fixtures import MODEL, addition, publish

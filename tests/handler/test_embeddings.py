@@ -16,8 +16,8 @@ from embedding.torchscript import TorchScriptEmbedder
 from handler.metrics import Metrics
 from handler.retrieval import Retrieval
 from handler.served import Served
+from searcher.collections import Collections
 from searcher.entry import Entry
-from searcher.live.collections import Collections
 from tests.fakes import write_words_model
 
 COLOURS = {"red": (255, 0, 0), "pink": (255, 0, 255), "rather red": (255, 0, 51), "green": (0, 255, 0)}

@@ -14,10 +14,10 @@ from embedding.torchscript import TorchScriptEmbedder
 from handler.metrics import Metrics
 from handler.retrieval import Retrieval
 from handler.served import Served
+from searcher.collections import Collections
 from searcher.entry import Entry
 from searcher.errors import JournalDamaged
 from searcher.live.collection import Collection
-from searcher.live.collections import Collections
 from searcher.live.view import View
 from searcher.versions.store import IndexStore
 from tests.fakes import png_of, write_colour_model, write_grid_model

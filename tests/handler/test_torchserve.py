@@ -10,7 +10,7 @@ from contract.names import MODEL_NAME
 from handler.errors import HandlerError
 from handler.settings import Settings
 from handler.torchserve import StartProgress, models_of, require_startable
-from searcher.live.collections import Collections
+from searcher.collections import Collections
 from tests.handler.server import free_ports
 from tests.searcher.live.fixtures import MODEL, publish
 

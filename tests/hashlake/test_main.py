@@ -15,7 +15,7 @@ from hashlake.main import cli
 from hashlake.version import __version__
 from indexer.builder import Request, build
 from pictures.opening import UNKNOWN
-from searcher.live.collections import Collections
+from searcher.collections import Collections
 from searcher.versions.store import IndexStore
 from sources.folder import FolderSource
 from sources.listing import Listing

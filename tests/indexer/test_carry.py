@@ -5,10 +5,10 @@ import json
 import pytest
 
 from embedding.torchscript import TorchScriptEmbedder
+from searcher.collections import Collections
 from searcher.entry import Entry
 from searcher.errors import ModelMismatch
 from searcher.live.collection import Collection
-from searcher.live.collections import Collections
 from searcher.versions.images import REMOVED
 from tests.fakes import code_bytes
 from tests.indexer.conftest import Bench

@@ -17,7 +17,7 @@ from indexer.current_model import current_model
 from indexer.hasher import CHUNK, Hasher
 from indexer.outcome import Outcome
 from pictures.formats import SUFFIXES
-from searcher.live.collections import Collections
+from searcher.collections import Collections
 from searcher.versions.images import ImageTable
 from searcher.versions.store import IndexStore
 from sources.source import Item

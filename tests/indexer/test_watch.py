@@ -17,8 +17,8 @@ from embedding.torchscript import TorchScriptEmbedder
 from indexer.errors import IndexingError
 from indexer.watch import Pass, Watch, open_collection
 from indexer.watch_state import STATE_FILE
+from searcher.collections import Collections
 from searcher.errors import ModelMismatch
-from searcher.live.collections import Collections
 from sources.pdf import PdfPages
 from sources.registry import open_source
 from sources.selection import Selection

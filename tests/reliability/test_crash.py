@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from searcher.collections import Collections
 from searcher.live.collection import Collection
-from searcher.live.collections import Collections
 from searcher.versions.store import IndexStore
 from tests.indexer.site import Site, ended, site_in
 from tests.reliability.campaign import Sizes, Tell

@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from searcher.collections import Collections
 from searcher.entry import Entry
-from searcher.live.collections import Collections
 from searcher.versions.store import IndexStore
 from searcher.versions.version import IndexVersion
 from tests.reliability.campaign import Sizes, Tell

@@ -9,7 +9,7 @@ import pytest
 from contract.model import ModelIdentity
 from gateway.collections.dump_model import OtherModel, label_of, require_assumed, require_same
 from gateway.idios import changing, listing
-from searcher.live.collections import Collections
+from searcher.collections import Collections
 from tests.gateway.tiny_app import Client, settings_in, tiny_app
 from tests.searcher.live.fixtures import MODEL, addition
 

@@ -13,8 +13,8 @@ from contract.space import row_of
 from embedding.torchscript import TorchScriptEmbedder
 from gateway.collections.duplicates import lines
 from indexer.sample_datalake import COLOURS, SHAPES, draw_garment
+from searcher.collections import Collections
 from searcher.entry import Entry
-from searcher.live.collections import Collections
 from searcher.scan.duplicates import groups
 
 MODEL = Path(__file__).parents[3] / "torchscripts_models" / "relahash-small-64bits.pt"

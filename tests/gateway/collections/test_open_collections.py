@@ -17,8 +17,8 @@ from gateway.collections.metrics import CollectionMetrics
 from gateway.collections.open_collections import OpenCollections
 from gateway.errors import FoldFailed
 from gateway.torchserve.queue import Hashed, ServedModel
+from searcher.collections import Collections
 from searcher.errors import CollectionMissing, SearcherError
-from searcher.live.collections import Collections
 from sources.originals import Originals
 from sources.source import Item
 from tests.fakes import png_of

@@ -8,7 +8,7 @@ import pytest
 from contract.model import ModelIdentity
 from gateway.collections import browsing, managing
 from gateway.idios import changing, listing
-from searcher.live.collections import Collections
+from searcher.collections import Collections
 from tests.gateway.tiny_app import Client, settings_in, tiny_app
 
 MODEL = ModelIdentity(name="m", sha256="0" * 64, bits=64, precision="float32", preprocessing={})

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
-from searcher.live.collections import Collections
+from searcher.collections import Collections
 from tests.fakes import png_of
 from tests.gateway.stack import Stack, wait_until
 from tests.sources.fetching.picture_site import PictureSite

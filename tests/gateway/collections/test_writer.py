@@ -10,10 +10,10 @@ import pytest
 
 from contract.model import ModelIdentity
 from gateway.collections.writer import Writer
+from searcher.collections import Collections
 from searcher.entry import Entry
 from searcher.errors import JournalDamaged, ModelMismatch
 from searcher.live.collection import Collection
-from searcher.live.collections import Collections
 from tests.vectors import entry_of
 
 MODEL = ModelIdentity(name="grid", sha256="ab" * 32, bits=16, precision="float32", preprocessing={"image_size": 16})

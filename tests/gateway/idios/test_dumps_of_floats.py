@@ -20,8 +20,8 @@ from gateway.torchserve.model_servers import ModelServers
 from handler.metrics import Metrics
 from handler.retrieval import Retrieval
 from handler.served import Served
+from searcher.collections import Collections
 from searcher.entry import Entry
-from searcher.live.collections import Collections
 from tests.fakes import write_grid_model, write_words_model
 from tests.gateway.tiny_app import Client, settings_in, tiny_app
 

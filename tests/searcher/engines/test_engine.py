@@ -7,11 +7,11 @@ from random import Random
 import pytest
 
 from contract.registry import NotRegistered
+from searcher.collections import Collections
 from searcher.engines.engine import Engine
 from searcher.engines.registry import ENGINES
 from searcher.entry import Entry
 from searcher.filters import parse_filter
-from searcher.live.collections import Collections
 from searcher.matches import Matches
 from tests.searcher.engines.dict_engine import DictEngine
 from tests.searcher.live.fixtures import DETAILED, addition, query

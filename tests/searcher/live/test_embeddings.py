@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from contract.model import ModelIdentity
 from contract.space import CODE, EMBEDDING, Space
+from searcher.collections import Collections
 from searcher.entry import Entry
 from searcher.filters import parse_filter
 from searcher.live.collection import Collection
-from searcher.live.collections import Collections
 from searcher.scan.ranking import Query
 from searcher.scan.shortlist import LEAST
 from searcher.versions.manifest import MANIFEST_FILE

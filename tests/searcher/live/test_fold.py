@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from searcher.collections import Collections
 from searcher.entry import Entry
 from searcher.errors import JournalDamaged, StoreBusy
 from searcher.live.collection import Collection
-from searcher.live.collections import Collections
 from searcher.live.fold import fold, main, next_name
 from searcher.scan.tables import Mode
 from searcher.versions.images import IMAGES_FILE

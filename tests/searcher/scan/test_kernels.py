@@ -16,7 +16,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 import numpy as np
-import searcher.live.collections, searcher.versions.commands
+import searcher.collections, searcher.versions.commands
 from contract.space import Space
 from searcher.errors import CompilerMissing
 from searcher.scan.ranking import compile_kernels

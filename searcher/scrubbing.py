@@ -22,8 +22,8 @@ from typing import TextIO
 
 from pydantic import ValidationError
 
+from searcher.collections import COLLECTIONS, Collections
 from searcher.errors import SearcherError
-from searcher.live.collections import COLLECTIONS, Collections
 from searcher.versions.store import IndexStore
 from searcher.versions.verdict import Verdict, record, stamps_of, verdict_on
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from searcher.collections import Collections
 from searcher.errors import (
     BadCollectionName,
     CollectionExists,
@@ -18,7 +19,6 @@ from searcher.errors import (
     VersionDamaged,
     VersionMissing,
 )
-from searcher.live.collections import Collections
 from tests.searcher.live.fixtures import DETAILED, MODEL, addition, contents, publish
 from tests.searcher.live.killed import processes
 
@@ -33,7 +33,7 @@ def left(collections: Collections) -> set[str]:
 
 
 def test_only_those_opened_last_keep_files_open(collections: Collections, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("searcher.live.collections._AWAKE", 3)
+    monkeypatch.setattr("searcher.collections._AWAKE", 3)
     several = [collections.create(f"{number}", MODEL) for number in range(9)]
     for number, each in enumerate(several):
         assert collections.open(f"{number}") is each

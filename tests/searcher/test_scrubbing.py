@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from searcher import scrubbing
+from searcher.collections import Collections
 from searcher.errors import JournalDamaged, VersionDamaged
-from searcher.live import follower, scrubbing
+from searcher.live import follower
 from searcher.live.carry import Carried
 from searcher.live.collection import Collection
-from searcher.live.collections import Collections
-from searcher.live.scrubbing import Scrubbing
+from searcher.scrubbing import Scrubbing
 from searcher.versions import scrub
 from searcher.versions.scrub import Pace, read_gently
 from searcher.versions.store import IndexStore
