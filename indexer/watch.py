@@ -120,7 +120,7 @@ class Watch:
         """Put images into the collection, take out what earlier versions of their items had beyond them, and record
         both. Returns the numbers of images and of items without any."""
         entries: dict[str, Entry] = {}
-        known, left = [], []
+        known, left, new = [], [], False
         for outcome in outcomes:
             names = []
             reasons = [image.reason for image in outcome.images if isinstance(image, Skipped)]
@@ -130,7 +130,11 @@ class Watch:
                     entries[image.file.path] = Entry(image.file.path, image.vectors, metadata, image.file.digest)
                     names.append(image.file.path)
             known.append(Known(outcome.item, "; ".join(reasons) or None if not names else None, names))
-            left += [name for name in state.images_of(outcome.item.name) if name not in names]
+            before = state.images_of(outcome.item.name)
+            left += [name for name in before if name not in names]
+            new = new or not set(names).issubset(before)
+        if new:
+            state.intend(known)
         if entries:
             self.collection.add(list(entries.values()))
         if left:

@@ -1,11 +1,12 @@
 """What a watch knows of each item, in ``watch.db`` beside the collection's journal: it goes when the collection does.
 
     items(source, name, version, reason)    embedded, or why it cannot be; in which version
-    parts(source, name, part)               the images that an item has become, where it isn't one of its own name
+    parts(source, name, part)               the images that an item has become, or was about to become
     listed(name, version, metadata)         the items of the present pass, fixed before any is worked on
 
-An item is recorded after its images are in the collection. If the process is killed in between, the next pass embeds it
-again, under the same names: nothing is doubled, and nothing lost.
+The names of an item's images are noted before they are put into the collection, the item itself afterwards. If the
+process is killed in between, the next pass embeds it again, under the same names; if the item has gone by then, or has
+fewer pages, what it left in the collection is known: nothing is doubled, lost, or forgotten.
 """
 
 import sqlite3
@@ -82,6 +83,13 @@ class WatchState:
             for _, name, version, metadata in rows:
                 yield Item(name, version=version, metadata=metadata)
 
+    def intend(self, known: Sequence[Known]) -> None:
+        """Note the images that items are about to become, beside those that they were, on the disk when this returns."""
+        rows = [(self._source, item.name, part) for item, _, parts in known for part in parts]
+        with self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.executemany("INSERT OR IGNORE INTO parts VALUES (?, ?, ?)", rows)
+
     def record(self, known: Sequence[Known]) -> None:
         """Record what became of items, in one transaction: on the disk when this returns."""
         with self._connection:
@@ -96,18 +104,18 @@ class WatchState:
                 )
 
     def images_of(self, name: str) -> list[str]:
-        """Returns the names of the images that the item called ``name`` has become, when it was recorded."""
+        """Returns the names of the images that the item called ``name`` has become, or was about to."""
         rows = self._connection.execute(
             "SELECT part FROM parts WHERE source = ? AND name = ?", (self._source, name)
         ).fetchall()
         return [part for (part,) in rows]
 
     def gone(self, limit: int) -> list[str]:
-        """Returns up to ``limit`` names of recorded items that the present list lacks."""
+        """Returns up to ``limit`` names of known items that the present list lacks."""
         rows = self._connection.execute(
-            "SELECT name FROM items i WHERE source = ? AND NOT EXISTS (SELECT 1 FROM listed l WHERE l.name = i.name) "
-            "LIMIT ?",
-            (self._source, limit),
+            "SELECT name FROM (SELECT name FROM items WHERE source = :source UNION SELECT name FROM parts WHERE source = "
+            ":source) i WHERE NOT EXISTS (SELECT 1 FROM listed l WHERE l.name = i.name) LIMIT :limit",
+            {"source": self._source, "limit": limit},
         ).fetchall()
         return [name for (name,) in rows]
 

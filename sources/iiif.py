@@ -12,18 +12,14 @@ An image of the Image API is named by its address, so that address is its versio
 
 import json
 import os
-import threading
-import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from contract.image_names import is_url
-from sources.errors import FetchRefused, OriginFailed, SourceError, Unreadable
+from sources.errors import SourceError, Unreadable
 from sources.fetching.blocking import BlockingFetcher
 from sources.iiif_manifest import canvases_of, is_collection, label_of, members_of, requests_for, viewer_of
 from sources.listing import Listing
@@ -34,34 +30,10 @@ from sources.urls import limits_of_environment
 
 #: A host is asked at most so often, and by so many at once: libraries serve people too.
 _SECONDS_APART, _PER_HOST = 0.05, 5
-#: Hosts that answer with errors if they are asked more often than this.
-_SLOW = {"gallica.bnf.fr": 12.0}
 #: Collections within collections, at most.
 _DEPTH = 8
 _MOST_MANIFESTS = 1_000_000
 _VIEWER = "https://projectmirador.org/embed/?iiif-content={manifest}"
-
-
-class Pace:
-    """Keeps requests to one host apart. Threads may share it."""
-
-    def __init__(
-        self, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
-        self._clock = clock
-        self._sleep = sleep
-        self._lock = threading.Lock()
-        self._next: dict[str, float] = defaultdict(float)
-
-    def wait(self, url: str) -> None:
-        """Return when the host of ``url`` may be asked."""
-        host = urlsplit(url).hostname or ""
-        with self._lock:
-            now = self._clock()
-            turn = max(now, self._next[host])
-            self._next[host] = turn + _SLOW.get(host, _SECONDS_APART)
-        if turn > now:
-            self._sleep(turn - now)
 
 
 class IiifSource(Spooled):
@@ -69,10 +41,9 @@ class IiifSource(Spooled):
 
     ahead = 20
 
-    def __init__(self, spool: Spool, fetcher: BlockingFetcher, pace: Pace) -> None:
+    def __init__(self, spool: Spool, fetcher: BlockingFetcher) -> None:
         super().__init__(spool)
         self._fetcher = fetcher
-        self._pace = pace
 
     def with_version(self, item: Item) -> Item:
         if reason := _known(item).get("unreadable"):
@@ -83,17 +54,8 @@ class IiifSource(Spooled):
         known = _known(item)
         if "image" not in known:
             raise Unreadable("no canvas is called so")
-        refused: FetchRefused | None = None
-        for url in requests_for(known["image"], known.get("resource")):
-            self._pace.wait(url)
-            try:
-                return item, self._fetcher.fetch(url).data
-            except OriginFailed:
-                raise
-            except FetchRefused as error:  # it doesn't know this size, or this service: there may be another way
-                refused = refused or error
-        assert refused is not None
-        raise refused
+        # A server may not know a size, or the service be gone: there may be another way.
+        return item, self._fetcher.fetch_any(requests_for(known["image"], known.get("resource"))).data
 
 
 @contextmanager
@@ -103,19 +65,17 @@ def open_iiif(address: str, selection: Selection = PICTURES) -> Iterator[IiifSou
     given = address.removeprefix("iiif:")
     if not given:
         raise SourceError("iiif: names no manifest: write iiif:https://…/manifest.json or iiif:FILE")
-    limits = replace(limits_of_environment(), per_host=_PER_HOST)
-    pace = Pace()
+    limits = replace(limits_of_environment(), per_host=_PER_HOST, apart=_SECONDS_APART)
     with ExitStack() as opened:
         fetcher = opened.enter_context(BlockingFetcher(limits))
 
         def load(url: str) -> Any:
-            pace.wait(url)
             return _parsed(fetcher.fetch(url).data)
 
         spool = opened.enter_context(spooled(_items(given, load), given))
         if not spool.count:
             raise SourceError(f"no canvas in {given}")
-        yield IiifSource(spool, fetcher, pace)
+        yield IiifSource(spool, fetcher)
 
 
 def _items(given: str, load: Callable[[str], Any]) -> Iterator[Item]:

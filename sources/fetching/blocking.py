@@ -1,5 +1,6 @@
 """The guarded fetcher for threads: downloads run in an event loop of their own, and each caller waits for its file."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Self
 
@@ -29,3 +30,7 @@ class BlockingFetcher:
     def fetch(self, url: str) -> Fetched:
         """As ``Fetcher.fetch``."""
         return self._loop.call(self._fetcher.fetch, url)
+
+    def fetch_any(self, urls: Sequence[str]) -> Fetched:
+        """As ``Fetcher.fetch_any``."""
+        return self._loop.call(self._fetcher.fetch_any, urls)

@@ -60,13 +60,14 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     text = headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():
         return float(text[:9])
-    until = _date(text)
+    until = date_in(text)
     if until is None:
         return None
-    return max(0.0, (until - (_date(headers.get("Date", "")) or datetime.now(UTC))).total_seconds())
+    return max(0.0, (until - (date_in(headers.get("Date", "")) or datetime.now(UTC))).total_seconds())
 
 
-def _date(text: str) -> datetime | None:
+def date_in(text: str) -> datetime | None:
+    """Returns the time that ``text`` spells as HTTP does; None if it is none."""
     try:
         date = parsedate_to_datetime(text)
     except ValueError:

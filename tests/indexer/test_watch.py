@@ -124,6 +124,28 @@ def test_killed_between_collection_and_state_nothing_is_doubled(
     assert len(codes(lake.parent / "store")) == 40
 
 
+def test_what_goes_after_a_kill_before_it_was_recorded_is_removed(
+    lake: Path, grid: TorchScriptEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    pages = [picture_of(code, 64) for code in (0xFF00, 0x00FF, 0xF0F0)]
+    for path in lake.iterdir():
+        path.unlink()
+    (lake / "00.png").write_bytes(png_of(0))
+    (lake / "a.pdf").write_bytes(pdf_of(pages))
+    with monkeypatch.context() as patched:
+        patched.setattr("indexer.watch_state.WatchState.record", killed)
+        with pytest.raises(KeyboardInterrupt):
+            once(lake, grid)
+    assert len(codes(lake.parent / "store")) == 4
+    (lake / "00.png").unlink()
+    (lake / "a.pdf").write_bytes(pdf_of(pages[:1]))
+    assert once(lake, grid, remove_gone=True).removed == 1
+    assert codes(lake.parent / "store") == {"a.pdf#page=1": code_bytes(0xFF00)}
+
+
 # --- The command
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from sources.errors import SourceError, Unreadable
-from sources.iiif import Pace
 from sources.iiif_manifest import canvases_of, requests_for
 from sources.registry import open_source
 from tests.fakes import code_bytes, png_of, write_grid_model
@@ -93,16 +92,6 @@ def test_odd_parts_of_a_manifest_are_canvases_without_images_or_none(odd: Any) -
     for manifest in ({"type": "Manifest", "items": odd}, {"sequences": odd}, {"sequences": [{"canvases": odd}]}):
         assert all(canvas.image is None for canvas in canvases_of(manifest))
     assert images(v3({"id": "a", "service": odd})) == ["a"] or odd == {"id": 3}
-
-
-def test_requests_to_a_host_are_kept_apart() -> None:
-    slept: list[float] = []
-    pace = Pace(clock=lambda: 100.0, sleep=slept.append)
-    for url in ("http://a.org/1", "http://a.org/2", "http://b.org/1", "http://a.org/3"):
-        pace.wait(url)
-    for _ in range(3):
-        pace.wait("https://gallica.bnf.fr/iiif/x")
-    assert slept == pytest.approx([0.05, 0.1, 12.0, 24.0])
 
 
 @pytest.fixture
