@@ -22,6 +22,7 @@ from gateway.collections.metrics import CollectionMetrics
 from gateway.collections.open_collections import OpenCollections
 from gateway.images.collection_thumbnails import CollectionThumbnails
 from gateway.images.open_versions import OpenVersions
+from gateway.images.source_pictures import SourcePictures
 from gateway.images.thumbnail_cache import ThumbnailCache
 from gateway.images.thumbnails import Thumbnails
 from gateway.metrics import Metrics
@@ -62,6 +63,7 @@ class Services:
     thumbnails: Thumbnails
     collection_thumbnails: CollectionThumbnails
     originals: Originals
+    source_pictures: SourcePictures
 
     @classmethod
     def create(cls, settings: GatewaySettings) -> Self:
@@ -81,6 +83,7 @@ class Services:
         bodies = BodyBudget(settings.bodies_max_mb * 1024 * 1024)
         fetcher = Fetcher(settings.fetching)
         originals = Originals(settings.source)
+        source_pictures = SourcePictures(originals, fetcher)
         thumbnails = Thumbnails(
             ThumbnailCache(settings.state / "thumbnails", settings.thumbnail_cache_mb * 1024 * 1024)
         )
@@ -99,11 +102,12 @@ class Services:
             fetcher=fetcher,
             hashing=hashing,
             collections=open_collections,
-            adding=Adding(open_collections, hashing, fetcher, originals, settings),
+            adding=Adding(open_collections, hashing, fetcher, source_pictures, settings),
             duplicates=Duplicates(settings.index_store),
             thumbnails=thumbnails,
             collection_thumbnails=CollectionThumbnails(thumbnails, bodies),
             originals=originals,
+            source_pictures=source_pictures,
         )
 
     @asynccontextmanager

@@ -84,7 +84,7 @@ class WatchState:
                 yield Item(name, version=version, metadata=metadata)
 
     def intend(self, known: Sequence[Known]) -> None:
-        """Note the images that items are about to become, beside those that they were, on the disk when this returns."""
+        """Note the images that items are about to become, beside what they were: on the disk when this returns."""
         rows = [(self._source, item.name, part) for item, _, parts in known for part in parts]
         with self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
@@ -113,8 +113,9 @@ class WatchState:
     def gone(self, limit: int) -> list[str]:
         """Returns up to ``limit`` names of known items that the present list lacks."""
         rows = self._connection.execute(
-            "SELECT name FROM (SELECT name FROM items WHERE source = :source UNION SELECT name FROM parts WHERE source = "
-            ":source) i WHERE NOT EXISTS (SELECT 1 FROM listed l WHERE l.name = i.name) LIMIT :limit",
+            "SELECT name FROM (SELECT name FROM items WHERE source = :source "
+            "UNION SELECT name FROM parts WHERE source = :source) i "
+            "WHERE NOT EXISTS (SELECT 1 FROM listed l WHERE l.name = i.name) LIMIT :limit",
             {"source": self._source, "limit": limit},
         ).fetchall()
         return [name for (name,) in rows]

@@ -18,6 +18,7 @@ from typing import Protocol
 from contract.registry import NotRegistered
 from sources.errors import SourceError
 from sources.folder import FolderSource
+from sources.parts import file_of, part_of
 from sources.registry import name_of, open_source
 from sources.source import Item, Source
 
@@ -48,19 +49,14 @@ class Originals:
     def read(self, name: str) -> bytes:
         """Returns the picture called ``name``, which the source has. Raises Unreadable, and SourceError if the source
         cannot be used."""
-        file = name.rpartition("#page=")[0] if "#page=" in name else ""
         try:
-            if not file:
-                return self._read(name)
-            from sources.pdf import picture_of
-
-            return picture_of(name, self._read(file))
+            return part_of(name, self._read(file_of(name) or name))
         except (NotRegistered, ModuleNotFoundError) as error:
             raise SourceError(f"it cannot be shown here: {error}") from error
 
     def link(self, name: str, seconds: int) -> str | None:
         """Returns a URL that shows the picture for so long; None where there are no such links."""
-        if self._kind not in ("s3", "gs", "az") or "#page=" in name:
+        if self._kind not in ("s3", "gs", "az") or file_of(name) is not None:
             return None
         return self._bucket.link(name, seconds)
 

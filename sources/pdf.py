@@ -19,6 +19,7 @@ from PIL import Image
 from pypdfium2 import raw
 
 from sources.errors import SourceError, Unreadable
+from sources.parts import PART
 from sources.segments import Words, segments_of
 from sources.source import Item
 
@@ -33,7 +34,6 @@ _MOST_TEXT = 4000
 _LEAST_SIDE = 64
 #: Titles that programs write when they know none.
 _NO_TITLE = re.compile(r"\s*(\(?(anonymous|untitled|unspecified|none)\)?|untitled document)?\s*", re.IGNORECASE)
-_PART = re.compile(r"(.*)#page=([0-9]{1,9})(?:&image=([0-9]{1,9})|&segment=[0-9]{1,9})?", re.DOTALL)
 
 #: PDFium knows no threads.
 _one_at_a_time = threading.Lock()
@@ -143,15 +143,9 @@ def open_pdf(options: str) -> PdfPages:
     return PdfPages(dpi, images, text)
 
 
-def file_of(name: str) -> str | None:
-    """Returns the name of the file that the part called ``name`` belongs to; None if it isn't a page's name."""
-    found = _PART.fullmatch(name)
-    return found and found[1]
-
-
 def picture_of(name: str, data: bytes) -> bytes:
     """Returns the part called ``name`` of the PDF in ``data``, as PNG, to be shown. Raises Unreadable."""
-    found = _PART.fullmatch(name)
+    found = PART.fullmatch(name)
     if found is None:
         raise Unreadable("no page of a PDF is called so")
     number, place = int(found[2]), int(found[3] or 0)

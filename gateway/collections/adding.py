@@ -25,7 +25,8 @@ from contract.names import DEFAULT_COLLECTION
 from contract.space import VectorBytes
 from gateway.collections.open_collections import OpenCollections
 from gateway.collections.writer import require_model
-from gateway.errors import OriginFault, PictureRefused
+from gateway.errors import PictureRefused
+from gateway.images.source_pictures import SourcePictures, refused
 from gateway.settings import GatewaySettings
 from gateway.torchserve.embedding import Hashing
 from gateway.torchserve.queue import ServedModel
@@ -34,10 +35,10 @@ from pictures.opening import check_picture
 from searcher.entry import Entry
 from searcher.live.collection import Collection
 from searcher.live.view import View
-from sources.errors import FetchRefused, OriginFailed, SourceError, Unreadable
+from sources.errors import SourceError
 from sources.fetching.fetcher import Fetcher
 from sources.folder import FolderSource
-from sources.originals import Originals
+from sources.parts import file_of, part_of
 from sources.source import Item
 from sources.urls import download
 
@@ -100,13 +101,13 @@ class Adding:
         collections: OpenCollections,
         hashing: Hashing,
         fetcher: Fetcher,
-        originals: Originals,
+        source_pictures: SourcePictures,
         settings: GatewaySettings,
     ) -> None:
         self._collections = collections
         self._hashing = hashing
         self._fetcher = fetcher
-        self._originals = originals
+        self._source_pictures = source_pictures
         self._datalake = FolderSource(settings.datalake_root, confined_to=settings.pictures)
 
     async def subject(self, collection: Collection, given: str, data: bytes | None = None) -> Subject:
@@ -200,7 +201,14 @@ class Adding:
         return hashed.vectors
 
     async def picture(self, collection: Collection, name: str) -> bytes:
-        """Returns the bytes of the picture called ``name``, fetched or read. Raises PictureRefused."""
+        """Returns the bytes of the picture called ``name``, to be shown: fetched, or read where it was found. Raises
+        PictureRefused."""
+        known, _ = await self._find(collection, name)
+        metadata = None if known is None else known.metadata
+        if self._source_pictures.has(name, metadata):
+            return await self._source_pictures.read(name, metadata)
+        if known is not None and not name.startswith(UPLOAD):  # a watch of the datalake's folder put it there
+            return await self._in_datalake(name)
         return (await self._picture(collection, Subject(name))).data
 
     async def _add_unknown(
@@ -234,31 +242,27 @@ class Adding:
         if subject.data is not None:
             return _Picture(subject.data, subject.fetched())
         name = subject.name
-        if self._originals.has(name):
-            try:
-                return _Picture(await to_thread.run_sync(self._originals.read, name), None)
-            except Unreadable as error:
-                raise PictureRefused(str(error)) from error
-            except SourceError as error:
-                raise OriginFault(str(error)) from error
         if is_url(name):
-            try:
+            with refused():
                 item, data = await download(self._fetcher, Item(normalised(name)))
-            except OriginFailed as error:
-                raise OriginFault(str(error), late=error.late, retry_after=error.retry_after) from error
-            except FetchRefused as error:
-                raise PictureRefused(str(error)) from error
             about = json.loads(item.version or "{}") | {"at": f"{datetime.now(UTC):%FT%TZ}"}
             return _Picture(data, subject.fetched(**about))
+        if self._source_pictures.has(name):
+            return _Picture(await self._source_pictures.read(name), None)
         if name.startswith(UPLOAD):
             raise PictureRefused("an uploaded picture can only be uploaded again")
         if _has_source(collection, name):
-            try:
-                _, data = await to_thread.run_sync(self._datalake.read, Item(name))
-            except Unreadable as error:  # always the same message, so that it reveals nothing of this machine's files
-                raise PictureRefused("the datalake has no such picture") from error
-            return _Picture(data, None)
+            return _Picture(await self._in_datalake(name), None)
         raise PictureRefused("URL scheme should be 'http' or 'https'")
+
+    async def _in_datalake(self, name: str) -> bytes:
+        def read() -> bytes:
+            return part_of(name, self._datalake.read(Item(file_of(name) or name))[1])
+
+        try:
+            return await to_thread.run_sync(read)
+        except SourceError as error:  # always the same message, so that it reveals nothing of this machine's files
+            raise PictureRefused("the datalake has no such picture") from error
 
 
 def _but_for_the_time(fetched: str | None) -> dict[str, Any]:

@@ -143,7 +143,7 @@ async def thumbnail(
     image = await services.collections.read(collection, lambda view: view.image(view.name_of(url)))
     if image is None:
         raise RequestRefused(HTTPStatus.NOT_FOUND, f"the collection {collection.name} has no such image")
-    etag = f'"{thumbnail_name(image)}"'
+    etag = f'"{thumbnail_name(image.path, image.digest)}"'
     headers = {"ETag": etag, "Cache-Control": "private, no-cache", "X-Content-Type-Options": "nosniff"}
     if client_has(etag, if_none_match):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)

@@ -50,7 +50,7 @@ class CollectionThumbnails:
     async def of(self, collection: Collection, image: Entry, picture: Callable[[], Awaitable[bytes]]) -> bytes:
         """Returns the thumbnail of ``image``, as WebP; if it must be made, ``picture`` returns the image's file. Raises
         ImageError, and whatever ``picture`` raises."""
-        name = thumbnail_name(image)
+        name = thumbnail_name(image.path, image.digest)
         if image.digest is not None:
             file = _file(collection, image.path, image.digest)
             await self._made(file)
@@ -75,9 +75,10 @@ class CollectionThumbnails:
             _log.warning("the thumbnail of an uploaded picture cannot be kept: %s", error)
 
 
-def thumbnail_name(image: Entry) -> str:
-    """Returns the name by which the thumbnail is kept, which depends on the image's name and its picture's digest."""
-    return f"{_name(image.path, image.digest or b'')}-{MAKING}"
+def thumbnail_name(path: str, digest: bytes | None) -> str:
+    """Returns the name by which the thumbnail of the picture called ``path`` is kept, which depends on its ``digest``
+    too, and on how thumbnails are made."""
+    return f"{_name(path, digest or b'')}-{MAKING}"
 
 
 def _name(path: str, digest: bytes) -> str:

@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Iterator
+from http import HTTPStatus
+from io import BytesIO
 from pathlib import PurePosixPath
 from typing import BinaryIO
 from urllib.parse import quote
@@ -9,6 +11,8 @@ from urllib.parse import quote
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from gateway.access.body_budget import BodyBudget
+from gateway.errors import RequestRefused
 from pictures.formats import recognised
 
 _TAG = re.compile(r'(?:W/)?("[^"]*")')
@@ -36,6 +40,24 @@ def client_has(etag: str, if_none_match: str | None) -> bool:
     """Whether If-None-Match names ``etag``, which is in quotes."""
     asked = (if_none_match or "").strip()
     return asked == "*" or etag in _TAG.findall(asked)
+
+
+class HeldBytes(BytesIO):
+    """A file of ``data``, which counts in ``bodies`` until it is closed: clients that read slowly cannot take this
+    process's memory. To be closed in the event loop."""
+
+    def __init__(self, data: bytes, bodies: BodyBudget) -> None:
+        """Raises RequestRefused (503) if there is no room."""
+        if not bodies.take(len(data)):
+            raise RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, "too many pictures are sent at once: try again")
+        super().__init__(data)
+        self._bodies = bodies
+        self._size = len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._bodies.give_back(self._size)
+        super().close()
 
 
 class OpenFileResponse(StreamingResponse):

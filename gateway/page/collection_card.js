@@ -1,9 +1,9 @@
 // One picture of a collection, as a card.
 
+import { caption } from "./caption.js";
 import { element } from "./elements.js";
 import { pathText } from "./gallery.js";
 import { showDetails } from "./picture_details.js";
-import { inOneLine } from "./picture_names.js";
 
 /**
  * The card of `image`, {url, thumbnail, metadata?}. `badge` is a word on its picture or null; `box` is {name, words,
@@ -33,7 +33,7 @@ export function collectionCard(image, source, { badge = null, box = null, tools 
       ),
     ),
     element("div", { class: "path-box" }, pathText(url)),
-    metadata === undefined ? null : element("p", { class: "in-one-line" }, inOneLine(metadata)),
+    metadata === undefined ? null : (caption(metadata) ?? element("p", { class: "in-one-line" })),
     tools.length === 0 ? null : element("div", { class: "result-tools" }, ...tools.map(button)),
   );
   if (box !== null) addBox(card, url, box);

@@ -1,5 +1,6 @@
 // The results, as cards.
 
+import { caption } from "./caption.js";
 import { element } from "./elements.js";
 import { count, percent } from "./words.js";
 
@@ -21,7 +22,7 @@ export function hideFarther(list, threshold) {
 }
 
 function card(result, source, { onMore, onWhy }) {
-  const { path, distance, closeness } = result;
+  const { path, distance, closeness, metadata } = result;
   const bits = count(distance, "bit");
   const button = (words, name, press) =>
     element("button", { type: "button", class: "plain", "aria-label": `${name}: ${path}`, onclick: press }, words);
@@ -35,6 +36,7 @@ function card(result, source, { onMore, onWhy }) {
       element("span", { class: "distance", title: `${bits} differ` }, closeness === null ? bits : percent(closeness)),
     ),
     element("div", { class: "path-box" }, pathText(path)),
+    caption(metadata),
     element(
       "div",
       { class: "result-tools" },

@@ -68,6 +68,11 @@ class Result(BaseModel):
         examples=["/images/17?version=1.2.0"],
     )
     thumbnail: str = Field(description="URL of a small picture", examples=["/thumbnails/17?version=1.2.0"])
+    metadata: dict[str, JsonValue] | None = Field(
+        description="as given, or what its source says: the page and text of a PDF, the label and viewer of a canvas; "
+        "null where there is none",
+        examples=[{"page": 3, "pages": 12, "text": "Autumn dresses"}],
+    )
 
 
 class Milliseconds(BaseModel):
@@ -139,7 +144,7 @@ async def search(
             f"give one of image, path, text and code; given: {' and '.join(given) or 'none'}",
         )
     torchserve = services.torchserve
-    fields: dict[str, JsonValue] = {"top_k": top_k, "rank": rank, "debug": True}
+    fields: dict[str, JsonValue] = {"top_k": top_k, "rank": rank, "debug": True, "metadata": True}
     optional = {
         "max_distance": max_distance, "path": path, "text": text, "text_weight": text_weight,
         "negative_text": negative_text, "code": code, "detail_code": detail_code,
@@ -191,8 +196,9 @@ def _results(found: QueryAnswer, root: str) -> list[Result]:
     query = urlencode({"version": found.index_database_version})
     codes = (found.codes or {}).get(CODE, [])
     results = []
-    images = zip(found.relevant, found.distances or [], found.rows or [], codes, strict=True)
-    for place, (path, distance, row, code) in enumerate(images):
+    metadata_of = found.metadata or [None] * len(found.relevant)
+    images = zip(found.relevant, found.distances or [], found.rows or [], codes, metadata_of, strict=True)
+    for place, (path, distance, row, code, metadata) in enumerate(images):
         small = f"{root}/api/collections/{DEFAULT_COLLECTION}/thumbnail?{urlencode({'url': path})}"
         results.append(
             Result(
@@ -203,6 +209,7 @@ def _results(found: QueryAnswer, root: str) -> list[Result]:
                 code=code,
                 image=small if row is None else f"{root}/images/{row}?{query}",
                 thumbnail=small if row is None else f"{root}/thumbnails/{row}?{query}",
+                metadata=metadata,
             )
         )
     return results

@@ -247,7 +247,7 @@ class TestPrefix:
 
         found = {
             "index_database_version": "1", "relevant": ["a b.png", "new.png"], "distances": [0, 1], "rows": [0, None],
-            "codes": {"code": ["0005", "0004"]}, "model": MODEL.model_dump(mode="json"),
+            "codes": {"code": ["0005", "0004"]}, "model": MODEL.model_dump(mode="json"), "metadata": [{"a": 1}, None],
         }  # fmt: skip
 
         async def predict(*_: object) -> Answer:
@@ -257,6 +257,7 @@ class TestPrefix:
         first, second = door.ask("POST", "/api/search", data={"code": "0005"}).json()["results"]
         assert (first["image"], first["thumbnail"]) == (f"{root}/images/0?version=1", f"{root}/thumbnails/0?version=1")
         assert second["thumbnail"] == f"{root}/api/collections/default/thumbnail?url=new.png"
+        assert [each["metadata"] for each in (first, second)] == [{"a": 1}, None]
 
     def test_so_does_the_address_of_a_job(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         door = Door(tmp_path, root_path="/hashlake")

@@ -612,7 +612,14 @@ def test_a_search_is_asked_once_and_answered_by_what_was_said(
         answer = client.request("POST", "/api/search", data={"path": "data/robe.png", "max_distance": "3", "text": ""})
     assert answer.status_code == 200, answer.text
     assert torchserve.asked == [
-        {"path": "data/robe.png", "top_k": 10, "max_distance": 3, "rank": "distance", "debug": True}
+        {
+            "path": "data/robe.png",
+            "top_k": 10,
+            "max_distance": 3,
+            "rank": "distance",
+            "debug": True,
+            "metadata": True,
+        }
     ]
     found = answer.json()
     assert (found["version"], found["query"]) == ("next", {"code": "1234", "detail_code": None})
@@ -621,11 +628,11 @@ def test_a_search_is_asked_once_and_answered_by_what_was_said(
     assert found["results"] == [
         {
             "row": 7, "path": "data/robe.png", "distance": 0, "closeness": None, "code": "1234",
-            "image": "/images/7?version=next", "thumbnail": "/thumbnails/7?version=next",
+            "image": "/images/7?version=next", "thumbnail": "/thumbnails/7?version=next", "metadata": None,
         },
         {
             "row": None, "path": "data/new.png", "distance": 3, "closeness": None, "code": "1235",
-            "image": small, "thumbnail": small,
+            "image": small, "thumbnail": small, "metadata": None,
         },
     ]  # fmt: skip
 

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from sources.errors import SourceError, Unreadable
-from sources.pdf import PdfPages, file_of, open_pdf, picture_of
+from sources.parts import file_of
+from sources.pdf import PdfPages, open_pdf, picture_of
 from sources.source import Item
 from sources.splitters import open_splitters
 from tests.fakes import code_bytes, png_of, write_grid_model

@@ -19,7 +19,6 @@ from gateway.errors import FoldFailed
 from gateway.torchserve.queue import Hashed, ServedModel
 from searcher.collections import Collections
 from searcher.errors import CollectionMissing, SearcherError
-from sources.originals import Originals
 from sources.source import Item
 from tests.fakes import png_of
 from tests.gateway.tiny_app import settings_in
@@ -158,7 +157,7 @@ class TestFetchedAgain:
         monkeypatch.setattr(adding, "download", download)
         publish(collections.open("default").store, "1.0")
         shoes = collections.create("shoes", MODEL)
-        adds = Adding(opened, Hashing(), None, Originals(None), settings_in(tmp_path))  # type: ignore[arg-type]
+        adds = Adding(opened, Hashing(), None, None, settings_in(tmp_path))  # type: ignore[arg-type]
 
         def add(**answered: str) -> dict[str, Any]:
             said.clear()

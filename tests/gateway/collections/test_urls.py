@@ -16,6 +16,7 @@ from contract.model import ModelIdentity
 from gateway.collections import browsing
 from gateway.collections.adding import Adding
 from gateway.idios import changing, listing, searching
+from gateway.images.source_pictures import SourcePictures
 from gateway.torchserve.embedding import Hashing
 from gateway.torchserve.queue import Hashed, ServedModel
 from searcher.live.collection import Collection
@@ -67,9 +68,10 @@ class Gateway:
         settings = settings_in(folder)
         app = tiny_app(settings, changing.router, listing.router, searching.router, browsing.router)
         services, self.web = app.state.services, Web()
+        from_sources = SourcePictures(Originals(None), self.web)
         app.state.services = replace(
             services,
-            adding=Adding(services.collections, Corner(), self.web, Originals(None), settings),
+            adding=Adding(services.collections, Corner(), self.web, from_sources, settings),
             fetcher=self.web,
         )
         self.shoes: Collection = services.collections.collections.create("shoes", MODEL)

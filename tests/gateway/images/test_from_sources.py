@@ -1,21 +1,32 @@
-"""Pictures of rows that aren't files: in a bucket on a real server, in an archive, on a page; nothing else is read."""
+"""Pictures of rows that aren't files: in a bucket, on websites and image servers, all of them real, in an archive, on a
+page; nothing else is read."""
 
+import asyncio
 import io
+import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Self
 
 import httpx
 import pytest
+from fastapi import APIRouter
 from PIL import Image
 
+from gateway.collections import browsing
+from gateway.images import source_pictures
 from gateway.images.originals import router
 from gateway.settings import GatewaySettings
+from searcher.versions.store import IndexStore
 from sources.errors import Unreadable
+from sources.fetching.addresses import HostList
 from sources.originals import Originals
 from tests.fakes import picture_of, png_of, write_grid_model
 from tests.gateway.tiny_app import Client, settings_in, tiny_app
 from tests.hashlake.command import hashlake
+from tests.searcher.versions.versions_by_hand import publish
+from tests.sources.fetching.picture_site import PictureSite
 from tests.sources.pdf_files import pdf_of
 from tests.sources.s3_server import SECRET, S3Server, set_credentials
 
@@ -100,3 +111,127 @@ def test_an_archive_and_a_folder(tmp_path: Path) -> None:
         with pytest.raises(Unreadable, match="no such file"):
             folder.read(name)
     assert not Originals(None).has("") and not Originals("urls:list.txt").has("http://e.org/a.png")
+
+
+# --- Downloaded ones
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[PictureSite]:
+    monkeypatch.setenv("HASHLAKE_FETCH_ALLOW", "127.0.0.0/8")
+    with PictureSite() as site:
+        yield site
+
+
+class Fetching(Client):
+    """A client of an application that downloads."""
+
+    def __init__(self, settings: GatewaySettings, *routers: APIRouter) -> None:
+        app = tiny_app(settings, *(routers or (router,)))
+        self.services = app.state.services
+        super().__init__(app)
+
+    def __enter__(self) -> Self:
+        self._runner.run(self.services.fetcher.__aenter__())
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._runner.run(self.services.fetcher.__aexit__())
+        super().__exit__(None, None, None)
+
+
+def canvases(site: PictureSite, *images: str) -> str:
+    """The address of a manifest of these images, by their addresses."""
+    items = [
+        {"id": site.url(f"/canvas/{number}"), "type": "Canvas", "items": [{"items": [{"body": {"id": image}}]}]}
+        for number, image in enumerate(images, 1)
+    ]
+    manifest = {"type": "Manifest", "id": site.url("/m.json"), "label": {"en": ["Book"]}, "items": items}
+    return f"iiif:{site.put('/m.json', json.dumps(manifest).encode())}"
+
+
+def test_pictures_of_a_list_of_urls_are_downloaded_again(tmp_path: Path, site: PictureSite) -> None:
+    first, page = site.put("/a.png", png_of(7)), site.put("/b.pdf", pdf_of([picture_of(0xFF00, 64)]))
+    (tmp_path / "list.txt").write_text(f"{first}\n{page}\n")
+    settings = settings_in(tmp_path)
+    indexed(settings, f"urls:{tmp_path}/list.txt")
+    with Fetching(settings) as client:
+        photo = client.get("/images/0")
+        assert (photo.content, photo.headers["Content-Type"]) == (png_of(7), "image/png")
+        assert client.get("/images/0", If_None_Match=photo.headers["ETag"]).status_code == 304
+        assert Image.open(io.BytesIO(client.get("/images/1").content)).size == (300, 300)
+        assert client.services.bodies.held == 0
+        site.asked.clear()
+        small = [client.get("/thumbnails/0?version=1") for _ in range(3)]
+        assert {each.content for each in small} == {small[0].content}
+        assert Image.open(io.BytesIO(small[0].content)).format == "WEBP"
+        assert client.get("/thumbnails/0", If_None_Match=small[0].headers["ETag"]).status_code == 304
+        assert site.asked == ["/a.png"]
+        site.put("/a.png", png_of(9))
+        assert client.get("/images/0").content == png_of(9)
+        site.pictures.clear()
+        gone = client.get("/images/0")
+        assert (gone.status_code, gone.json()["message"]) == (
+            404, "the picture is no longer there: 127.0.0.1 answers with status 404",
+        )  # fmt: skip
+        assert client.get("/thumbnails/0").status_code == 200
+
+
+def test_canvases_show_their_images(tmp_path: Path, site: PictureSite) -> None:
+    address = canvases(site, site.put("/1.png", png_of(7)), site.put("/2.png", png_of(9)))
+    settings = settings_in(tmp_path)
+    indexed(settings, address)
+    with Fetching(settings) as client:
+        assert [client.get(f"/images/{row}").content for row in (0, 1)] == [png_of(7), png_of(9)]
+        assert Image.open(io.BytesIO(client.get("/thumbnails/1").content)).size == (16, 16)
+
+
+def test_faults_of_a_site_say_whose_they_are(
+    tmp_path: Path, site: PictureSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "list.txt").write_text(site.put("/a.png", png_of(7)) + "\n")
+    indexed(settings_in(tmp_path), f"urls:{tmp_path}/list.txt")
+    for changed, kind, status, message in (
+        ({"fetch_deny": HostList.parse("127.0.0.0/8")}, "images", 404, "the host 127.0.0.1 may not be asked"),
+        ({"fetch_max_mb": 0}, "thumbnails", 404, "127.0.0.1 sends more than 0 bytes"),
+        ({"bodies_max_mb": 0}, "images", 503, "too many pictures are sent at once"),
+    ):
+        with Fetching(settings_in(tmp_path).model_copy(update=changed)) as client:
+            answer = client.get(f"/{kind}/0")
+            assert (answer.status_code, message in answer.json()["message"]) == (status, True), answer.text
+    monkeypatch.setattr(source_pictures, "SECONDS", 0.2)
+    with Fetching(settings_in(tmp_path)) as client:
+        client.services.fetcher._all = asyncio.Semaphore(0)  # others are downloading as much as may be
+        answer = client.get("/thumbnails/0")
+        assert (answer.status_code, answer.headers["Retry-After"]) == (504, "1")
+
+
+def test_pages_of_the_datalakes_own_files(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    (settings.datalake_root / "a.pdf").write_bytes(pdf_of([picture_of(0xFF00, 64)]))
+    (tmp_path / "secret.pdf").write_bytes(pdf_of([picture_of(0x00FF, 64)]))
+    names = ["a.pdf#page=1", "a.pdf#page=2", "b.pdf#page=1", "../secret.pdf#page=1"]
+    publish(IndexStore(settings.index_store), "1", {name: number for number, name in enumerate(names)})
+    with Client(tiny_app(settings, router)) as client:
+        assert Image.open(io.BytesIO(client.get("/images/0").content)).size == (300, 300)
+        assert client.get("/thumbnails/0").status_code == 200
+        assert [client.get(f"/images/{row}").status_code for row in (1, 2, 3)] == [404, 404, 404]
+
+
+def test_what_a_watch_has_put_into_a_collection_is_shown(tmp_path: Path, site: PictureSite) -> None:
+    settings = settings_in(tmp_path)
+    lake, model = settings.datalake_root, write_grid_model(tmp_path / "grid.pt")
+    (lake / "a.png").write_bytes(png_of(7))
+    (lake / "b.pdf").write_bytes(pdf_of([picture_of(0xFF00, 64)]))
+    (tmp_path / "secret.png").write_bytes(png_of(8))
+    (lake / "link.png").symlink_to(tmp_path / "secret.png")
+    for address in (str(lake), canvases(site, site.put("/1.png", png_of(9)))):
+        watched = hashlake(
+            "watch", address, "--collection", "new", "--model_path", model, "--index_store", settings.index_store,
+            "--once", "--pdfs",
+        )  # fmt: skip
+        assert watched.status == 0, watched.err
+    with Fetching(settings, browsing.router) as client:
+        images = client.get("/api/collections/new/images").json()["images"]
+        shown = {image["url"].rpartition("/")[2]: client.get(image["thumbnail"]).status_code for image in images}
+        assert shown == {"a.png": 200, "b.pdf#page=1": 200, "link.png": 404, "1": 200}

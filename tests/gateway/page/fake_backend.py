@@ -165,6 +165,8 @@ class Backend:
     searches: list[Search] = field(default_factory=list)
     #: Of the results of a search, the rest being 0; None: it wasn't measured.
     closeness: list[float] | None = None
+    #: Of the pictures by row; the others have none.
+    metadata: dict[int, dict[str, Any]] = field(default_factory=dict)
     pictures_without_key: int = 0
     #: Streams of events break off and none begins.
     down: bool = False
@@ -302,6 +304,7 @@ def create_app(backend: Backend) -> FastAPI:
                     "code": f"{code_of(row):016x}",
                     "image": f"/images/{row}?version=1.2.0",
                     "thumbnail": f"/thumbnails/{row}?version=1.2.0",
+                    "metadata": backend.metadata.get(row),
                 }
                 for place, row in enumerate(rows[:top_k])
             ],

@@ -367,6 +367,28 @@ def test_the_time_of_each_step(page: Page, photo: bytes) -> None:
     assert page.locator("#timing-bar i").count() == 4
 
 
+def test_what_is_known_of_a_picture_stands_below_it(page: Page, backend: Backend, photo: bytes) -> None:
+    viewer = "https://viewer.example.org/?manifest=m"
+    canvas = {"manifest": "m", "document": "Letters", "label": "f. 12r", "page": 23, "image": "i", "viewer": viewer}
+    backend.metadata = {
+        0: canvas,
+        1: {"page": 3, "pages": 12, "title": "Catalogue", "text": "Autumn <b>dresses</b>"},
+        2: {"text": "and hats", "type": "text", "page_number": 4, "total_tokens": 2},
+        3: {"colour": "red", "viewer": "javascript:alert(1)"},
+    }
+    upload(page, photo)
+    expect_nearest_to_query(page)
+    expect(page.locator(".result .in-one-line")).to_have_text(
+        [
+            "f. 12r · Letters", "page 3 of 12 · Catalogue · Autumn <b>dresses</b>", "page 4 · and hats",
+            "colour: red · viewer: javascript:alert(1)",
+        ]
+    )  # fmt: skip
+    links = page.locator(".result .in-one-line a")
+    expect(links).to_have_count(1)
+    expect(links).to_have_attribute("href", viewer)
+
+
 def test_paths_are_shown_in_full_when_pointed_at_and_are_never_markup(page: Page, photo: bytes) -> None:
     upload(page, photo)
     expect_nearest_to_query(page)
