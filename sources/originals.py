@@ -18,7 +18,8 @@ from typing import Protocol
 from contract.registry import NotRegistered
 from sources.errors import SourceError
 from sources.folder import FolderSource
-from sources.parts import file_of, part_of
+from sources.part_names import file_of
+from sources.parts import part_of
 from sources.registry import name_of, open_source
 from sources.source import Item, Source
 

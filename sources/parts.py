@@ -1,24 +1,10 @@
-"""Parts of files by their names, to be shown.
-
-    catalogue.pdf#page=3             catalogue.pdf, and its third page
-    catalogue.pdf#page=3&image=1     the first picture on it
-    catalogue.pdf#page=3&segment=7   the page that this text is on
+"""Parts of files as pictures, to be shown: a page, the picture on it, or the page that a text is on.
 
 The library that renders them is imported when one is asked for, and may not be installed.
 """
 
-import re
-
-from contract.registry import NotRegistered
 from sources.errors import SourceError
-
-PART = re.compile(r"(.*)#page=([0-9]{1,9})(?:&image=([0-9]{1,9})|&segment=[0-9]{1,9})?", re.DOTALL)
-
-
-def file_of(name: str) -> str | None:
-    """Returns the name of the file that the part called ``name`` belongs to; None if it isn't a part's name."""
-    found = PART.fullmatch(name)
-    return found and found[1]
+from sources.part_names import file_of
 
 
 def part_of(name: str, data: bytes) -> bytes:
@@ -28,6 +14,6 @@ def part_of(name: str, data: bytes) -> bytes:
         return data
     try:
         from sources.pdf import picture_of
-    except (NotRegistered, ModuleNotFoundError) as error:
+    except ModuleNotFoundError as error:
         raise SourceError("pages of PDFs cannot be shown here: pip install 'hashlake[pdf]'") from error
     return picture_of(name, data)

@@ -19,7 +19,7 @@ from PIL import Image
 from pypdfium2 import raw
 
 from sources.errors import SourceError, Unreadable
-from sources.parts import PART
+from sources.part_names import PART
 from sources.segments import Words, segments_of
 from sources.source import Item
 

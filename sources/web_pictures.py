@@ -13,7 +13,8 @@ from anyio import to_thread
 from contract.image_names import is_url, normalised
 from sources.fetching.fetcher import Fetcher
 from sources.iiif_manifest import requests_for
-from sources.parts import file_of, part_of
+from sources.part_names import file_of
+from sources.parts import part_of
 
 #: What is known of every canvas with an image: so a list of URLs that has a column "image" isn't taken for canvases.
 _OF_CANVASES = {"manifest", "page", "image", "viewer"}

@@ -38,7 +38,8 @@ from searcher.live.view import View
 from sources.errors import SourceError
 from sources.fetching.fetcher import Fetcher
 from sources.folder import FolderSource
-from sources.parts import file_of, part_of
+from sources.part_names import file_of
+from sources.parts import part_of
 from sources.source import Item
 from sources.urls import download
 

@@ -34,7 +34,8 @@ from pictures.limits import DEFAULT_LIMITS
 from searcher.versions.images import ImageFile
 from sources.errors import SourceError
 from sources.open_inside import OutsideFolder, open_inside
-from sources.parts import file_of, part_of
+from sources.part_names import file_of
+from sources.parts import part_of
 
 router = APIRouter(
     tags=["pictures"],

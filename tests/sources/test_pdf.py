@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from sources.errors import SourceError, Unreadable
-from sources.parts import file_of
+from sources.part_names import file_of
 from sources.pdf import PdfPages, open_pdf, picture_of
 from sources.source import Item
 from sources.splitters import open_splitters

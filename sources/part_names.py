@@ -1,0 +1,16 @@
+"""Names of parts of files.
+
+catalogue.pdf#page=3             catalogue.pdf, and its third page
+catalogue.pdf#page=3&image=1     the first picture on it
+catalogue.pdf#page=3&segment=7   text of it
+"""
+
+import re
+
+PART = re.compile(r"(.*)#page=([0-9]{1,9})(?:&image=([0-9]{1,9})|&segment=[0-9]{1,9})?", re.DOTALL)
+
+
+def file_of(name: str) -> str | None:
+    """Returns the name of the file that the part called ``name`` belongs to; None if it isn't a part's name."""
+    found = PART.fullmatch(name)
+    return found and found[1]
