@@ -86,12 +86,12 @@ $(ARCHIVED):
 LOCK := pip-compile --quiet --strip-extras --unsafe-package hashlake --no-emit-index-url --no-emit-find-links --no-header \
 	--no-annotate --upgrade pyproject.toml
 lock: .venv/installed-dev
-	$(LOCK) --extra serve --output-file requirements.lock
+	$(LOCK) --extra serve --extra sources --output-file requirements.lock
 	$(LOCK) --extra dev --constraint requirements.lock --output-file requirements-dev.lock
 	$(LOCK) --extra release --constraint requirements-dev.lock --output-file requirements-release.lock
 	$(LOCK) --extra bench --constraint requirements.lock --output-file requirements-bench.lock
 	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements*.lock
-	env -u PIP_FIND_LINKS PIP_CONFIG_FILE=/dev/null $(LOCK) --extra serve --constraint requirements.lock \
+	env -u PIP_FIND_LINKS PIP_CONFIG_FILE=/dev/null $(LOCK) --extra serve --extra sources --constraint requirements.lock \
 		--output-file requirements-cuda.lock
 
 clean:

@@ -82,7 +82,8 @@ class Services:
         hashing = Hashing(torchserve, model_servers)
         bodies = BodyBudget(settings.bodies_max_mb * 1024 * 1024)
         fetcher = Fetcher(settings.fetching)
-        originals = Originals(settings.source)
+        reindexing = Reindexing(settings, torchserve)
+        originals = Originals(*filter(None, [settings.source]), *reindexing.sources())
         source_pictures = SourcePictures(originals, fetcher)
         thumbnails = Thumbnails(
             ThumbnailCache(settings.state / "thumbnails", settings.thumbnail_cache_mb * 1024 * 1024)
@@ -97,7 +98,7 @@ class Services:
             metrics=metrics,
             torchserve=torchserve,
             readiness=Readiness(torchserve, versions),
-            reindexing=Reindexing(settings, torchserve),
+            reindexing=reindexing,
             model_servers=model_servers,
             fetcher=fetcher,
             hashing=hashing,

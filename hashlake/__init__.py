@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Model,
         NewImage,
         Pair,
+        Reindexed,
         StoredImage,
     )
     from hashlake.client.client import Client
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Added", "AlreadyInserted", "BadLine", "Client", "ClientError", "Collection", "CollectionInfo", "Failure", "Folded",
     "Group", "Image", "Journal", "Match", "Member", "Model", "NewImage", "NotUnderstood", "Pair", "Refused",
-    "StoredImage", "Unreachable",
+    "Reindexed", "StoredImage", "Unreachable",
 ]  # fmt: skip
 
 _HOMES = ("hashlake.client.client", "hashlake.client.collection", "hashlake.client.answers", "hashlake.client.errors")

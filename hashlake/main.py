@@ -30,6 +30,7 @@ _COMMANDS = {
     "listing": _Place("indexer.listing_command", "serve"),
     "models": _Place("training.importing.commands", "train"),
     "refresh": _Place("indexer.refresh_command", "serve"),
+    "reindex": _Place("hashlake.client.commands", None),
     "sample": _Place("indexer.sample_datalake", "serve"),
     "search": _Place("handler.commands", "serve"),
     "serve": _Place("handler.serve_command", "serve"),

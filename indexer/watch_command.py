@@ -80,8 +80,14 @@ def _flag(name: str, variable: str, default: bool, help: str) -> Callable[[Calla
     type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], case_sensitive=False),
     help="What is logged beside the passes.",
 )  # fmt: skip
-@click.option("--status_host", default="127.0.0.1", show_default=True, help="Where GET /status answers.")
-@click.option("--status_port", type=click.IntRange(1, 65535), help="Port of GET /status; without it there is none.")
+@click.option(
+    "--status_host", default="127.0.0.1", show_default=True, envvar="HASHLAKE_STATUS_HOST",
+    help="Where GET /status answers.",
+)  # fmt: skip
+@click.option(
+    "--status_port", type=click.IntRange(1, 65535), envvar="HASHLAKE_STATUS_PORT",
+    help="Port of GET /status; without it there is none.",
+)  # fmt: skip
 def watch(
     address: str,
     name: str,
@@ -174,7 +180,9 @@ def _end(ended: threading.Event, number: int, frame: FrameType | None) -> None:
 
 
 def _refuse_unknown() -> None:
-    unknown = sorted(name for name in os.environ if name.startswith("WF_") and name not in _KNOWN)
+    """Refuses settings of the kind that nobody knows, unless they are empty, which counts as unset."""
+    given = {name for name, text in os.environ.items() if text}
+    unknown = sorted(name for name in given - _KNOWN if name.startswith("WF_"))
     if unknown:
         raise click.UsageError(f"{unknown[0]} is no setting of watch; there are: {', '.join(sorted(_KNOWN))}")
 

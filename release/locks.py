@@ -1,7 +1,7 @@
 """Checks the lock files against pyproject.toml, without an index: every dependency is pinned within its range.
 
-    dependencies and the extra "serve"   requirements.lock, and requirements-cuda.lock, whose torch has CUDA
-    dependencies and the extra "dev"     requirements-dev.lock, and so on; "train" is part of "dev"
+    dependencies, extras "serve" and "sources"   requirements.lock, and requirements-cuda.lock, whose torch has CUDA
+    dependencies, extra "dev"                    requirements-dev.lock, and so on; "train" is part of "dev"
 
 The first two are shipped. A package that several files pin has the same version in all of them.
 """
@@ -16,6 +16,8 @@ from packaging.utils import canonicalize_name
 from release.errors import ReleaseError
 
 SHIPPED = ("requirements.lock", "requirements-cuda.lock")
+#: What the images have: pictures come from anywhere.
+_SHIPPED_EXTRAS = ("serve", "sources")
 
 #: Extras whose lock file is another one: the images', or the one of the tests.
 _WITHIN_OTHERS = ("serve", "train", "formats", "import", "objects", "parquet", "pdf", "sources", "watch")
@@ -44,9 +46,12 @@ def lock_problems(root: Path) -> list[str]:
     """Returns what the lock files in ``root`` lack or disagree on, one line each."""
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     extras: dict[str, list[str]] = project["optional-dependencies"]
-    locked_with = dict.fromkeys(SHIPPED, "serve")
-    locked_with |= {f"requirements-{extra}.lock": extra for extra in extras if extra not in _WITHIN_OTHERS}
-    wanted = {name: [*project["dependencies"], *_with_others(extra, extras)] for name, extra in locked_with.items()}
+    locked_with: dict[str, tuple[str, ...]] = dict.fromkeys(SHIPPED, _SHIPPED_EXTRAS)
+    locked_with |= {f"requirements-{extra}.lock": (extra,) for extra in extras if extra not in _WITHIN_OTHERS}
+    wanted = {
+        name: [*project["dependencies"], *(each for extra in locked for each in _with_others(extra, extras))]
+        for name, locked in locked_with.items()
+    }
 
     problems = [
         f"{lock.name}: belongs to no extra of pyproject.toml"
@@ -69,7 +74,7 @@ def lock_problems(root: Path) -> list[str]:
 
 def _with_others(extra: str, extras: dict[str, list[str]]) -> Iterator[str]:
     """Yields the requirements of ``extra`` and of the extras that it names, such as ``hashlake[train]``."""
-    for dependency in extras[extra]:
+    for dependency in extras.get(extra, []):
         one = Requirement(dependency)
         if one.name == "hashlake":
             for other in one.extras:

@@ -1,12 +1,12 @@
-"""Reads pictures again by their names, to show them: those of one source, and of no other place.
+"""Reads pictures again by their names, to show them: those of some sources, and of no other place.
 
     s3://bucket/photos/a.jpg                    below s3://bucket/photos: a GET, or a link for a while
     photos.zip#a.jpg                            in the archive
     /data/photos/a.jpg                          in the folder, once links are resolved
     …/a.pdf#page=3                              the file as above, and its page
 
-Names come from indexes and collections, and those from anybody who may write them. So what is read must lie within the
-source that this machine's operator named.
+Names come from indexes and collections, and those from anybody who may write them. So what is read must lie within a
+source that this machine's operators named.
 """
 
 from contextlib import ExitStack
@@ -33,38 +33,55 @@ class _Bucket(Protocol):
 
 
 class Originals:
-    """The pictures of the source at ``address``; none without one, or of a source of other people's addresses (URLs,
-    IIIF). Threads may share it."""
+    """The pictures of the sources at ``addresses``; none of those of other people's addresses (URLs, IIIF). Threads may
+    share it."""
 
-    def __init__(self, address: str | None) -> None:
-        self._address = address or ""
-        self._kind = name_of(address) if address else ""
-        self._open = ExitStack()
-        self._lock = Lock()
-        self._prefix = _prefix(self._kind, self._address)
+    def __init__(self, *addresses: str) -> None:
+        self._places = [_Place(address) for address in addresses]
+
+    def admit(self, address: str) -> None:
+        """Show the pictures of the source at ``address`` too. Raises SourceError if it names none."""
+        if all(place.address != address for place in self._places):
+            self._places = [*self._places, _Place(address)]
 
     def has(self, name: str) -> bool:
-        """Whether ``name`` lies within the source, by its spelling."""
-        return bool(self._prefix) and name.startswith(self._prefix)
+        """Whether ``name`` lies within one of the sources, by its spelling."""
+        return any(place.has(name) for place in self._places)
 
     def read(self, name: str) -> bytes:
-        """Returns the picture called ``name``, which the source has. Raises Unreadable, and SourceError if the source
+        """Returns the picture called ``name``, which a source has. Raises Unreadable, and SourceError if the source
         cannot be used."""
         try:
-            return part_of(name, self._read(file_of(name) or name))
+            return part_of(name, self._of(name).read(file_of(name) or name))
         except (NotRegistered, ModuleNotFoundError) as error:
             raise SourceError(f"it cannot be shown here: {error}") from error
 
     def link(self, name: str, seconds: int) -> str | None:
         """Returns a URL that shows the picture for so long; None where there are no such links."""
-        if self._kind not in ("s3", "gs", "az") or file_of(name) is not None:
-            return None
-        return self._bucket.link(name, seconds)
+        return None if file_of(name) is not None else self._of(name).link(name, seconds)
 
     def close(self) -> None:
-        self._open.close()
+        for place in self._places:
+            place.close()
 
-    def _read(self, name: str) -> bytes:
+    def _of(self, name: str) -> "_Place":
+        return next(place for place in self._places if place.has(name))
+
+
+class _Place:
+    """One of the sources."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._kind = name_of(address)
+        self._open = ExitStack()
+        self._lock = Lock()
+        self._prefix = _prefix(self._kind, address)
+
+    def has(self, name: str) -> bool:
+        return bool(self._prefix) and name.startswith(self._prefix)
+
+    def read(self, name: str) -> bytes:
         item = Item(name)
         if self._kind in ("s3", "gs", "az"):
             return self._bucket.read(item)[1]
@@ -75,16 +92,22 @@ class Originals:
             archive = self._archive
         return archive.read(archive.with_version(item))[1]
 
+    def link(self, name: str, seconds: int) -> str | None:
+        return self._bucket.link(name, seconds) if self._kind in ("s3", "gs", "az") else None
+
+    def close(self) -> None:
+        self._open.close()
+
     @cached_property
     def _bucket(self) -> _Bucket:
         from sources.objects import Bucket, parts_of
 
-        scheme, bucket, _ = parts_of(self._address)
+        scheme, bucket, _ = parts_of(self.address)
         return Bucket(scheme, bucket)
 
     @cached_property
     def _archive(self) -> Source:
-        return self._open.enter_context(open_source(self._address))
+        return self._open.enter_context(open_source(self.address))
 
 
 def _prefix(kind: str, address: str) -> str:

@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS jobs(
 
 class ReindexRequest(BaseModel):
     """What to build. ``model_path``: a .pt file, or a folder holding one, below the models folder; the served model
-    unless given."""
+    unless given. ``source``: as ``admitted_source`` takes it."""
 
     new_index_database_version: str = Field(
         description="name of the version to publish: up to 64 letters, digits, dots, dashes and underscores",
@@ -46,6 +46,14 @@ class ReindexRequest(BaseModel):
         default=None,
         description="a .pt file, or a folder holding one, below the models folder; the served model unless given",
         examples=["relahash-small-64bits.pt"],
+    )
+    source: str | None = Field(
+        default=None,
+        max_length=2048,
+        description="where the pictures are, this time: s3://bucket/prefix, iiif:https://…, or a folder, an archive, "
+        "urls:FILE or iiif:FILE below HASHLAKE_DATALAKE_ROOT; never with credentials, which the gateway's environment "
+        "has; unless given, HASHLAKE_SOURCE, or the datalake",
+        examples=["s3://lake/photos"],
     )
 
 

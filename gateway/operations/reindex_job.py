@@ -27,6 +27,7 @@ from typing import Any
 from contract.names import MODEL_NAME
 from gateway.errors import CommandFailed, RequestRefused, StepFailed, TorchServeError
 from gateway.operations.jobs import JOBS_FILE, Job, JobStore, Phase, Switched
+from gateway.operations.reindex_source import admitted_source
 from gateway.processes import HASHLAKE, ChildProcess
 from gateway.settings import GatewaySettings
 from gateway.torchserve.client import Answered, TorchServeClient
@@ -121,12 +122,13 @@ class Reindex:
         return find_model(folder, model_path)
 
     async def _index(self, name: str, model: Path, *, keep_current: bool) -> None:
-        settings = self._settings
+        settings, asked = self._settings, self._job.request
+        source = settings.source if asked.source is None else admitted_source(asked.source, settings)
         listing = settings.database
         if settings.datalake is not None:
             listing = settings.state / f"listing-{self._job.id}.txt"
-        self._begin("indexing" if settings.datalake is None and settings.source is None else "listing")
-        pictures = ["--database", str(listing)] if settings.source is None else ["--source", settings.source]
+        self._begin("indexing" if settings.datalake is None and source is None else "listing")
+        pictures = ["--database", str(listing)] if source is None else ["--source", source]
         command = [
             *HASHLAKE, "refresh",
             *pictures,
@@ -136,10 +138,10 @@ class Reindex:
             "--new_index_database_version", name,
             "--index_store", str(settings.index_store),
             "--datalake_root", str(settings.datalake_root),
-            "--mode", self._job.request.mode,
+            "--mode", asked.mode,
             "--json",
             *(["--keep_current"] if keep_current else []),
-            *([] if settings.datalake is None or settings.source else ["--", str(settings.datalake)]),
+            *([] if settings.datalake is None or source else ["--", str(settings.datalake)]),
         ]  # fmt: skip
         await self._command(command)
         if settings.datalake is not None:

@@ -12,6 +12,7 @@ import psutil
 
 from gateway.errors import RequestRefused, TorchServeError, unreachable
 from gateway.operations.jobs import JOBS_FILE, Job, JobStore, ReindexRequest
+from gateway.operations.reindex_source import admitted_source
 from gateway.processes import start_detached
 from gateway.settings import GatewaySettings
 from gateway.torchserve.client import TorchServeClient
@@ -48,6 +49,15 @@ class Reindexing:
             job = await asyncio.to_thread(self.jobs.create, request)
             self._spawn(job)
             return job
+
+    def sources(self) -> list[str]:
+        """Returns the sources that jobs were asked to index, as far as they are still admitted."""
+        found = []
+        for request in (job.request for job in self.jobs.all()):
+            if request.source is not None:
+                with contextlib.suppress(RequestRefused):
+                    found.append(admitted_source(request.source, self._settings))
+        return list(dict.fromkeys(found))
 
     async def resume(self, job: Job) -> Job:
         """Start ``job`` again, which ended without success; it keeps the work already done. Raises RequestRefused
@@ -102,7 +112,9 @@ class Reindexing:
         if request.model_path is not None:
             find_model(self._settings.models, request.model_path)
         settings = self._settings
-        if settings.datalake is None and settings.source is None and not settings.database.is_file():
+        if request.source is not None:
+            admitted_source(request.source, settings)
+        elif settings.datalake is None and settings.source is None and not settings.database.is_file():
             raise RequestRefused(
                 HTTPStatus.CONFLICT, "there is no listing to index: set HASHLAKE_DATALAKE or HASHLAKE_DATABASE"
             )

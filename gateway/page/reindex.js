@@ -8,6 +8,7 @@ export function reindexForm(admin, { onStarted, onRefused }) {
   const form = byId("reindex-form");
   const name = byId("new-version");
   const model = byId("reindex-model");
+  const source = byId("reindex-source");
   let suggested = "";
 
   form.addEventListener("submit", async (event) => {
@@ -17,6 +18,7 @@ export function reindexForm(admin, { onStarted, onRefused }) {
     say(byId("reindex-problem"), "");
     const json = { new_index_database_version: name.value.trim(), mode: byId("reindex-mode").value };
     if (model.value !== "") json.model_path = model.value;
+    if (source.value.trim() !== "") json.source = source.value.trim();
     try {
       const job = await admin.json("api/reindex", { method: "POST", headers: { Prefer: "respond-async" }, json });
       onStarted(job);

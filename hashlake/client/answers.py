@@ -65,6 +65,14 @@ class Folded:
 
 
 @dataclass(frozen=True)
+class Reindexed:
+    """The version that every worker serves now, and the one before; None if there was none."""
+
+    index_database_version: str
+    previous_index_database_version: str | None
+
+
+@dataclass(frozen=True)
 class Match:
     """``similarity`` is 100 for equal codes, 0 if half of the bits or more differ: 100 · (1 − 2 distance / bits).
     ``closeness``, from 0 to 1, is the share of pictures so far apart that show the same kind of thing or, by detail,

@@ -1,7 +1,8 @@
-"""``Client``: the collections of one gateway, from Python.
+"""``Client``: one gateway, from Python.
 
 Client ─▶ collection("shoes") ─▶ add, search, dump, …
-└─ create, list, fold and delete collections
+├─ create, list, fold and delete collections
+└─ reindex the datalake, or another source
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Self
 
 from pydantic import TypeAdapter
 
-from hashlake.client.answers import CollectionInfo, Folded
+from hashlake.client.answers import CollectionInfo, Folded, Reindexed
 from hashlake.client.collection import Collection
 from hashlake.client.connection import Connection, quoted
 
@@ -27,6 +28,7 @@ class _Infos:
 _infos = TypeAdapter(_Infos)
 _info = TypeAdapter(CollectionInfo)
 _folded = TypeAdapter(Folded)
+_reindexed = TypeAdapter(Reindexed)
 
 
 class Client:
@@ -114,6 +116,21 @@ class Client:
         """
         answer = self._connection.post(f"/api/collections/{quoted(name)}/fold", waits=True)
         return self._connection.understood(_folded, answer.content)
+
+    def reindex(
+        self, version: str, *, source: str | None = None, model_path: str | None = None, mode: str | None = None
+    ) -> Reindexed:
+        """Build the index version called ``version``, and return when every worker serves it, however long that takes;
+        searches go on meanwhile. Of ``source``, such as ``s3://bucket/prefix``, instead of what the gateway is
+        configured for; by the model at ``model_path`` below the server's models folder, instead of the served one.
+        Raises Refused: 422 for what cannot be built, 409 if it exists or another one is being built, 500 if a step
+        fails; the version before stays.
+
+        >>> client.reindex("1.2.0", source="s3://lake/photos").previous_index_database_version
+        '1.1.0'
+        """
+        asked = {"new_index_database_version": version, "source": source, "model_path": model_path, "mode": mode}
+        return self._connection.understood(_reindexed, self._connection.post("/api/reindex", asked, waits=True).content)
 
     def collection(self, name: str) -> Collection:
         """Returns a handle on a collection, without asking the gateway. Raises ValueError for an invalid name.

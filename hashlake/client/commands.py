@@ -1,4 +1,4 @@
-"""``hashlake collections`` and ``hashlake duplicates``: the collections of a running gateway.
+"""``hashlake collections``, ``hashlake duplicates`` and ``hashlake reindex``: what a running gateway has and does.
 
 An image is given as URL|FILE. A URL contains "://" or begins with "upload:". Any other word names a file if that
 exists, else an image of the collection, such as a path of the datalake.
@@ -165,6 +165,25 @@ def fold(name: str, client: Client) -> None:
     """Write the changes of the collection NAME into a new base version. Searching goes on meanwhile."""
     folded = client.fold(name)
     say(f"version {folded.version} has {folded.count:,} images, {folded.folded:,} changes went into it")
+
+
+@click.command(short_help="Build a new index version, and serve it.")
+@click.argument("version", metavar="VERSION")
+@click.option(
+    "--source", metavar="ADDRESS",
+    help="Not what the gateway is configured for, but this: s3://bucket/prefix, iiif:https://…, or a folder, an "
+    "archive or urls:FILE below the gateway's datalake root. Its environment has the credentials.",
+)  # fmt: skip
+@click.option(
+    "--model_path", metavar="FILE", help="Not the served model, but this one, below the server's models folder."
+)
+@click.option("--mode", type=click.Choice(["default", "unnecessary fast"]), help="How it is searched.")
+@_url
+def reindex(version: str, source: str | None, model_path: str | None, mode: str | None, client: Client) -> None:
+    """Have a running gateway build the index VERSION, and return when it is served. Searches go on meanwhile."""
+    done = client.reindex(version, source=source, model_path=model_path, mode=mode)
+    before = done.previous_index_database_version
+    say(f"{done.index_database_version} is served" + (f"; before: {before}" if before else ""))
 
 
 # --- Images

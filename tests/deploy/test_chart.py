@@ -24,6 +24,8 @@ from gateway.readiness import Ready, ReadyWorker
 from handler import torchserve
 from handler.archive import ARCHIVE_FILE, build_archive
 from hashlake.version import __version__
+from indexer.watch_command import _refuse_unknown, watch
+from release.locks import pins
 from searcher.versions.store import IndexStore
 from tests.deploy.chart import Document, Values, environment, only, render, server
 from tests.deploy.project import (
@@ -56,6 +58,15 @@ VARIANTS: dict[str, Values] = {
         "store": {"storageClass": "nfs"},
     },
     "baked": {"store": {"mode": "baked"}} | DATALAKE,
+    "watch": DATALAKE
+    | {
+        "store": {"accessMode": "ReadWriteOnce"},
+        "watch": {
+            "source": "s3://lake/photos",
+            "environmentSecret": "lake-keys",
+            "egress": [{"to": [{"podSelector": {"matchLabels": {"app": "minio"}}}], "ports": [{"port": 9000}]}],
+        },
+    },
     "own claim": {"store": {"existingClaim": "pictures"}, "networkPolicy": {"enabled": False}},
 }
 #: The oldest that Chart.yaml allows, and the newest whose schemas are here.
@@ -106,6 +117,7 @@ class TestRendering:
             "everything": always
             | {"PersistentVolumeClaim", "CronJob", "ConfigMap", "HorizontalPodAutoscaler", "PodMonitor"},
             "baked": always,
+            "watch": always | {"PersistentVolumeClaim", "CronJob", "ConfigMap"},
             "own claim": always - {"NetworkPolicy"},
         }
 
@@ -166,7 +178,7 @@ class TestPods:
         known = set(documented_variables())
         for template in pod_templates(documents):
             for each in containers(template):
-                assert set(environment(each)) <= known
+                assert {name for name in environment(each) if name.startswith("HASHLAKE_")} <= known
                 assert set(re.findall(r"HASHLAKE_\w+", json.dumps(each))) <= known
 
     def test_folders_and_user_are_the_images(self, documents: list[Document]) -> None:
@@ -521,3 +533,61 @@ class TestReindexing:
         assert version.manifest.model.sha256 == grid.sha256
         assert version.images.paths([0, 1]) == [f"{tmp_path}/lake/a.png", f"{tmp_path}/lake/b/c.png"]
         assert {each.name for each in tmp_path.iterdir()} == {"index_store", "model_store", "lake"}
+
+
+class TestWatch:
+    """A collection that follows a source, in a pod of its own."""
+
+    @pytest.fixture
+    def container(self, charts: dict[str, list[Document]]) -> Document:
+        spec = only(charts["watch"], "Deployment", "demo-hashlake-watch")["spec"]
+        assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+        (container,) = spec["template"]["spec"]["containers"]
+        found: Document = container
+        return found
+
+    def test_the_command_takes_what_it_is_told(self, container: Document, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name, value in environment(container).items():
+            monkeypatch.setenv(name, value)
+        context = watch.make_context("watch", container["args"][1:])
+        told = {
+            "address": "s3://lake/photos", "name": "watched", "model_name": "relahash-general-64bits", "every": 30.0,
+            "remove_gone": True, "images": True, "pdfs": False, "status_host": "0.0.0.0", "status_port": 8090,
+            "index_store": Path("/data/index_store"),
+        }  # fmt: skip
+        assert {name: context.params[name] for name in told} == told
+        _refuse_unknown()
+        assert (REPOSITORY / "torchscripts_models" / f"{told['model_name']}.pt").is_file()
+
+    def test_keys_come_from_a_secret_and_the_status_is_asked(self, container: Document) -> None:
+        assert container["envFrom"] == [{"secretRef": {"name": "lake-keys"}}]
+        (port,) = container["ports"]
+        assert environment(container)["HASHLAKE_STATUS_PORT"] == str(port["containerPort"])
+        for probe in ("startupProbe", "livenessProbe"):
+            assert container[probe]["httpGet"] == {"path": "/status", "port": port["name"]}
+
+    def test_it_alone_gets_to_where_its_source_is(self, charts: dict[str, list[Document]]) -> None:
+        policy = only(charts["watch"], "NetworkPolicy", "demo-hashlake-watch")["spec"]
+        assert policy["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "watch"
+        assert policy["egress"][0]["ports"] == [{"port": 9000}]
+        assert only(charts["watch"], "NetworkPolicy")["spec"]["egress"] == []
+
+    @pytest.mark.parametrize(
+        ("values", "why"),
+        [
+            ({"watch": {"source": "/datalake"}}, "watch needs store.mode: pvc and store.accessMode: ReadWriteOnce"),
+            ({"watch": {"source": "/datalake"}, "store": {"accessMode": "ReadWriteOnce"}}, "no datalake is set"),
+            ({"watch": {"source": "s3://key:secret@lake"}}, "source"),
+        ],
+    )
+    def test_what_is_refused(self, values: Values, why: str) -> None:
+        with pytest.raises(Exception, match=re.escape(why)):
+            render(values)
+
+
+def test_the_images_have_what_sources_need() -> None:
+    """As `pip install 'hashlake[sources]'` would; lock_problems says that the locks pin all of it."""
+    for name, lock in (("Dockerfile", "requirements.lock"), ("Dockerfile.cuda", "requirements-cuda.lock")):
+        assert f"--requirement {lock}" in (REPOSITORY / "searcher" / name).read_text(encoding="utf-8")
+        pinned = pins((REPOSITORY / lock).read_text(encoding="utf-8"), lock)
+        assert {"obstore", "pyarrow", "pypdfium2", "watchfiles"} <= pinned.keys()

@@ -83,7 +83,7 @@ def test_the_commands_are_these() -> None:
         "models", "models import",
         "versions", "versions list",
         "versions verify", "versions promote", "versions rollback", "versions prune", "admin", "keys", "keys create",
-        "keys list", "keys revoke", "duplicates", "collections", "collections list", "collections create",
+        "keys list", "keys revoke", "duplicates", "reindex", "collections", "collections list", "collections create",
         "collections delete", "collections stats", "collections add", "collections add_bulk", "collections search",
         "collections compare", "collections urls", "collections dump", "collections restore", "collections count",
         "collections remove", "collections fold",

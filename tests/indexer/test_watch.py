@@ -1,5 +1,6 @@
 """Watching a source: each item is embedded once, whatever is killed, fails, changes or goes."""
 
+import json
 import os
 import signal
 import sqlite3
@@ -13,17 +14,19 @@ import httpx
 import pytest
 
 from embedding.embedder import Embedder
+from embedding.registry import load_embedder
 from embedding.torchscript import TorchScriptEmbedder
 from indexer.errors import IndexingError
 from indexer.watch import Pass, Watch, open_collection
 from indexer.watch_state import STATE_FILE
 from searcher.collections import Collections
 from searcher.errors import ModelMismatch
+from searcher.scan.ranking import Query
 from sources.pdf import PdfPages
 from sources.registry import open_source
 from sources.selection import Selection
 from tests.fake_embedder import CellEmbedder
-from tests.fakes import code_bytes, picture_of, png_of, write_grid_model
+from tests.fakes import code_bytes, picture_of, png_of, write_grid_model, write_words_model
 from tests.handler.server import free_ports
 from tests.hashlake.command import hashlake
 from tests.sources.pdf_files import pdf_of
@@ -183,11 +186,39 @@ def test_the_environment_of_a_container(lake: Path, grid_path: Path, monkeypatch
     monkeypatch.setenv("WF_EXTRACT_PDFS", "perhaps")
     assert "'perhaps' is neither yes nor no" in hashlake("watch").err
     monkeypatch.setenv("WF_EXTRACT_PDFS", "yes")
+    monkeypatch.setenv("WF_EXTRACT_VIDEOS", "")  # empty is unset, here and for those that are known
+    monkeypatch.setenv("NUMTHREADS", "")
+    assert hashlake("watch").status == 0
     monkeypatch.setenv("WF_EXTRACT_VIDEOS", "yes")
     assert "WF_EXTRACT_VIDEOS is no setting of watch" in hashlake("watch").err
     monkeypatch.delenv("WF_EXTRACT_VIDEOS")
     monkeypatch.setenv("MODEL_NAME", "ViT-L/14@336px")
     assert "has no model ViT-L-14-336px.pt" in hashlake("watch").err
+
+
+def test_text_of_pdfs_is_found_by_words_and_says_where_it_stands(lake: Path) -> None:
+    for path in lake.iterdir():
+        path.unlink()
+    pages = ["incomprehensible red red red", "then some incomprehensible blue", picture_of(0xFFFF, 64)]
+    (lake / "a.pdf").write_bytes(pdf_of(pages, title="Colours"))
+    model = write_words_model(lake.parent / "words.pt")
+    answer = hashlake(*arguments(lake, model), "--once", "--pdfs")
+    assert answer.status == 0, answer.err
+    view, embedder = Collections(lake.parent / "store").open("new").view(), load_embedder(model)
+    name = f"{lake}/a.pdf"
+    pages_and_text = [f"{name}#page={n}" for n in (1, 2, 3)] + [f"{name}#page={n + 1}&segment={n}" for n in (0, 1)]
+    assert sorted(image.path for image in view.images(limit=10)) == sorted(pages_and_text)
+    for word, segment in (("red", 0), ("blue", 1)):
+        vectors = {space: vector[0] for space, vector in embedder.embed_text([word]).items()}
+        (found,) = view.search([Query(vectors, 1)])
+        assert found.paths == [f"{name}#page={segment + 1}&segment={segment}"]
+        said = json.loads(found.metadata[0] or "")
+        assert (said["page_number"], said["text"], said["title"]) == (segment + 1, pages[segment], "Colours")
+    assert "added, 0 removed" in hashlake(*arguments(lake, model), "--once", "--pdfs").err
+    (lake / "a.pdf").write_bytes(pdf_of(pages[:1]))
+    assert hashlake(*arguments(lake, model), "--once", "--pdfs").status == 0
+    view = Collections(lake.parent / "store").open("new").view()
+    assert [image.path for image in view.images(limit=10)] == [f"{name}#page=1", f"{name}#page=1&segment=0"]
 
 
 def start(lake: Path, model: Path, *more: str) -> subprocess.Popen[str]:

@@ -68,7 +68,7 @@ class Gateway:
         settings = settings_in(folder)
         app = tiny_app(settings, changing.router, listing.router, searching.router, browsing.router)
         services, self.web = app.state.services, Web()
-        from_sources = SourcePictures(Originals(None), self.web)
+        from_sources = SourcePictures(Originals(), self.web)
         app.state.services = replace(
             services,
             adding=Adding(services.collections, Corner(), self.web, from_sources, settings),

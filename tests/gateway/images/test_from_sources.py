@@ -110,7 +110,7 @@ def test_an_archive_and_a_folder(tmp_path: Path) -> None:
     for name in (f"{tmp_path}/lake/../secret.png", f"{tmp_path}/lake/none.png"):
         with pytest.raises(Unreadable, match="no such file"):
             folder.read(name)
-    assert not Originals(None).has("") and not Originals("urls:list.txt").has("http://e.org/a.png")
+    assert not Originals().has("") and not Originals("urls:list.txt").has("http://e.org/a.png")
 
 
 # --- Downloaded ones

@@ -120,9 +120,28 @@ class TestOneAnswer:
             (data / "no picture.jpg").unlink(missing_ok=True)
             write_datalake(stack.lake, LAKE)
 
+    def test_of_another_source_whose_pictures_are_then_shown(self, stack: Stack) -> None:
+        with zipfile.ZipFile(stack.lake / "more.zip", "w") as archive:
+            archive.writestr("summer.png", png_of(0x0FF0))
+        try:
+            answer = stack.reindex("source-1", source="more.zip")
+            assert answer.status_code == 200, answer.text
+            name = f"{stack.lake}/more.zip#summer.png"
+            assert codes_by_path(stack.store.folder / "source-1") == {name: b"\x0f\xf0"}
+            job = stack.call("GET", answer.headers["location"]).json()
+            assert job["request"]["source"] == "more.zip"
+            assert stack.call("GET", "/images/0").content == png_of(0x0FF0)
+            assert stack.reindex("source-2").status_code == 200  # the datalake again
+            assert codes_by_path(stack.store.folder / "source-2").keys() == LAKE.keys()
+        finally:
+            (stack.lake / "more.zip").unlink()
+
     @pytest.mark.parametrize(
         ("fields", "status", "said"),
         [
+            ({"source": "s3://key:secret@lake"}, 422, "source holds credentials"),
+            ({"source": "/etc"}, 422, "source names nothing below the datalake's root"),
+            ({"source": "x" * 2049}, 422, "source: String should have at most 2048 characters"),
             ({"new_index_database_version": "first"}, 409, "version first exists already"),
             ({"new_index_database_version": "../first"}, 422, "cannot be a version's name"),
             ({"new_index_database_version": ""}, 422, "cannot be a version's name"),
@@ -140,7 +159,7 @@ class TestOneAnswer:
         ],
     )  # fmt: skip
     def test_what_is_refused_at_once(self, stack: Stack, fields: dict[str, Any], status: int, said: str) -> None:
-        if "model_path" in fields or "mode" in fields:
+        if {"model_path", "mode", "source"} & fields.keys():
             fields = {"new_index_database_version": "refused"} | fields
         jobs = stack.call("GET", "/api/jobs").json()
         answer = stack.call("POST", "/api/reindex", json=fields)

@@ -815,6 +815,7 @@ def test_reindexing_is_watched_to_its_end(operator: Page, backend: Backend) -> N
     expect(operator.get_by_label("Model", exact=True)).to_have_value("relahash-small-64bits.pt")
     operator.get_by_label("Mode", exact=True).select_option("unnecessary fast")
     operator.get_by_label("Model", exact=True).select_option("relahash-small-128bits.pt")
+    operator.get_by_label("Source", exact=True).fill(" s3://lake/photos ")
     operator.locator("#reindex-form").get_by_role("button").click()
     panel = job_panel(operator)
     expect(panel.get_by_role("heading")).to_have_text(f"Version {version} is being made")
@@ -825,6 +826,7 @@ def test_reindexing_is_watched_to_its_end(operator: Page, backend: Backend) -> N
         "new_index_database_version": version,
         "mode": "unnecessary fast",
         "model_path": "relahash-small-128bits.pt",
+        "source": "s3://lake/photos",
     }
 
     job.update(phase="indexing", done=1200, total=4332, rate=650.2, skipped=3, eta_seconds=4.8)

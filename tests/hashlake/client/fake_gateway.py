@@ -55,6 +55,8 @@ class Fake:
         }
     )
     folds: int = 0
+    #: Bodies of requests to build a version.
+    reindexed: list[dict[str, Any]] = field(default_factory=list)
     #: Whether answers to searches have a closeness: 1 − distance / bits, and 0.9 is little.
     calibrated: bool = False
     #: What a collection's description says of copies; None for an older gateway's.
@@ -220,6 +222,19 @@ def create_app(fake: Fake) -> FastAPI:
         if name == "default":
             raise managing(409, "the collection default is never deleted")
         del fake.collections[name]
+
+    @app.post("/api/reindex")
+    async def reindex(request: Request) -> Response:
+        asked = await request.json()
+        if "@" in asked.get("source", ""):
+            return JSONResponse({"code": 422, "type": "x", "message": "source holds credentials"}, 422)
+        fake.reindexed.append(asked)
+        return JSONResponse(
+            {
+                "result": "success", "previous_index_database_version": "1.1.0" if len(fake.reindexed) == 1 else None,
+                "index_database_version": asked["new_index_database_version"], "timestamp": "2020-05-02 12:00:00",
+            }
+        )  # fmt: skip
 
     @app.post("/api/collections/{name}/fold")
     async def fold(name: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 
 import hashlake.client.client
 import hashlake.client.collection
-from hashlake import Client, CollectionInfo, Folded, Journal, Model, Refused, Unreachable
+from hashlake import Client, CollectionInfo, Folded, Journal, Model, Refused, Reindexed, Unreachable
 from tests.hashlake.client.fake_gateway import KEY, SHA256, Fake
 
 EXAMPLES = [
@@ -57,6 +57,24 @@ def test_a_collection_s_life(client: Client, fake: Fake) -> None:
     assert client.fold("hats") == Folded(version="0-f1", count=1, folded=3)
     client.delete("hats")
     assert list(fake.collections) == ["default", "shoes"]
+
+
+def test_a_new_version_of_another_source(client: Client, fake: Fake) -> None:
+    assert client.reindex("1.2.0") == Reindexed("1.2.0", "1.1.0")
+    assert client.reindex("1.3.0", source="s3://lake", model_path="a.pt", mode="unnecessary fast") == Reindexed(
+        "1.3.0", None
+    )
+    assert fake.reindexed == [
+        {"new_index_database_version": "1.2.0"},
+        {
+            "new_index_database_version": "1.3.0",
+            "source": "s3://lake",
+            "model_path": "a.pt",
+            "mode": "unnecessary fast",
+        },
+    ]
+    with pytest.raises(Refused, match="source holds credentials"):
+        client.reindex("1.4.0", source="s3://key:secret@lake")
 
 
 def test_a_collection_that_is_there_already_and_one_that_is_not(client: Client) -> None:

@@ -55,6 +55,13 @@ def write_lines(path: Path, *lines: object) -> Path:
     return path
 
 
+def test_a_version_is_built_of_what_is_named(run: Run, fake: Fake) -> None:
+    assert said(run("reindex", "1.2.0")) == ["1.2.0 is served; before: 1.1.0"]
+    assert said(run("reindex", "1.3.0", "--source", "s3://lake", "--mode", "default")) == ["1.3.0 is served"]
+    assert fake.reindexed[1] == {"new_index_database_version": "1.3.0", "source": "s3://lake", "mode": "default"}
+    assert error(run("reindex", "1.4.0", "--source", "s3://key:secret@lake")) == "Error: source holds credentials"
+
+
 class TestCollections:
     def test_list(self, run: Run) -> None:
         lines = [" ".join(line.split()) for line in said(run("collections", "list"))]
