@@ -42,6 +42,7 @@ from gateway.services import Services, services_of
 from gateway.settings import GatewaySettings
 from gateway.statuses import REFUSED, Unforeseen, error_response, refusal_of
 
+_ROOMS = (predictions, search, originals, job_routes, versions, models, health)
 _PAGE = Path(__file__).parent / "page"
 #: What pages of HASHLAKE_ALLOWED_ORIGINS may read besides the body.
 _EXPOSED = (
@@ -70,15 +71,11 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         separate_input_output_schemas=False,
     )
     app.state.services = services
-    for room in (predictions, search, originals, job_routes, versions, models, health):
+    for room in (predictions, health) if settings.shards else _ROOMS:
         app.include_router(room.router)
-    app.include_router(browsing.router)
-    app.include_router(managing.router)
-    app.include_router(searching.router, dependencies=[Depends(require_search)])
-    app.include_router(listing.router, dependencies=[Depends(require_search)])
-    app.include_router(changing.router, dependencies=[Depends(require_admin)])
-    app.include_router(listing.pinging)
-    app.add_api_route("/", _index, include_in_schema=False)
+    if not settings.shards:  # what shards have in parts, their own gateways show and change
+        _add_collections(app)
+        app.add_api_route("/", _index, include_in_schema=False)
     app.add_api_route("/docs", _docs, include_in_schema=False)
     app.mount("/page", StaticFiles(directory=_PAGE), name="page")
     for kind in REFUSED:
@@ -88,6 +85,15 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     app.add_middleware(predictions.PredictionsFirst)
     _add_doors(app, services)
     return app
+
+
+def _add_collections(app: FastAPI) -> None:
+    app.include_router(browsing.router)
+    app.include_router(managing.router)
+    app.include_router(searching.router, dependencies=[Depends(require_search)])
+    app.include_router(listing.router, dependencies=[Depends(require_search)])
+    app.include_router(changing.router, dependencies=[Depends(require_admin)])
+    app.include_router(listing.pinging)
 
 
 def create_idios_app(gateway: FastAPI) -> FastAPI:

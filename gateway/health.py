@@ -2,12 +2,14 @@
 
 import asyncio
 from http import HTTPStatus
+from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from fastapi.responses import JSONResponse
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 
+from gateway.errors import refusals
 from gateway.readiness import Ready
 from gateway.services import UsesServices
 
@@ -30,10 +32,23 @@ async def healthz() -> Up:
     summary="Whether every worker answers from the current version",
     operation_id="readyz",
     response_model=Ready,
-    responses={503: {"model": Ready, "description": "not every worker does; the message says why"}},
+    responses={
+        503: {"model": Ready, "description": "not every worker does; the message says why"},
+        **refusals(HTTPStatus.UNPROCESSABLE_ENTITY),
+    },
 )
-async def readyz(services: UsesServices) -> Response:
+async def readyz(
+    services: UsesServices,
+    version: Annotated[
+        str | None, Query(description="the version that must be the current one", examples=["1.2.0"])
+    ] = None,
+) -> Response:
+    """With `version`, it is ready with that version only: so a balancer over replicas sends requests to those that have
+    it."""
     ready = await services.readiness.now()
+    if ready.ready and version not in (None, ready.version):
+        message = f"the current version is {ready.version}, and {version} is asked for"
+        ready = ready.model_copy(update={"ready": False, "message": message})
     status = HTTPStatus.OK if ready.ready else HTTPStatus.SERVICE_UNAVAILABLE
     return JSONResponse(ready.model_dump(mode="json"), status)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 
 from pydantic import AwareDatetime, BaseModel, Field
 
@@ -44,22 +45,29 @@ class Ready(BaseModel):
 
 
 class Readiness:
-    """Asks the workers at most once a second, whoever wants to know."""
+    """Asks ``ready`` at most once a second, whoever wants to know."""
 
-    def __init__(self, torchserve: TorchServeClient, versions: OpenVersions) -> None:
-        self._torchserve = torchserve
-        self._versions = versions
+    def __init__(self, ready: Callable[[], Awaitable[Ready]]) -> None:
+        self._ready = ready
         self._lock = asyncio.Lock()
         self._last: tuple[float, Ready] | None = None
 
     async def now(self) -> Ready:
         async with self._lock:
             if self._last is None or time.monotonic() - self._last[0] > _KEPT_SECONDS:
-                ready = await self._ask()
+                ready = await self._ready()
                 self._last = time.monotonic(), ready
             return self._last[1]
 
-    async def _ask(self) -> Ready:
+
+class ServedHere:
+    """Asks the workers of ``torchserve``, which answer from ``versions``."""
+
+    def __init__(self, torchserve: TorchServeClient, versions: OpenVersions) -> None:
+        self._torchserve = torchserve
+        self._versions = versions
+
+    async def ready(self) -> Ready:
         current: str | None = None
         try:
             async with asyncio.timeout(_HANGING_SECONDS):  # threads may all be busy

@@ -7,7 +7,7 @@ Making them opens files only; ``running`` connects them, and at its end waits fo
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Annotated, Self
 
@@ -27,8 +27,9 @@ from gateway.images.thumbnail_cache import ThumbnailCache
 from gateway.images.thumbnails import Thumbnails
 from gateway.metrics import Metrics
 from gateway.operations.reindex_runner import Reindexing
-from gateway.readiness import Readiness
+from gateway.readiness import Readiness, ServedHere
 from gateway.settings import GatewaySettings
+from gateway.shards.shards import Shards
 from gateway.torchserve.client import TorchServeClient
 from gateway.torchserve.embedding import Hashing
 from gateway.torchserve.model_folder import ModelFolder
@@ -64,6 +65,7 @@ class Services:
     collection_thumbnails: CollectionThumbnails
     originals: Originals
     source_pictures: SourcePictures
+    shards: Shards | None
 
     @classmethod
     def create(cls, settings: GatewaySettings) -> Self:
@@ -85,6 +87,7 @@ class Services:
         reindexing = Reindexing(settings, torchserve)
         originals = Originals(*filter(None, [settings.source]), *reindexing.sources())
         source_pictures = SourcePictures(originals, fetcher)
+        shards = Shards(settings.shards) if settings.shards else None
         thumbnails = Thumbnails(
             ThumbnailCache(settings.state / "thumbnails", settings.thumbnail_cache_mb * 1024 * 1024)
         )
@@ -97,7 +100,7 @@ class Services:
             models=ModelFolder(settings.models),
             metrics=metrics,
             torchserve=torchserve,
-            readiness=Readiness(torchserve, versions),
+            readiness=Readiness(shards.ready if shards else ServedHere(torchserve, versions).ready),
             reindexing=reindexing,
             model_servers=model_servers,
             fetcher=fetcher,
@@ -109,12 +112,13 @@ class Services:
             collection_thumbnails=CollectionThumbnails(thumbnails, bodies),
             originals=originals,
             source_pictures=source_pictures,
+            shards=shards,
         )
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """The services work within the block. At its end, work in progress is finished or cleanly given up."""
-        async with self.torchserve, self.fetcher:
+        async with self.torchserve, self.fetcher, self.shards or nullcontext():
             self.collections.folding.start()
             scrubbing = Scrubbing(self.settings.index_store, self.settings.verify_mb_per_s * 1e6)
             scrubbing.start()

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, InstanceOf, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -17,6 +18,19 @@ from gateway.prefix import parse_root
 from searcher.scrubbing import DEFAULT_MB_PER_S
 from sources.fetching.addresses import HostList, Reach
 from sources.fetching.fetcher import FetchLimits
+
+
+def parse_shards(text: str) -> tuple[str, ...]:
+    """Returns the gateways' addresses in ``text``, which are separated by commas. Raises ValueError."""
+    found = tuple(filter(None, (each.strip().rstrip("/") for each in text.split(","))))
+    for each in found:
+        parts = urlsplit(each)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError(f"{each!r} is no address of a gateway, such as http://10.0.0.1:8000")
+    if len(set(found)) < len(found):
+        raise ValueError("a shard is named twice")
+    return found
+
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -68,6 +82,7 @@ class GatewaySettings(BaseSettings):
     idios_port: Port | None = None
     collections_read_only: bool = False
     fold_after: Annotated[int, Field(ge=1)] = 50_000
+    shards: Annotated[tuple[str, ...], NoDecode, _by(parse_shards)] = ()
     verify_mb_per_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = DEFAULT_MB_PER_S
     fetch_allow: Hosts = HostList()
     fetch_deny: Hosts = HostList()

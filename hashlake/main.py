@@ -34,6 +34,7 @@ _COMMANDS = {
     "sample": _Place("indexer.sample_datalake", "serve"),
     "search": _Place("handler.commands", "serve"),
     "serve": _Place("handler.serve_command", "serve"),
+    "shards": _Place("searcher.versions.commands", "serve"),
     "train": _Place("training.commands", "train"),
     "versions": _Place("searcher.versions.commands", "serve"),
     "watch": _Place("indexer.watch_command", "serve"),

@@ -71,6 +71,9 @@ async def predict(request: Request) -> Response:
         for name, value in request.scope["headers"]
         if name not in _NOT_PASSED
     )
+    if services.shards is not None:
+        status, content, told = await services.shards.search(headers.get("Content-Type", ""), b"".join(body))
+        return Response(content, status, told, "application/json")
     answer = await services.torchserve.pass_on(headers, body)
     collection = answer.headers.get(OTHER_MODEL_HEADER)
     if collection is not None and answer.status_code == HTTPStatus.CONFLICT:

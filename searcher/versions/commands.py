@@ -10,6 +10,7 @@ from rich.text import Text
 
 from contract.terminal import say, visible
 from searcher.errors import VersionDamaged
+from searcher.versions.shards import split
 from searcher.versions.store import IndexStore
 from searcher.versions.verdict import verdict_on
 
@@ -97,3 +98,23 @@ def prune(keep: int, store: IndexStore) -> None:
     """Delete old versions (never the current one) and what unfinished indexing runs left behind."""
     gone = store.prune(keep)
     say(f"deleted {', '.join(gone)}" if gone else "no version was old enough to delete")
+
+
+@click.command(short_help="Split a version into stores for several machines.")
+@click.argument("name", required=False)
+@click.option("--into", "count", required=True, type=click.IntRange(2, 1000), help="How many stores to make.")
+@click.option(
+    "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder that the stores are made in."
+)
+@_store
+def shards(name: str | None, count: int, out: Path, store: IndexStore) -> None:
+    """Split version NAME, or the current one, by rows into the stores OUT/0, OUT/1, …. Each is served by a machine of
+    its own; a gateway with HASHLAKE_SHARDS asks them all and merges what they find. Killed, the same command goes on.
+    """
+
+    def tell(shard: int, made: IndexStore) -> None:
+        manifest = made.manifest(version.name)
+        say(f"{made.folder}: version {version.name}, {manifest.count:,} images (shard {shard + 1} of {count})")
+
+    version = store.open(name)
+    split(version, count, out, tell)

@@ -188,6 +188,23 @@ class ImageTable:
             "INSERT INTO images VALUES (?, ?, 0, 0, ?, ?, 1, ?)", (row, path, digest, metadata, fetched)
         )
 
+    def take(self, other: Path, start: int, stop: int) -> None:
+        """Add rows ``start`` to ``stop`` - 1 of the table at ``other``, numbered from 0, with all that is said of
+        them."""
+        self._connection.execute("ATTACH ? AS other", (str(other),))
+        self.begin()
+        self._connection.execute(
+            "INSERT INTO images SELECT row - ?1, path, size, mtime_ns, digest, metadata, added, fetched"
+            " FROM other.images WHERE row >= ?1 AND row < ?2 ORDER BY row",
+            (start, stop),
+        )
+        if self._connection.execute("SELECT 1 FROM other.sqlite_schema WHERE name = 'sourced'").fetchone():
+            self._connection.execute(
+                "INSERT INTO sourced SELECT * FROM other.sourced WHERE path IN (SELECT path FROM main.images)"
+            )
+        self.commit()
+        self._connection.execute("DETACH other")
+
     def skip(self, path: str, reason: str, digest: bytes | None = None) -> None:
         self._connection.execute("INSERT INTO skipped(path, reason, digest) VALUES (?, ?, ?)", (path, reason, digest))
 

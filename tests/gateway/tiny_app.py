@@ -1,7 +1,8 @@
 """An application of just the routers under test, and a client that calls it in this process."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
@@ -65,6 +66,15 @@ class Client:
     def __exit__(self, _kind: type | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
         self._runner.run(self._client.aclose())
         self._runner.close()
+
+    @contextmanager
+    def running(self, services: AbstractAsyncContextManager[None]) -> Iterator[None]:
+        """The application's services work within the block."""
+        self._runner.run(services.__aenter__())
+        try:
+            yield
+        finally:
+            self._runner.run(services.__aexit__(None, None, None))
 
     def request(self, method: str, url: str, **options: Any) -> httpx.Response:
         return self._runner.run(self._client.request(method, url, **options))

@@ -79,7 +79,7 @@ def test_every_command_explains_itself(words: tuple[str, ...], option: str) -> N
 def test_the_commands_are_these() -> None:
     words = {" ".join(words) for words in commands(cli) if words}
     assert words == {
-        "listing", "refresh", "index", "watch", "search", "archive", "serve", "sample", "train", "evaluate",
+        "listing", "refresh", "index", "watch", "search", "archive", "serve", "shards", "sample", "train", "evaluate",
         "models", "models import",
         "versions", "versions list",
         "versions verify", "versions promote", "versions rollback", "versions prune", "admin", "keys", "keys create",
