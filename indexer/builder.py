@@ -13,23 +13,21 @@ import shutil
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 from contract.model import ModelIdentity
 from embedding.embedder import Embedder
 from indexer import raw_vectors
+from indexer.blocks import Blocks
 from indexer.changes import FilesState, KnownVectors
 from indexer.errors import IndexingError
-from indexer.hasher import CHUNK, Hasher
 from indexer.outcome import Embedded, Outcome, Skipped
 from indexer.progress import Progress
 from indexer.raw_vectors import RawVectors
 from indexer.report import Report
-from indexer.workers import LocalWorkers, Work, Workers
+from indexer.workers import OpenWorkers, Task, Workers, hash_here
 from searcher.live.carry import Carried
 from searcher.scan.codes import MAX_CODES
 from searcher.scan.tables import Mode, require_suitable
@@ -40,7 +38,7 @@ from searcher.versions.store import BUILDING, IndexStore
 from searcher.versions.vectors import write_vectors
 from searcher.versions.verdict import is_verified
 from searcher.versions.version import IndexVersion, verify
-from sources.source import Item, Source, Splitter
+from sources.source import Source, Splitter
 
 _CHECKPOINT_SECONDS = 1.0
 
@@ -71,10 +69,10 @@ def build(
     model: Embedder,
     tell: Callable[[str], None],
     progress: Callable[[int, int], Progress] = Progress,
-    workers: Callable[[Work], Workers] = LocalWorkers,
+    workers: OpenWorkers = hash_here,
 ) -> Report:
-    """Build and publish what ``request`` says. Notable events go to ``tell``, one line each. ``workers`` do the
-    hashing; ``progress(total, done)`` shows how far they are.
+    """Build and publish what ``request`` says. Notable events go to ``tell``, one line each. ``workers`` opens those
+    who do the hashing; ``progress(total, done)`` shows how far they are.
 
     Raises IndexingError when there is nothing to publish or the disk is full, and the store's own errors. After any
     error the current version is unchanged, and the same request resumes where it stopped.
@@ -109,13 +107,14 @@ class _Build:
         folder: Path,
         tell: Callable[[str], None],
         progress: Callable[[int, int], Progress],
-        workers: Callable[[Work], Workers],
+        workers: OpenWorkers,
     ) -> None:
         self._request = request
         self._model = model
         self._folder = folder
         self._identity = model.identity
         self._vectors = RawVectors(folder, self._identity.spaces)
+        self._blocks = Blocks(folder)
         self._tell = tell
         self._progress = progress
         self._workers = workers
@@ -135,10 +134,9 @@ class _Build:
         carried = Carried(request.store, self._identity)
         table = self._open_table(carried)
         with table, self._vectors.open(self._rows):
-            known = KnownVectors(base, checksum=request.checksum)
-            hasher = Hasher(self._model, request.source, known, request.splitters)
-            with closing(hasher):
-                self._hash(self._workers(hasher.outcomes), hasher.started, table, carried)
+            task = Task(request.source, KnownVectors(base, checksum=request.checksum), request.splitters)
+            with self._workers(self._model, task, self._folder) as workers:
+                self._hash(workers, table, carried)
             self._take_over(table, carried)
             skipped = table.skipped_count()
             if not self._rows:
@@ -161,18 +159,12 @@ class _Build:
         raw_vectors.remove(self._folder)
         return _report(manifest, request.store, time.monotonic() - started, self._reused)
 
-    def _hash(
-        self,
-        workers: Workers,
-        started: Callable[[Iterator[list[Item]]], Iterator[list[Item]]],
-        table: ImageTable,
-        carried: Carried,
-    ) -> None:
+    def _hash(self, workers: Workers, table: ImageTable, carried: Carried) -> None:
         source = self._request.source
         checkpoint = time.monotonic()
         table.begin()
         with self._progress(source.count, self._done) as progress:
-            for outcomes in workers.map(started(_batches(source.items(self._done)))):
+            for outcomes in workers.map(source.items(self._done), self._done):
                 skipped = sum(self._keep(image, table, carried) for outcome in outcomes for image in outcome.images)
                 self._count(outcomes)
                 progress.advance(len(outcomes), skipped)
@@ -223,6 +215,7 @@ class _Build:
         self._vectors.sync()
         table.note([("lines_done", self._done), (FilesState.FACT, self._files.text)])
         table.commit()
+        self._blocks.drop(self._done)
 
     def _open_table(self, carried: Carried) -> ImageTable:
         """Returns the table of an unfinished build of the same request, or a new one."""
@@ -284,11 +277,6 @@ class _Build:
     def _discard(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
         raw_vectors.remove(self._folder)
-
-
-def _batches(items: Iterator[Item]) -> Iterator[list[Item]]:
-    while batch := list(islice(items, CHUNK)):
-        yield batch
 
 
 def _both(earlier: str | None, ours: str | None) -> str:

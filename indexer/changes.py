@@ -5,12 +5,14 @@ FilesState    a digest of all items and their versions: equal if nothing changed
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Self
 
 from contract.space import row_of
 from indexer.outcome import Embedded
 from searcher.versions.images import ImageFile, Sourced
+from searcher.versions.store import IndexStore
 from searcher.versions.version import IndexVersion
 from sources.folder import FileVersion
 from sources.source import Item, Splitter
@@ -26,6 +28,10 @@ class KnownVectors:
     def __init__(self, base: IndexVersion | None, *, checksum: bool) -> None:
         self._base = base
         self._checksum = checksum
+
+    def __reduce__(self) -> tuple[Callable[[Path | None, bool], "KnownVectors"], tuple[Path | None, bool]]:
+        """Elsewhere the version is opened anew, in the same folder."""
+        return _reopened, (self._base.folder.absolute() if self._base else None, self._checksum)
 
     def by_version(self, items: Sequence[Item]) -> list[Embedded | None]:
         """Returns the vectors of each of ``items``, which haven't been read yet; None for those that must be read."""
@@ -58,6 +64,11 @@ class KnownVectors:
     def _kept(self, row: int, file: ImageFile, item: Item) -> Embedded:
         assert self._base is not None
         return Embedded(file, row_of(self._base.vectors, row), reused=True, sourced=said_of(item))
+
+
+def _reopened(folder: Path | None, checksum: bool) -> KnownVectors:
+    base = IndexStore(folder.parent).open(folder.name) if folder else None
+    return KnownVectors(base, checksum=checksum)
 
 
 def said_of(item: Item) -> Sourced:

@@ -25,6 +25,7 @@ try:
     from indexer.builder import Request, build
     from indexer.errors import IndexingError
     from indexer.progress import Progress
+    from indexer.workers import workers_at
     from pictures.errors import ImageError
     from searcher.errors import SearcherError
     from searcher.scan.tables import Mode
@@ -99,6 +100,15 @@ _ERRORS = (ImageError, EmbeddingError, SearcherError, IndexingError, SourceError
 )
 @options.keep_current
 @options.as_json
+@click.option(
+    "--workers",
+    "workers",
+    default="local",
+    show_default=True,
+    metavar="ADDRESS",
+    help="Who hashes: this process (local), processes of this machine, one a core or GPU (ray), or those of a Ray "
+    "cluster (ray://HOST:10001, or ray:HOST:6379 on a machine of the cluster).",
+)
 @click.option("--image_size", type=int, help="Input size of a model that comes without a card.")
 def index(
     database: Path | None,
@@ -114,6 +124,7 @@ def index(
     mode: Mode,
     keep_current: bool,
     as_json: bool,
+    workers: str,
     image_size: int | None,
 ) -> None:  # fmt: skip
     """Hash every image of a listing and publish the codes as a new index version, which becomes the current one.
@@ -126,6 +137,8 @@ def index(
     if checksum and base_version is None:
         raise click.UsageError("--checksum compares with a base version: add --base_version")
     check_new_name(name)
+    load = partial(load_embedder, model_path.absolute(), image_size=image_size)
+    opened = workers_at(workers, load, device)
     splitters = open_splitters(splits)
     selection = Selection(suffixes_of(splitters))
     with _opened(database, datalake_root) if database else open_source(address or "", selection) as source:
@@ -133,7 +146,7 @@ def index(
         splitters = with_words(splitters, getattr(model, "words", None))  # of a model with a text tower
         request = Request(IndexStore(index_store), name, source, base_version, checksum, mode, keep_current, splitters)
         progress = partial(Progress, as_json=as_json)
-        report = build(request, model, tell=partial(say, err=True), progress=progress)
+        report = build(request, model, tell=partial(say, err=True), progress=progress, workers=opened)
     if as_json:
         say(report.manifest.model_dump_json())
     else:

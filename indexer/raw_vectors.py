@@ -4,7 +4,7 @@
     .building/.1.5.0.detail       of the space ``detail``, if the model has it
 
 The files lie beside the folder that becomes the version, because everything inside it is published. No version name
-starts with a dot, and no space name contains one.
+starts with a dot, and no space name contains one. Blocks of outcomes (blocks.py) are named in the same way.
 """
 
 from collections.abc import Iterator, Sequence
@@ -70,18 +70,18 @@ class RawVectors:
 
 
 def exist(folder: Path) -> bool:
-    """Returns whether the build in ``folder`` left vectors, of any model."""
+    """Returns whether the build in ``folder`` left anything beside it, of any model."""
     return bool(_files_of(folder.name, folder.parent))
 
 
 def remove(folder: Path) -> None:
-    """Remove the vectors of the build in ``folder``, of any model."""
+    """Remove what the build in ``folder`` left beside it, of any model."""
     for path in _files_of(folder.name, folder.parent):
         path.unlink(missing_ok=True)
 
 
 def remove_orphans(building: Path, keep: str) -> None:
-    """Remove the vectors of builds, except ``keep``, whose folder is gone: published just before the process died."""
+    """Remove what is left of builds, except ``keep``, whose folder is gone: published just before the process died."""
     for path in building.glob(".*") if building.is_dir() else ():
         name = path.stem[1:]
         if path.suffix and name != keep and not (building / name).exists():

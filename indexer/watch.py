@@ -10,9 +10,7 @@ its reason, and tried again when its version changes.
 import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from contract.model import ModelIdentity
@@ -20,11 +18,10 @@ from contract.names import DEFAULT_COLLECTION
 from embedding.embedder import Embedder
 from indexer.changes import KnownVectors
 from indexer.errors import IndexingError
-from indexer.hasher import CHUNK, Hasher
 from indexer.outcome import Embedded, Outcome, Skipped
 from indexer.progress import Progress
 from indexer.watch_state import Known, WatchState
-from indexer.workers import LocalWorkers
+from indexer.workers import Task, hash_here
 from searcher.collections import Collections
 from searcher.entry import Entry
 from searcher.errors import CollectionMissing, StoreBusy
@@ -88,10 +85,12 @@ class Watch:
     ) -> Pass:
         listed, wanted = state.list_anew(self._listed(source))
         added = failed = worked = 0
-        hasher = Hasher(self.model, source, KnownVectors(None, checksum=False), self.splitters)
-        workers = LocalWorkers(hasher.outcomes, self.threads)
-        with closing(hasher), progress(wanted, 0) if wanted else contextlib.nullcontext() as shown:
-            for outcomes in workers.map(hasher.started(_batches(state.wanted()))):
+        task = Task(source, KnownVectors(None, checksum=False), self.splitters)
+        with (
+            hash_here(self.model, task, threads=self.threads) as workers,
+            progress(wanted, 0) if wanted else contextlib.nullcontext() as shown,
+        ):
+            for outcomes in workers.map(state.wanted()):
                 new, bad = self._take(outcomes, state)
                 added, failed, worked = added + new, failed + bad, worked + len(outcomes)
                 done(worked / wanted)
@@ -171,8 +170,3 @@ def open_collection(store: Path, name: str, model: ModelIdentity, *, clean: bool
         collection = collections.create(name, model)
     collection.require_changeable().require_model(model)
     return collection
-
-
-def _batches(items: Iterator[Item]) -> Iterator[list[Item]]:
-    while batch := list(islice(items, CHUNK)):
-        yield batch

@@ -8,9 +8,9 @@ import hashlib
 import logging
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple, Self
@@ -68,6 +68,9 @@ class FolderSource:
         self._root = root
         self._listing = listing
         self._confined_to = confined_to
+
+    def __reduce__(self) -> tuple[Callable[[Path], "FolderSource"], tuple[Path]]:
+        return partial(FolderSource, confined_to=self._confined_to), (self._root.absolute(),)
 
     def __str__(self) -> str:
         return str(self._listing or self._root)

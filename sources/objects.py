@@ -72,6 +72,11 @@ class Bucket:
             raise SourceError(f"{self.root} cannot be opened: {_first_line(error)}") from error
         self._store = cast("S3Store | GCSStore | AzureStore", opened)
 
+    def __reduce__(self) -> tuple[type["Bucket"], tuple[str, str]]:
+        """Elsewhere it is opened anew, with the settings there: secrets stay here."""
+        scheme, _, bucket = self.root.rstrip("/").partition("://")
+        return Bucket, (scheme, bucket)
+
     def names(self, prefix: str) -> Iterator[tuple[str, str]]:
         """Yields key and version of every object below ``prefix``, in the store's order. Raises SourceError."""
         pages = obstore.list(self._store, prefix=prefix or None, chunk_size=_PAGE)

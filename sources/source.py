@@ -33,7 +33,8 @@ class Source(Protocol):
     """Items in a stable order, and their contents. ``str`` of it is a name to show people.
 
     Many threads call ``with_version`` and ``read`` at once. A source far away also has ``ahead``, the number of reads
-    that are worth having under way at once.
+    that are worth having under way at once. One that can be pickled can be read on other machines, too: only those two
+    are called of the copy.
     """
 
     @property

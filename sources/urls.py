@@ -7,7 +7,7 @@ The version is {"etag": …, "last_modified": …}.
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -74,7 +74,11 @@ class UrlSource:
     def __init__(self, listing: Listing | Spool, limits: FetchLimits) -> None:
         self.ahead = limits.in_all
         self._listing = listing
+        self._limits = limits
         self._fetcher = BlockingFetcher(limits)
+
+    def __reduce__(self) -> tuple[Callable[..., "UrlSource"], tuple[Listing | Spool, FetchLimits]]:
+        return _entered, (self._listing, self._limits)
 
     def __enter__(self) -> Self:
         self._fetcher.__enter__()
@@ -105,3 +109,8 @@ class UrlSource:
 
     def read(self, item: Item) -> tuple[Item, bytes]:
         return _versioned(item, self._fetcher.fetch(item.name))
+
+
+def _entered(listing: Listing | Spool, limits: FetchLimits) -> UrlSource:
+    """Returns a source in use until this process ends."""
+    return UrlSource(listing, limits).__enter__()

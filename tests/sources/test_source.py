@@ -1,6 +1,7 @@
 """What every source promises, of each of them: ours, and one that a reader computes by hand."""
 
 import io
+import pickle
 import socket
 import tarfile
 import zipfile
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from contract.registry import NotRegistered
+from sources.archives import ArchiveSource
 from sources.errors import ListingError, Unreadable
 from sources.fetching.addresses import HostList, Reach
 from sources.fetching.fetcher import FetchLimits
@@ -172,6 +174,18 @@ def test_what_is_read_has_a_version_that_stays_while_it_does(made: Made) -> None
     assert asked.version in (None, read.version)  # some cannot tell before
     assert source.read(source.with_version(Item(name_of("a"))))[0] == read
     assert (read.name, read.parent) == (name_of("a"), None)
+
+
+def test_a_copy_for_another_machine_reads_the_same(made: Made) -> None:
+    source, _ = made
+    if isinstance(source, ArchiveSource):
+        with pytest.raises((AttributeError, TypeError, pickle.PicklingError)):
+            pickle.dumps(source)
+        return
+    copy = pickle.loads(pickle.dumps(source))
+    items = list(source.items())
+    assert [content(copy, item) for item in items] == [content(source, item) for item in items]
+    assert copy.with_version(items[0]) == source.with_version(items[0])
 
 
 def test_its_state_tells_which_items_it_names(made: Made) -> None:

@@ -1,0 +1,61 @@
+"""A real Ray cluster of two nodes on loopback, one core each, without a dashboard and with a small object store."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import ray
+from ray._private import ray_constants
+from ray.cluster_utils import Cluster
+
+_NODE = {
+    "num_cpus": 1,
+    "object_store_memory": 80 * 1024 * 1024,
+    "node_ip_address": "127.0.0.1",
+    "include_log_monitor": False,
+    "no_monitor": True,
+}
+
+
+class TwoNodes:
+    """``address`` is the cluster's, and ``second`` the number of its second node."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._node = cluster.add_node(**_NODE)
+        self.address = str(cluster.address)
+        self.second = str(self._node.node_id)
+
+    def kill_second_when(self, path: Path) -> None:
+        """Kill the second node, without warning, as soon as there is a file at ``path``."""
+        wait_for(path)
+        self._cluster.remove_node(self._node, allow_graceful=False)
+
+
+@contextmanager
+def two_nodes() -> Iterator[TwoNodes]:
+    with pytest.MonkeyPatch.context() as patch:
+        # For 127.0.0.1, Ray would else take the address by which other machines know this one.
+        patch.setattr(ray_constants, "ENABLE_RAY_CLUSTER", False)
+        patch.setenv(ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, "0")
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        cluster = Cluster(initialize_head=True, head_node_args=_NODE | {"include_dashboard": False})
+        try:
+            yield TwoNodes(cluster)
+        finally:
+            cluster.shutdown()
+
+
+def wait_for(path: Path) -> None:
+    """Return when there is a file at ``path``."""
+    end = time.monotonic() + 120
+    while not path.exists():
+        assert time.monotonic() < end, f"there is no {path}"
+        time.sleep(0.01)
+
+
+def node() -> str:
+    """The number of the node that this process runs on."""
+    return str(ray.get_runtime_context().get_node_id())
