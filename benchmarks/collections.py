@@ -284,6 +284,7 @@ class Report:
                 columns += f"{used.resident / 1e6:8.0f}{used.share / 1e6:5.0f}{used.own / 1e6:5.0f}"
             click.echo(f"    {name:32}{columns}")
         info = self.measured.client.info(COLLECTION)
+        assert info.journal is not None and info.bytes is not None
         versions, journal = (info.bytes - info.journal.bytes) / 1e6, info.journal.bytes / 1e6
         click.echo(
             f"  disk: {len(info.versions)} versions {versions:.0f} MB, journal of {info.journal.changes:,} changes "

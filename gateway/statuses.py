@@ -17,6 +17,8 @@ from searcher.errors import (
     BadCollectionName,
     BadVersionName,
     CollectionMissing,
+    EngineRefused,
+    EngineUnavailable,
     FilterError,
     JournalDamaged,
     SearcherError,
@@ -80,7 +82,9 @@ def error_response(refused: RequestRefused) -> Response:
 def _status_of(error: SearcherError) -> HTTPStatus:
     if isinstance(error, (VersionMissing, CollectionMissing)):
         return HTTPStatus.NOT_FOUND
-    if isinstance(error, (BadVersionName, BadCollectionName, FilterError)):
+    if isinstance(error, EngineUnavailable):
+        return HTTPStatus.SERVICE_UNAVAILABLE
+    if isinstance(error, (BadVersionName, BadCollectionName, EngineRefused, FilterError)):
         return HTTPStatus.UNPROCESSABLE_ENTITY
     if isinstance(error, (JournalDamaged, StoreUnwritable, VersionDamaged)):  # ours, never the client's
         return HTTPStatus.INSUFFICIENT_STORAGE if _disk_is_full(error) else HTTPStatus.SERVICE_UNAVAILABLE

@@ -32,9 +32,9 @@ def refusal(error: RequestError) -> Answer:
 
 def search_answer(search: Search, matches: Matches, took: Mapping[str, float]) -> Answer:
     """Returns the matches as an answer; ``took`` holds the milliseconds of each step of the batch."""
-    body: dict[str, Any] = {"index_database_version": search.view.version.name, "relevant": matches.paths}
+    body: dict[str, Any] = {"index_database_version": search.view.name, "relevant": matches.paths}
     if search.request.words is None:  # it isn't measured how close mixtures are
-        body |= closeness(search.view.version.manifest.model, matches, search.request.subject)
+        body |= closeness(search.view.model, matches, search.request.subject)
     headers = {}
     if search.request.debug:
         body |= _all_that_is_known(search, matches)
@@ -89,7 +89,7 @@ def _all_that_is_known(search: Search, matches: Matches) -> dict[str, Any]:
         "rows": matches.rows,
         "codes": {name: [vector.tobytes().hex() for vector in array] for name, array in vectors.items()},
         "distances_by_space": matches.distances_by_space(),
-        "model": AnsweringModel.of(search.view.version.manifest.model).model_dump(mode="json"),
+        "model": AnsweringModel.of(search.view.model).model_dump(mode="json"),
     }
     if embeddings is not None:
         known |= {"ordered_by": matches.ordered_by, "embeddings": as_numbers(embeddings)}

@@ -18,7 +18,7 @@ from handler.mixing import mixed, word_parts
 from handler.preparation import positions
 from handler.request import Words
 from searcher.collections import COLLECTIONS, Collections
-from searcher.live.view import View
+from searcher.open_collection import OpenView
 from searcher.scan.ranking import Query
 from searcher.versions.store import IndexStore
 from searcher.versions.version import IndexVersion
@@ -121,17 +121,16 @@ def search(
     if photo is None and turned:
         raise click.UsageError("--turned needs PHOTO: words cannot be turned")
     words = Words(text if photo else None, text_weight, negative_text)
-    view: IndexVersion | View
+    view: IndexVersion | OpenView
     if name is None:
         view = Collections(index_store, threads=usable_cores()).open(collection).view()
-        version = view.version
     else:
         folder = index_store if collection == DEFAULT_COLLECTION else index_store / COLLECTIONS / collection
-        view = version = IndexStore(folder).open(name, threads=usable_cores())
+        view = IndexStore(folder).open(name, threads=usable_cores())
     model = load_embedder(model_path, image_size=image_size)
-    version.manifest.require_model(model.identity)
-    if not version.can(rank):
-        raise click.ClickException(f"--rank detail needs detail codes, and version {version.name} has none")
+    view.require_model(model.identity)
+    if not view.can(rank):
+        raise click.ClickException(f"--rank detail needs detail codes, and version {view.name} has none")
     if photo is not None:
         picture = model.prepare(photo.read_bytes())
         vectors = model.embed(np.stack(positions(picture) if turned else [picture]))
@@ -145,9 +144,9 @@ def search(
         parts = word_parts(model, words)
         asked = [mixed(model, each, words, parts, of_text=photo is None) for each in asked]
     matches = view.search_any([Query(each, top_k, max_distance, rank, exact) for each in asked])
-    judged = {} if mixing else closeness(version.manifest.model, matches, text)
+    judged = {} if mixing else closeness(view.model, matches, text)
     if as_json:
-        answer = {"index_database_version": version.name, "relevant": matches.paths, "distances": matches.distances}
+        answer = {"index_database_version": view.name, "relevant": matches.paths, "distances": matches.distances}
         say(json.dumps(answer | judged, ensure_ascii=False))
         return
     for place, (path, distance) in enumerate(zip(matches.paths, matches.distances, strict=True)):

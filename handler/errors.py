@@ -38,6 +38,11 @@ def bad_request(message: str) -> RequestError:
     return RequestError(HTTPStatus.BAD_REQUEST, message)
 
 
+def unavailable(reason: Exception) -> RequestError:
+    """Returns the error of a request that may be answered in a while: 503. ``reason`` is told to the client."""
+    return RequestError(HTTPStatus.SERVICE_UNAVAILABLE, str(reason), {"Retry-After": "1"})
+
+
 def our_fault() -> RequestError:
     """Returns the error of a request that failed through no fault of its own: 500."""
     return RequestError(HTTPStatus.INTERNAL_SERVER_ERROR, "the server failed to answer; its log says why")

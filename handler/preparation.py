@@ -17,14 +17,15 @@ from contract.space import CODE, DETAIL, EMBEDDING, Space, Vectors
 from embedding.embedder import Embedder
 from embedding.errors import TextError
 from embedding.projection import Part
-from handler.errors import RequestError, bad_request, our_fault
+from handler.errors import RequestError, bad_request, our_fault, unavailable
 from handler.mixing import word_parts
 from handler.parsing import parse
 from handler.request import CompletionRequest, IndexedImage, QueryCodes, QueryEmbedding, SearchRequest, Subject
 from handler.work import BatchWork, too_much_work
 from pictures.errors import ImageTooLarge, UnreadableImage
 from pictures.work import Budget, BudgetSpent
-from searcher.live.view import View
+from searcher.errors import EngineUnavailable
+from searcher.open_collection import OpenView
 from searcher.scan.ranking import order_of
 
 logger = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ class PreparedSearch:
     is about, or its ``vectors`` are known. ``parts`` are those of the words beside its subject."""
 
     request: SearchRequest
-    view: View
+    view: OpenView
     pictures: list[Picture]
     vectors: Vectors | None
     parts: list[Part]
@@ -68,7 +69,7 @@ Prepared = PreparedSearch | PreparedCodes | Completed
 class Preparation:
     """Prepares the requests of one batch for ``model``; ``view_of`` gives one state of each collection."""
 
-    def __init__(self, model: Embedder, view_of: Callable[[str], View]) -> None:
+    def __init__(self, model: Embedder, view_of: Callable[[str], OpenView]) -> None:
         self._model = model
         self._view_of = view_of
         self._work = BatchWork()
@@ -87,6 +88,8 @@ class Preparation:
             return error
         except TextError as error:
             return bad_request(f"text: {error}")
+        except EngineUnavailable as error:
+            return unavailable(error)
         except Exception:
             logger.exception("a request could not be prepared")
             return our_fault()
@@ -104,7 +107,7 @@ class Preparation:
         known = isinstance(request.subject, str | QueryCodes | QueryEmbedding)
         vectors = self._known(request.subject) if known else None
         view = self._view_of(request.collection)
-        if not view.version.can(request.rank):
+        if not view.can(request.rank):
             raise no_details
         if isinstance(request.subject, IndexedImage):
             vectors = _kept(view, request.subject.path)
@@ -166,13 +169,12 @@ def positions(picture: Picture) -> list[Picture]:
     return [np.ascontiguousarray(np.rot90(side, quarters)) for side in sides for quarters in range(4)]
 
 
-def _kept(view: View, path: str) -> Vectors:
+def _kept(view: OpenView, path: str) -> Vectors:
     """Returns the stored vectors of the image at ``path``."""
     entry = view.image(view.name_of(path))
     if entry is None:
-        raise RequestError(HTTPStatus.NOT_FOUND, f"version {view.version.name} has no image {path[:200]}")
-    spaces = view.version.manifest.model.spaces
-    return {space.name: space.array([entry.vectors[space.name]])[0] for space in spaces}
+        raise RequestError(HTTPStatus.NOT_FOUND, f"version {view.name} has no image {path[:200]}")
+    return {space.name: space.array([entry.vectors[space.name]])[0] for space in view.model.spaces}
 
 
 def _numbers(subject: QueryEmbedding, space: Space | None) -> NDArray[np.float64]:

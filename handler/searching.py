@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from contract.space import Vectors
-from handler.errors import RequestError, our_fault
+from handler.errors import RequestError, our_fault, unavailable
 from handler.request import SearchRequest
+from searcher.errors import EngineUnavailable
 from searcher.filters import Filter
-from searcher.live.view import View
 from searcher.matches import Matches
+from searcher.open_collection import OpenView
 from searcher.scan.ranking import Query
 
 logger = logging.getLogger(__name__)
@@ -21,7 +22,7 @@ class Search:
     state of the collection to search."""
 
     request: SearchRequest
-    view: View
+    view: OpenView
     positions: Sequence[Vectors]
 
     @property
@@ -47,13 +48,15 @@ def search_together(searches: Sequence[Search]) -> dict[Search, Matches | Reques
         first = group[0]
         try:
             found.update(_matches(group, first.view, first.request.where))
+        except EngineUnavailable as error:
+            found.update((search, unavailable(error)) for search in group)
         except Exception:
             logger.exception("the collection %s could not be searched", first.request.collection)
             found.update((search, our_fault()) for search in group)
     return found
 
 
-def _matches(group: Sequence[Search], view: View, where: Filter | None) -> dict[Search, Matches | RequestError]:
+def _matches(group: Sequence[Search], view: OpenView, where: Filter | None) -> dict[Search, Matches | RequestError]:
     plain = [search for search in group if len(search.positions) == 1]
     found = view.search([search.queries[0] for search in plain], where)
     in_one = dict(zip(plain, found, strict=True))

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from contract.model import ModelIdentity
 from contract.names import DEFAULT_COLLECTION, OTHER_MODEL_HEADER
-from handler.errors import RequestError
+from handler.errors import RequestError, unavailable
 from searcher.collections import Collections
-from searcher.errors import CollectionMissing, ModelMismatch, SearcherError
+from searcher.errors import CollectionMissing, EngineUnavailable, ModelMismatch, SearcherError
 from searcher.live.collection import Collection
-from searcher.live.view import View
+from searcher.open_collection import OpenView
 from searcher.versions.version import IndexVersion
 
 logger = logging.getLogger(__name__)
@@ -47,9 +47,10 @@ class Served:
         """How many versions of all collections could not be served."""
         return self._collections.refused + (self._datalake.follower.refused if self._datalake else 0)
 
-    def view(self, name: str) -> View:
+    def view(self, name: str) -> OpenView:
         """Returns the collection ``name`` as it is now. Raises RequestError (404, 409 or 503) if it cannot be read."""
         try:
+            view: OpenView
             if name == DEFAULT_COLLECTION and self._datalake is not None:
                 view = self._datalake.view()
             else:
@@ -59,16 +60,15 @@ class Served:
         self._unreadable.pop(name, None)
         return view
 
-    def _of_this_model(self, name: str) -> View:
+    def _of_this_model(self, name: str) -> OpenView:
         view = self._collections.open(name).view()
-        manifest = view.version.manifest
-        if manifest.model.sha256 != self._model.sha256:
+        if view.model.sha256 != self._model.sha256:
             raise RequestError(
                 HTTPStatus.CONFLICT,
-                f"the collection {name} is of the model {manifest.model.name}, which doesn't answer here",
+                f"the collection {name} is of the model {view.model.name}, which doesn't answer here",
                 {OTHER_MODEL_HEADER: name},
             )
-        manifest.require_model(self._model)
+        view.require_model(self._model)
         return view
 
     def _refusal(self, name: str, error: Exception) -> RequestError:
@@ -78,6 +78,8 @@ class Served:
             return RequestError(HTTPStatus.NOT_FOUND, f"collection: {error}")
         if isinstance(error, ModelMismatch):
             return RequestError(HTTPStatus.CONFLICT, f"collection: {error}")
+        if isinstance(error, EngineUnavailable):
+            return unavailable(error)
         if self._unreadable.get(name) != str(error):  # log once, not for every request
             self._unreadable[name] = str(error)
             logger.error("the collection %s cannot be read: %s", name, error)

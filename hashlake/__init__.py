@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from hashlake.client.answers import (
         Added,
         CollectionInfo,
+        Engine,
         Failure,
         Folded,
         Group,
         Image,
+        Index,
         Journal,
         Match,
         Member,
@@ -33,9 +35,9 @@ if TYPE_CHECKING:
     from hashlake.client.errors import AlreadyInserted, BadLine, ClientError, NotUnderstood, Refused, Unreachable
 
 __all__ = [
-    "Added", "AlreadyInserted", "BadLine", "Client", "ClientError", "Collection", "CollectionInfo", "Failure", "Folded",
-    "Group", "Image", "Journal", "Match", "Member", "Model", "NewImage", "NotUnderstood", "Pair", "Refused",
-    "Reindexed", "StoredImage", "Unreachable",
+    "Added", "AlreadyInserted", "BadLine", "Client", "ClientError", "Collection", "CollectionInfo", "Engine", "Failure",
+    "Folded", "Group", "Image", "Index", "Journal", "Match", "Member", "Model", "NewImage", "NotUnderstood", "Pair",
+    "Refused", "Reindexed", "StoredImage", "Unreachable",
 ]  # fmt: skip
 
 _HOMES = ("hashlake.client.client", "hashlake.client.collection", "hashlake.client.answers", "hashlake.client.errors")

@@ -26,6 +26,7 @@ from searcher.collections import Collections
 from searcher.entry import Entry
 from searcher.errors import CollectionMissing, StoreBusy
 from searcher.live.collection import Collection
+from searcher.open_collection import OpenCollection
 from sources.errors import Unreadable
 from sources.source import Item, Source, Splitter
 
@@ -52,7 +53,7 @@ class Watch:
     """Embeds a source's items with ``model`` into ``collection``. ``remove_gone``: what the source no longer has is
     removed. ``only_parts``: of the items only those that ``splitters`` take apart are embedded."""
 
-    collection: Collection
+    collection: OpenCollection
     model: Embedder
     splitters: Sequence[Splitter] = ()
     threads: int | None = None
@@ -98,7 +99,7 @@ class Watch:
                     shown.advance(len(outcomes), bad)
         removed = self._remove_gone(state) if self.remove_gone else 0
         with contextlib.suppress(StoreBusy):  # somebody else folds
-            if self.collection.unfolded() >= _FOLD_AFTER:
+            if isinstance(self.collection, Collection) and self.collection.unfolded() >= _FOLD_AFTER:
                 self.collection.fold()
         return Pass(listed, added, removed, failed, state.failed())
 
@@ -149,7 +150,7 @@ class Watch:
         return removed
 
 
-def open_collection(store: Path, name: str, model: ModelIdentity, *, clean: bool = False) -> Collection:
+def open_collection(store: Path, name: str, model: ModelIdentity, *, clean: bool = False) -> OpenCollection:
     """Returns the collection ``name`` for vectors of ``model``, made if there is none, or anew if ``clean``.
 
     Raises ModelMismatch if it holds those of another model, and IndexingError where ``default`` has no version yet or
@@ -163,10 +164,11 @@ def open_collection(store: Path, name: str, model: ModelIdentity, *, clean: bool
             )
         with contextlib.suppress(CollectionMissing):
             collections.delete(name)
+    collection: OpenCollection
     try:
         collection = collections.open(name)
     except CollectionMissing:
         store.mkdir(parents=True, exist_ok=True)
         collection = collections.create(name, model)
-    collection.require_changeable().require_model(model)
+    collection.require_model(model)
     return collection

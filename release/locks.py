@@ -20,7 +20,9 @@ SHIPPED = ("requirements.lock", "requirements-cuda.lock")
 _SHIPPED_EXTRAS = ("serve", "sources")
 
 #: Extras whose lock file is another one: the images', or the one of the tests.
-_WITHIN_OTHERS = ("serve", "train", "formats", "import", "objects", "parquet", "pdf", "ray", "sources", "watch")
+_WITHIN_OTHERS = (
+    "serve", "train", "formats", "import", "objects", "parquet", "pdf", "pgvector", "ray", "sources", "watch",
+)  # fmt: skip
 
 
 def pins(lock: str, name: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 index_store/                      the collection ``default``: the datalake's
 index_store/collections/shoes/    the collection ``shoes``, an index store with versions of its own
+index_store/collections/hats/     the collection ``hats``, which another engine keeps, as its engine.json says
 """
 
 import fcntl
@@ -15,6 +16,9 @@ from uuid import uuid4
 
 from contract.model import ModelIdentity
 from contract.names import DEFAULT_COLLECTION
+from searcher.engines.configuration import ENGINE_FILE, Configuration
+from searcher.engines.foreign import ForeignCollection
+from searcher.engines.registry import engine_of
 from searcher.errors import BadCollectionName, CollectionExists, CollectionInUse, CollectionMissing, JournalDamaged
 from searcher.live.collection import Collection
 from searcher.versions.acknowledged import sync_folder
@@ -43,13 +47,13 @@ class Collections:
         self._warm_up = warm_up
         self._refused_before = 0  # by collections that are no longer open
         self._lock = threading.Lock()
-        self._open: dict[str, Collection] = {}
-        self._awake: dict[str, Collection] = {}
+        self._open: dict[str, Collection | ForeignCollection] = {}
+        self._awake: dict[str, Collection | ForeignCollection] = {}
 
     @property
     def refused(self) -> int:
         with self._lock:
-            return self._refused_before + sum(each.follower.refused for each in self._open.values())
+            return self._refused_before + sum(map(_refused, self._open.values()))
 
     def names(self) -> list[str]:
         """The names of all collections, ``default`` first."""
@@ -57,18 +61,20 @@ class Collections:
         found = [each.name for each in folder.iterdir() if self._exists(each.name)] if folder.is_dir() else []
         return [DEFAULT_COLLECTION, *sorted(found)]
 
-    def open(self, name: str) -> Collection:
-        """The collection ``name``. Raises CollectionMissing if there is none."""
+    def open(self, name: str) -> Collection | ForeignCollection:
+        """The collection ``name``. Raises CollectionMissing if there is none, EngineUnavailable if the file that says
+        where it lives cannot be read, EngineRefused if that engine isn't installed."""
         if name != DEFAULT_COLLECTION and not self._exists(name):
             self._forget(name)
             shown = name if is_name(name) else repr(name[:64])  # half of a surrogate pair cannot be sent
             raise CollectionMissing(f"there is no collection {shown}")
         folder = self._folder if name == DEFAULT_COLLECTION else self._folder / COLLECTIONS / name
-        tired: Collection | None = None
+        tired: Collection | ForeignCollection | None = None
+        configuration = Configuration.read(folder) if (folder / ENGINE_FILE).exists() else None
         with self._lock:
-            if name not in self._open:
-                self._open[name] = Collection(name, folder, self._threads, warm_up=self._warm_up)
-            collection = self._open[name]
+            collection = self._open.get(name)
+            if collection is None or _configuration_of(collection) != configuration:
+                collection = self._open[name] = self._opened(name, folder, configuration)
             self._awake.pop(name, None)
             self._awake[name] = collection
             if len(self._awake) > _AWAKE:
@@ -77,8 +83,12 @@ class Collections:
             tired.rest()
         return collection
 
-    def create(self, name: str, model: ModelIdentity) -> Collection:
-        """Create the empty collection ``name`` for codes of ``model``."""
+    def create(
+        self, name: str, model: ModelIdentity, engine: str | None = None, place: str | None = None
+    ) -> Collection | ForeignCollection:
+        """Create the collection ``name`` for vectors of ``model``: empty, or with what an ``engine``, given by its
+        address, has at ``place`` (by default what is called ``name`` there). Raises BadCollectionName,
+        CollectionExists, and as ``OpenEngine.create``."""
         if name == DEFAULT_COLLECTION or self._exists(name):
             raise CollectionExists(f"there is a collection {name} already")
         if not is_new_name(name) or name.lower() == DEFAULT_COLLECTION:
@@ -90,7 +100,12 @@ class Collections:
             with self._changing() as parent:
                 # Built beside and renamed: a collection appears whole, or not at all.
                 new = parent / f"{_NEW}{uuid4().hex}"
-                _first_version(IndexStore(new), model)
+                if engine is None:
+                    _first_version(IndexStore(new), model)
+                else:
+                    configuration = Configuration(address=engine, place=place or name, model=model)
+                    new.mkdir()
+                    engine_of(configuration).create(configuration).write(new)
                 if (parent / name).exists():  # created meanwhile, or left by a process that wrote to a deleted one
                     if self._exists(name):
                         raise CollectionExists(f"there is a collection {name} already")
@@ -108,11 +123,13 @@ class Collections:
         """
         if name == DEFAULT_COLLECTION:
             raise CollectionInUse("the collection default is the datalake's and cannot be deleted")
-        store = self.open(name).store
+        collection = self.open(name)
         with self._changing() as parent:
             if not self._exists(name):
                 raise CollectionMissing(f"there is no collection {name}")
-            with store.indexing():
+            if isinstance(collection, ForeignCollection):
+                collection.engine.delete()
+            with IndexStore(collection.folder).indexing():
                 os.rename(parent / name, parent / f"{_DELETED}{uuid4().hex}")
                 sync_folder(parent)
         self._forget(name)
@@ -120,8 +137,13 @@ class Collections:
     def _forget(self, name: str) -> None:
         with self._lock:
             forgotten = self._open.pop(name, None)
-            self._refused_before += forgotten.follower.refused if forgotten else 0
+            self._refused_before += _refused(forgotten) if forgotten else 0
             self._awake.pop(name, None)
+
+    def _opened(self, name: str, folder: Path, configuration: Configuration | None) -> Collection | ForeignCollection:
+        if configuration is not None:
+            return ForeignCollection(name, folder, configuration, self._threads)
+        return Collection(name, folder, self._threads, warm_up=self._warm_up)
 
     @contextmanager
     def _changing(self) -> Iterator[Path]:
@@ -144,7 +166,17 @@ class Collections:
         if not is_name(name):
             return False
         folder = self._folder / COLLECTIONS / name
-        return (folder / CURRENT_FILE).is_file() or bool(IndexStore(folder).names())
+        return any((folder / file).is_file() for file in (CURRENT_FILE, ENGINE_FILE)) or bool(
+            IndexStore(folder).names()
+        )
+
+
+def _configuration_of(collection: Collection | ForeignCollection) -> Configuration | None:
+    return collection.configuration if isinstance(collection, ForeignCollection) else None
+
+
+def _refused(collection: Collection | ForeignCollection) -> int:
+    return collection.follower.refused if isinstance(collection, Collection) else 0
 
 
 def _first_version(store: IndexStore, model: ModelIdentity) -> None:

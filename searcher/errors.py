@@ -17,6 +17,8 @@ SearcherError
 ├── CollectionMissing  no such collection
 ├── CollectionExists   a collection of that name already exists
 ├── CollectionInUse    the collection `default` is never deleted
+├── EngineRefused      a collection cannot live where it is asked to
+├── EngineUnavailable  the engine of a collection cannot be reached, or fails
 └── FilterError        not a valid filter of metadata
 """
 
@@ -87,6 +89,14 @@ class CollectionExists(SearcherError):
 
 class CollectionInUse(SearcherError):
     """The collection is the datalake's own, which is never deleted."""
+
+
+class EngineRefused(SearcherError):
+    """No such engine, or its address or table doesn't suit the collection. The message has no credentials."""
+
+
+class EngineUnavailable(SearcherError):
+    """The engine that keeps a collection cannot be reached, or fails. The message has no credentials."""
 
 
 class FilterError(SearcherError):

@@ -15,7 +15,8 @@ class Matches:
 
     ``rows`` are rows of the version, None for images that were added since it was built. ``query`` has one vector for
     each space or, where a picture was looked for in several positions, one for each image. ``read`` returns the images'
-    vectors in all ``spaces``; they are read only on demand.
+    vectors in all ``spaces``; they are read only on demand. ``places``, where there are no rows, rise in the order of
+    ties.
     """
 
     paths: list[str]
@@ -26,6 +27,7 @@ class Matches:
     spaces: Sequence[Space] = field(default=(), repr=False, compare=False)
     read: Callable[[], Vectors] = field(default=dict, repr=False, compare=False)
     ordered_by: str = CODE
+    places: Sequence[int | str] = ()
 
     @cached_property
     def vectors(self) -> Vectors:

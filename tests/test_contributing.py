@@ -3,7 +3,7 @@
 import io
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,8 @@ from hashlake.main import cli
 from indexer.errors import IndexingError
 from searcher.collections import Collections
 from searcher.engines.engine import Engine
-from searcher.engines.registry import ENGINES
+from searcher.engines.exact import ExactEngine
+from searcher.engines.foreign import ForeignCollection
 from searcher.filters import parse_filter
 from searcher.versions.store import IndexStore
 from sources.errors import SourceError, Unreadable
@@ -107,8 +108,22 @@ def test_the_model_keeps_an_embedder_s_promises(model: Path) -> None:
 
 @pytest.fixture(params=["exact", "memory"])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
-    opened: Callable[[Path], Engine] = ENGINES.get(request.param)
-    return opened(Collections(tmp_path / "store").create("shoes", DETAILED).folder)
+    collections = Collections(tmp_path / "store")
+    if request.param == "exact":
+        return ExactEngine(collections.create("shoes", DETAILED).folder)
+    kept = collections.create("shoes", DETAILED, "memory:")
+    assert isinstance(kept, ForeignCollection) and kept.shown == "memory:"
+    return kept.engine
+
+
+def test_a_collection_may_live_in_it(tmp_path: Path) -> None:
+    kept = Collections(tmp_path / "store").create("shoes", DETAILED, "memory:")
+    kept.add([A, B, C, D])
+    found = kept.view().search_any([query(0, 0, 3), query(0xFFFF, 0, 3)])
+    assert (found.paths, found.distances) == (["d", "c", "b"], [0, 0, 0])
+    vectors, named = kept.view().all_of("detail")
+    assert vectors.tolist() == [[0xFF], [0x0F], [0x01], [0x00]] and named([1])[0].path == "b"
+    assert kept.remove(["a"]) == 1 and kept.view().count == 3
 
 
 def test_the_engine_answers_as_ours_does(engine: Engine) -> None:

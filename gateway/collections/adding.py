@@ -33,8 +33,7 @@ from gateway.torchserve.queue import ServedModel
 from pictures.errors import ImageError
 from pictures.opening import check_picture
 from searcher.entry import Entry
-from searcher.live.collection import Collection
-from searcher.live.view import View
+from searcher.open_collection import OpenCollection, OpenView
 from sources.errors import SourceError
 from sources.fetching.fetcher import Fetcher
 from sources.folder import FolderSource
@@ -111,12 +110,12 @@ class Adding:
         self._source_pictures = source_pictures
         self._datalake = FolderSource(settings.datalake_root, confined_to=settings.pictures)
 
-    async def subject(self, collection: Collection, given: str, data: bytes | None = None) -> Subject:
+    async def subject(self, collection: OpenCollection, given: str, data: bytes | None = None) -> Subject:
         """Returns the image called ``given``, in any spelling of its URL, as ``collection`` calls it."""
         return Subject.of(given, await self._collections.read(collection, lambda view: view.name_of(given)), data)
 
     async def add(
-        self, collection: Collection, subject: Subject, metadata: str | ExistingMetadata | None
+        self, collection: OpenCollection, subject: Subject, metadata: str | ExistingMetadata | None
     ) -> Entry | None:
         """Add the image. If its name is in the collection already, fetch the picture again, and hash it if it has
         changed. Returns the entry that was replaced because its picture changed, else None.
@@ -145,22 +144,22 @@ class Adding:
             await self._collections.writer(collection).add([again], model)
         return None
 
-    async def add_new(self, collection: Collection, subject: Subject, metadata: str | None) -> bool:
+    async def add_new(self, collection: OpenCollection, subject: Subject, metadata: str | None) -> bool:
         """Add the image; returns False if it is there already. Raises as ``add``."""
         known, model = await self._find(collection, subject.name)
         return known is None and await self._add_unknown(collection, model, subject, metadata, None)
 
-    async def add_all(self, collection: Collection, images: Sequence[tuple[str, str | None]]) -> BulkOutcome:
+    async def add_all(self, collection: OpenCollection, images: Sequence[tuple[str, str | None]]) -> BulkOutcome:
         """Add those of ``images``, names as clients spell them, with their metadata, that aren't there yet, each as
         soon as it is hashed.
         Raises ModelMismatch and RequestRefused (503); images added before that stay."""
         wanted: dict[str, tuple[Subject, str | None]] = {}
 
-        def look_up(view: View) -> tuple[list[str], ModelIdentity]:
+        def look_up(view: OpenView) -> tuple[list[str], ModelIdentity]:
             for given, metadata in images:
                 name = view.name_of(given)
                 wanted.setdefault(name, (Subject.of(given, name), metadata))  # the first of two with one name counts
-            return [name for name in wanted if view.image(name) is None], view.version.manifest.model
+            return [name for name in wanted if view.image(name) is None], view.model
 
         unknown, model = await self._collections.read(collection, look_up)
         places = {name: place for place, name in enumerate(unknown)}
@@ -189,7 +188,7 @@ class Adding:
         failed.sort(key=itemgetter(0))
         return BulkOutcome(added, found, [(url, error) for _, url, error in failed])
 
-    async def vectors(self, collection: Collection, subject: Subject) -> VectorBytes:
+    async def vectors(self, collection: OpenCollection, subject: Subject) -> VectorBytes:
         """Returns the picture's vectors: the collection's own, or new ones if the picture is uploaded or isn't in the
         collection. Raises as ``add``."""
         known, model = await self._find(collection, subject.name)
@@ -201,7 +200,7 @@ class Adding:
         require_model(collection.name, model, hashed.model)
         return hashed.vectors
 
-    async def picture(self, collection: Collection, name: str) -> bytes:
+    async def picture(self, collection: OpenCollection, name: str) -> bytes:
         """Returns the bytes of the picture called ``name``, to be shown: fetched, or read where it was found. Raises
         PictureRefused."""
         known, _ = await self._find(collection, name)
@@ -213,14 +212,14 @@ class Adding:
         return (await self._picture(collection, Subject(name))).data
 
     async def _add_unknown(
-        self, collection: Collection, model: ModelIdentity, subject: Subject, metadata: str | None, lane: object
+        self, collection: OpenCollection, model: ModelIdentity, subject: Subject, metadata: str | None, lane: object
     ) -> bool:
         (addition,), made_with = await self._hashed(collection, model, subject, metadata, lane=lane)
         return await self._collections.writer(collection).add_new(addition, made_with)
 
     async def _hashed(
         self,
-        collection: Collection,
+        collection: OpenCollection,
         model: ModelIdentity,
         subject: Subject,
         metadata: str | None,
@@ -235,11 +234,11 @@ class Adding:
         addition = Entry(subject.name, hashed.vectors, metadata, digest, picture.fetched)
         return [addition], hashed.model
 
-    async def _find(self, collection: Collection, name: str) -> tuple[Entry | None, ModelIdentity]:
+    async def _find(self, collection: OpenCollection, name: str) -> tuple[Entry | None, ModelIdentity]:
         """Returns the image called ``name``, if there is one, and the collection's model."""
-        return await self._collections.read(collection, lambda view: (view.image(name), view.version.manifest.model))
+        return await self._collections.read(collection, lambda view: (view.image(name), view.model))
 
-    async def _picture(self, collection: Collection, subject: Subject) -> _Picture:
+    async def _picture(self, collection: OpenCollection, subject: Subject) -> _Picture:
         if subject.data is not None:
             return _Picture(subject.data, subject.fetched())
         name = subject.name
@@ -272,7 +271,7 @@ def _but_for_the_time(fetched: str | None) -> dict[str, Any]:
     return {key: value for key, value in said.items() if key != "at"}
 
 
-def _has_source(collection: Collection, name: str) -> bool:
+def _has_source(collection: OpenCollection, name: str) -> bool:
     """Whether the image called ``name`` has a URL, or a path in the datalake; else it was uploaded."""
     in_datalake = collection.name == DEFAULT_COLLECTION and "://" not in name and not name.startswith(UPLOAD)
     return is_url(name) or in_datalake

@@ -3,11 +3,15 @@
 import json
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, Field, JsonValue
 
 from contract.copies import CopyRule
+from searcher.engines.configuration import ApproximateIndex
+from searcher.engines.foreign import ForeignCollection
 from searcher.live.collection import Collection
+from searcher.open_collection import OpenCollection
 from searcher.versions.journal import JOURNAL_FILE
 
 #: Holds the time when a collection was created.
@@ -30,6 +34,16 @@ class JournalSize(BaseModel):
     bytes: int = Field(description="its size on the disk", examples=[4096])
 
 
+class KeepingEngine(BaseModel):
+    """Where a collection lives that isn't kept in the index store."""
+
+    name: str = Field(description="the engine", examples=["postgresql"])
+    address: str = Field(description="of its server, without credentials", examples=["postgresql://db:5432/pictures"])
+    place: str = Field(description="what holds the images there", examples=["shoes"])
+    made: bool = Field(description="whether it was made for this collection, and is deleted with it")
+    index: ApproximateIndex | None = Field(description="what searches ask; null where they compare every vector")
+
+
 class CollectionInfo(BaseModel):
     """One collection."""
 
@@ -39,10 +53,17 @@ class CollectionInfo(BaseModel):
     copies: CopyRule = Field(
         description="when two of its images are reported as near-duplicates, unless asked otherwise"
     )
-    version: str = Field(description="the version that changes are laid over", examples=["0-f3"])
+    engine: KeepingEngine | None = Field(
+        description="what keeps it, in place of versions and journal; null for the index store", examples=[None]
+    )
+    version: str | None = Field(
+        description="the version that changes are laid over; null in another engine", examples=["0-f3"]
+    )
     versions: list[str] = Field(description="all versions on the disk, by name", examples=[["0-f2", "0-f3"]])
-    journal: JournalSize
-    bytes: int = Field(description="versions and journal together, on the disk", examples=[1234567])
+    journal: JournalSize | None = Field(description="null in another engine")
+    bytes: int | None = Field(
+        description="versions and journal together, on the disk; null in another engine", examples=[1234567]
+    )
     created: AwareDatetime | None = Field(
         description="UTC; null for `default`, which nobody makes", examples=["2020-05-02T12:00:00Z"]
     )
@@ -75,6 +96,39 @@ class NewCollection(BaseModel):
         "datalake's model unless given",
         examples=[None],
     )
+    engine: str | None = Field(
+        default=None,
+        description="what keeps it, by its address: postgresql://USER:PASSWORD@HOST/DATABASE, or postgresql:// alone "
+        "for the one in the gateway's variable PG_SERVICE_URI; the index store unless given",
+        examples=[None],
+    )
+    place: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=127,
+        description="beside `engine`: the table; one that is there already is adopted, with its images. What the "
+        "collection is called unless given",
+        examples=[None],
+    )
+
+
+class CollectionProperties(BaseModel):
+    """What a collection's engine says of itself and of the collection."""
+
+    properties: dict[str, JsonValue] = Field(
+        description="by names for people to read; each engine has its own",
+        examples=[{"server": "PostgreSQL 18.4", "images": 4320, "on disk": "12 MB"}],
+    )
+
+
+class WantedIndex(BaseModel):
+    """How a collection's engine should search."""
+
+    kind: str | None = Field(
+        default=None,
+        description="an approximate index that the engine has: `hnsw` for PostgreSQL; null to compare every vector",
+        examples=["hnsw"],
+    )
 
 
 class FoldedCollection(BaseModel):
@@ -94,7 +148,7 @@ class CollectionImage(BaseModel):
         examples=["https://iiif.example.org/letters/001.jpg#top"],
     )
     metadata: dict[str, JsonValue] | None = Field(description="as it was added", examples=[{"language": "ja"}])
-    code: str = Field(description="hex", examples=["9f3a00c1d2e4f505"])
+    code: str = Field(description="hex; empty where embeddings alone are kept", examples=["9f3a00c1d2e4f505"])
     thumbnail: str = Field(
         description="URL of a small picture", examples=["/api/collections/shoes/thumbnail?url=https%3A%2F%2F…"]
     )
@@ -111,22 +165,33 @@ class ImagePage(BaseModel):
     count: int = Field(description="how many images there are on all pages", examples=[4320])
 
 
-def info_of(collection: Collection) -> CollectionInfo:
-    """Returns the description of ``collection``: images, model, versions, sizes."""
+def info_of(collection: OpenCollection) -> CollectionInfo:
+    """Returns the description of ``collection``: images, model, and versions and sizes or what keeps it."""
     view = collection.view()
+    model = view.model
+    about: dict[str, Any] = {
+        "name": collection.name,
+        "count": view.count,
+        "model": CollectionModel(name=model.name, sha256=model.sha256, bits=model.bits, detail_bits=model.detail_bits),
+        "copies": CopyRule.of(model),
+        "created": _created(collection.folder),
+    }
+    if isinstance(collection, ForeignCollection):
+        kept = collection.configuration
+        engine = KeepingEngine(
+            name=kept.engine, address=collection.shown, place=kept.place, made=kept.made, index=kept.index
+        )
+        return CollectionInfo(engine=engine, version=None, versions=[], journal=None, bytes=None, **about)
+    assert isinstance(collection, Collection)
     manifests = collection.store.manifests()
-    model = view.version.manifest.model
     journal = sum(_size(collection.folder / f"{JOURNAL_FILE}{suffix}") for suffix in ("", "-wal", "-shm"))
     return CollectionInfo(
-        name=collection.name,
-        count=view.count,
-        model=CollectionModel(name=model.name, sha256=model.sha256, bits=model.bits, detail_bits=model.detail_bits),
-        copies=CopyRule.of(model),
-        version=view.version.name,
+        engine=None,
+        version=view.name,
         versions=collection.store.names(),
         journal=JournalSize(changes=collection.unfolded(), bytes=journal),
         bytes=journal + sum(entry.size for manifest in manifests for entry in manifest.files.values()),
-        created=_created(collection.folder),
+        **about,
     )
 
 

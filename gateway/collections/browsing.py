@@ -19,6 +19,7 @@ from gateway.collections.bodies import (
     CollectionImage,
     CollectionInfo,
     CollectionList,
+    CollectionProperties,
     DamagedCollection,
     ImagePage,
     info_of,
@@ -32,6 +33,7 @@ from gateway.images.thumbnails import SIDE
 from gateway.services import UsesServices
 from gateway.statuses import refusal_of
 from pictures.errors import ImageError
+from searcher.engines.foreign import ForeignCollection
 from searcher.errors import CollectionMissing, FilterError, SearcherError, VersionMissing
 from searcher.filters import Filter, parse_filter
 
@@ -81,6 +83,22 @@ async def get_collection(collection: Named) -> CollectionInfo:
 
 
 @router.get(
+    "/{name}/properties",
+    summary="What a collection's engine says of it",
+    operation_id="getCollectionProperties",
+    responses=OF_ONE,
+)
+async def get_properties(collection: Named) -> CollectionProperties:
+    """Empty for a collection in the index store, of which `getCollection` says all."""
+
+    def properties() -> CollectionProperties:
+        found = collection.engine.properties() if isinstance(collection, ForeignCollection) else {}
+        return CollectionProperties(properties=dict(found))
+
+    return await to_thread.run_sync(properties)
+
+
+@router.get(
     "/{name}/images", summary="A collection's images, a page at a time", operation_id="browseCollection",
     responses=OF_ONE,
 )  # fmt: skip
@@ -104,7 +122,7 @@ async def browse(
                     url=image.path,
                     spelled=json.loads(image.fetched or "{}").get("spelled"),
                     metadata=None if image.metadata is None else json.loads(image.metadata),
-                    code=image.vectors[CODE].hex(),
+                    code=image.vectors.get(CODE, b"").hex(),
                     thumbnail=place + urlencode({"url": image.path}),
                 )
                 for image in images[:limit]

@@ -36,13 +36,15 @@ class Embeddings:
         self._codes = [space for space in model.spaces if space.name != EMBEDDING]
 
     def fields(self, vectors: VectorBytes) -> str:
-        """Returns ``vectors`` as the fields of a JSON object: ``embedding`` and, beside numbers, ``code``."""
+        """Returns ``vectors`` as the fields of a JSON object: ``embedding`` and, beside numbers, ``code`` if codes are
+        kept."""
         together = b"".join(vectors[space.name] for space in self._codes)
         codes = pybase64.b64encode(together).decode("ascii")
         if self._floats is None:
             return f'"embedding":"{codes}"'
         (numbers,) = as_numbers(self._floats.array([vectors[EMBEDDING]]))
-        return f'"embedding":{json.dumps(numbers, separators=(",", ":"))},"code":"{codes}"'
+        embedding = f'"embedding":{json.dumps(numbers, separators=(",", ":"))}'
+        return f'{embedding},"code":"{codes}"' if self._codes else embedding
 
     def decode(self, given: str | list[float], code: str | None = None) -> VectorBytes:
         """Returns the vectors that a client sent, in all spaces or, of numbers without a ``code``, as Idios dumps them,

@@ -26,7 +26,7 @@ from gateway.errors import CommandFailed, DuplicatesFailed
 from gateway.processes import ChildProcess
 from searcher.collections import Collections
 from searcher.errors import SearcherError
-from searcher.live.view import Named, View
+from searcher.open_collection import Named, OpenView
 
 Shape = Literal["groups", "pairs"]
 
@@ -58,11 +58,11 @@ class Duplicates:
                 raise DuplicatesFailed(str(error)) from error
 
 
-def lines(view: View, max_distance: int | None, shape: Shape) -> Iterator[str]:
+def lines(view: OpenView, max_distance: int | None, shape: Shape) -> Iterator[str]:
     """Yields the report on the images of ``view``, one JSON text per line."""
     from searcher.scan.duplicates import groups, pairs  # imported here, since the gateway itself never needs it
 
-    rule = CopyRule.of(view.version.manifest.model)
+    rule = CopyRule.of(view.model)
     radius = rule.max_distance if max_distance is None else max_distance
     codes, named = view.all_of(rule.space)
     if shape == "groups":

@@ -11,12 +11,15 @@ from fastapi import APIRouter, Depends, Path
 
 from contract.names import DEFAULT_COLLECTION
 from gateway.access.guards import require_admin, require_changeable
-from gateway.collections.bodies import BIRTH_FILE, CollectionInfo, FoldedCollection, NewCollection, info_of
+from gateway.collections.bodies import BIRTH_FILE, CollectionInfo, FoldedCollection, NewCollection, WantedIndex, info_of
 from gateway.collections.named import ALWAYS, OF_ONE, Named
 from gateway.errors import FoldFailed, RequestRefused, refusals
 from gateway.services import Services, UsesServices
 from searcher.collections import Collections
+from searcher.engines.foreign import ForeignCollection
+from searcher.engines.recall import with_index
 from searcher.errors import CollectionMissing, SearcherError
+from searcher.live.collection import Collection
 
 router = APIRouter(
     prefix="/api/collections",
@@ -34,11 +37,11 @@ router = APIRouter(
     responses=refusals(HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
 )
 async def create_collection(asked: NewCollection, services: UsesServices) -> CollectionInfo:
-    """Empty, for codes of one model. 409 if there is one of that name."""
+    """Empty, for codes of one model, or with what its engine has already. 409 if there is one of that name."""
     model = await services.model_servers.identity_of(asked.model_path)
 
     def create() -> CollectionInfo:
-        collection = services.collections.collections.create(asked.name, model)
+        collection = services.collections.collections.create(asked.name, model, asked.engine, asked.place)
         with suppress(OSError):  # the collection works without it
             born = {"created": f"{datetime.now(UTC):%FT%TZ}"}
             (collection.folder / BIRTH_FILE).write_text(json.dumps(born) + "\n", encoding="utf-8")
@@ -68,13 +71,35 @@ async def delete_collection(
 
 
 @router.post(
+    "/{name}/index",
+    summary="Have an engine search by an approximate index, or by comparing every vector",
+    operation_id="indexCollection",
+    responses=OF_ONE,
+)
+async def index_collection(asked: WantedIndex, collection: Named, services: UsesServices) -> CollectionInfo:
+    """The answer comes when it is built, and says what share of the nearest it finds, measured with images of the
+    collection. Searches with `exact` still compare every vector. 409 for a collection in the index store."""
+    if not isinstance(collection, ForeignCollection):
+        raise RequestRefused(HTTPStatus.CONFLICT, f"the collection {collection.name} is searched exactly as it is")
+
+    def build() -> CollectionInfo:
+        with_index(collection, asked.kind).write(collection.folder)
+        return info_of(services.collections.collections.open(collection.name))
+
+    return await to_thread.run_sync(build)
+
+
+@router.post(
     "/{name}/fold",
     summary="Make a collection's changes part of a new version",
     operation_id="foldCollection",
     responses=OF_ONE,
 )
 async def fold_collection(collection: Named, services: UsesServices) -> FoldedCollection:
-    """The collection stays what it is. 409 while an indexer or another fold is at work on it."""
+    """The collection stays what it is. 409 while an indexer or another fold is at work on it, and for a collection that
+    another engine keeps."""
+    if not isinstance(collection, Collection):
+        raise RequestRefused(HTTPStatus.CONFLICT, f"the collection {collection.name} has no journal to fold")
     try:
         folded = await services.collections.folding.fold(collection)
     except FoldFailed as error:
@@ -101,6 +126,9 @@ def _served_names(collections: Collections) -> set[str] | None:
         try:
             names.add(collection.identity().served_name)
         except SearcherError:
+            if isinstance(collection, ForeignCollection):
+                names.add(collection.configuration.model.served_name)
+                continue
             manifests = collection.store.manifests()
             if not manifests and name != DEFAULT_COLLECTION and collection.folder.is_dir():
                 return None

@@ -7,6 +7,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from searcher.collections import Collections
+from searcher.engines.foreign import ForeignCollection
 from searcher.errors import SearcherError
 from searcher.versions.verdict import verdict_on
 
@@ -60,6 +61,8 @@ class CollectionMetrics(Collector):
         for name in self._collections.names():
             try:
                 collection = self._collections.open(name)
+                if isinstance(collection, ForeignCollection):
+                    continue  # its engine has figures of its own, and counting there may take seconds
                 verdict = verdict_on(collection.folder / (collection.store.current() or ""))
                 if verdict is not None:
                     damaged.add_metric([name], verdict.damaged is not None)

@@ -7,7 +7,7 @@ from fastapi import Depends, Path
 
 from gateway.errors import refusals
 from gateway.services import UsesServices
-from searcher.live.collection import Collection
+from searcher.open_collection import OpenCollection
 
 ALWAYS = refusals(
     HTTPStatus.BAD_REQUEST,
@@ -22,8 +22,8 @@ OF_ONE = refusals(HTTPStatus.NOT_FOUND)
 
 async def _named(
     name: Annotated[str, Path(description="the collection's name", examples=["default"])], services: UsesServices
-) -> Collection:
+) -> OpenCollection:
     return await services.collections.open(name)
 
 
-Named = Annotated[Collection, Depends(_named)]
+Named = Annotated[OpenCollection, Depends(_named)]

@@ -17,7 +17,7 @@ from gateway.collections.writer import Writer
 from searcher.collections import Collections
 from searcher.errors import CollectionMissing, SearcherError
 from searcher.live.collection import Collection
-from searcher.live.view import View
+from searcher.open_collection import OpenCollection, OpenView
 
 Answer = TypeVar("Answer")
 
@@ -37,11 +37,11 @@ class OpenCollections:
             await writer.close()
         await self.folding.close()
 
-    async def open(self, name: str) -> Collection:
+    async def open(self, name: str) -> OpenCollection:
         """Returns the collection ``name``. Raises CollectionMissing."""
         return await to_thread.run_sync(self.collections.open, name)
 
-    async def named(self, model: str) -> Collection:
+    async def named(self, model: str) -> OpenCollection:
         """Returns the collection called ``model``, or else the only one whose model has that name. Raises
         CollectionMissing."""
         return await to_thread.run_sync(self._named, model)
@@ -58,11 +58,11 @@ class OpenCollections:
         if writer is not None:
             await writer.close()
 
-    async def read(self, collection: Collection, ask: Callable[[View], Answer]) -> Answer:
+    async def read(self, collection: OpenCollection, ask: Callable[[OpenView], Answer]) -> Answer:
         """Returns the result of ``ask``, called in a thread with the newest view of ``collection``."""
         return await to_thread.run_sync(lambda: ask(collection.view()))
 
-    def writer(self, collection: Collection) -> Writer:
+    def writer(self, collection: OpenCollection) -> Writer:
         """Returns the one writer of ``collection``."""
         writer = self._writers.get(collection.name)
         if writer is None or writer.collection is not collection:  # it was deleted and created again
@@ -70,12 +70,13 @@ class OpenCollections:
 
             def changed(added: int, removed: int) -> None:
                 self._metrics.changed(collection.name, added, removed)
-                loop.call_soon_threadsafe(self.folding.changed, collection)
+                if isinstance(collection, Collection):
+                    loop.call_soon_threadsafe(self.folding.changed, collection)
 
             writer = self._writers[collection.name] = Writer(collection, changed)
         return writer
 
-    def _named(self, model: str) -> Collection:
+    def _named(self, model: str) -> OpenCollection:
         try:
             return self.collections.open(model)
         except CollectionMissing:
@@ -87,7 +88,7 @@ class OpenCollections:
             raise CollectionMissing(f"several collections have the model {model}: name one of {names}")
         raise CollectionMissing(f"there is no collection {model[:100]}, and none with a model of that name")
 
-    def _of(self, name: str, model: str) -> Collection | None:
+    def _of(self, name: str, model: str) -> OpenCollection | None:
         """Returns the collection ``name`` if its model is called ``model``, else None."""
         try:
             collection = self.collections.open(name)

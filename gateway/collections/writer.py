@@ -18,7 +18,7 @@ from anyio import to_thread
 
 from searcher.entry import Entry
 from searcher.errors import ModelMismatch
-from searcher.live.collection import Collection
+from searcher.open_collection import OpenCollection
 
 
 class MadeWith(Protocol):
@@ -51,7 +51,7 @@ class Writer:
     """Writes ``collection``. After each transaction, calls ``changed``, in a thread, with the numbers of images added
     and removed. Belongs to one event loop."""
 
-    def __init__(self, collection: Collection, changed: Callable[[int, int], None]) -> None:
+    def __init__(self, collection: OpenCollection, changed: Callable[[int, int], None]) -> None:
         self.collection = collection
         self._changed = changed
         self._waiting: deque[_Adding | _Removing] = deque()

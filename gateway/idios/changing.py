@@ -23,7 +23,7 @@ from gateway.idios.named import ALWAYS, PREFIX, QUERY_FILE, Named, about, name_o
 from gateway.services import UsesServices
 from gateway.statuses import refusal_of
 from searcher.entry import Entry
-from searcher.live.collection import Collection
+from searcher.open_collection import OpenCollection
 
 #: A header of the answer to a removal: whether there was an image to remove. As in Idios, the status is 204 either way.
 REMOVED_HEADER = "X-Hashlake-Removed"
@@ -178,7 +178,7 @@ async def remove(request: Request, collection: Named, services: UsesServices) ->
     return Response(status_code=HTTPStatus.NO_CONTENT, headers={REMOVED_HEADER: json.dumps(removed)})
 
 
-def _additions(body: bytes, collection: Collection, assume_model: str | None) -> list[Entry]:
+def _additions(body: bytes, collection: OpenCollection, assume_model: str | None) -> list[Entry]:
     view, model = collection.view(), collection.identity()
     embeddings = Embeddings(model)
     images = RequestFields(json=body).understood(bodies.stored)

@@ -20,8 +20,7 @@ from gateway.idios.errors import IdiosRoute
 from gateway.idios.named import ALWAYS, PREFIX, Named, condition_of
 from gateway.services import UsesServices
 from searcher.entry import Entry
-from searcher.live.collection import Collection
-from searcher.live.view import View
+from searcher.open_collection import OpenCollection, OpenView
 
 #: How many images of a dump are in memory at a time; each may have 65,535 characters of metadata.
 _CHUNK = 2048
@@ -87,7 +86,7 @@ async def ping() -> Response:
 
 async def _page(
     request: Request,
-    collection: Collection,
+    collection: OpenCollection,
     collections: OpenCollections,
     writing: Callable[[ModelIdentity], Callable[[Entry], str]],
 ) -> Response:
@@ -97,7 +96,7 @@ async def _page(
     write = writing(await to_thread.run_sync(collection.identity))
     limit = page.limit or MAX_PAGE
 
-    def part(after: str, limit: int) -> Callable[[View], list[Entry]]:
+    def part(after: str, limit: int) -> Callable[[OpenView], list[Entry]]:
         return lambda view: view.images(after, min(limit, _CHUNK), condition)
 
     # The first part is read now, to raise errors before the answer has begun.

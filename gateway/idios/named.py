@@ -15,7 +15,7 @@ from gateway.idios.bodies import RequestFields
 from gateway.idios.errors import refusals, unprocessable
 from gateway.services import UsesServices
 from searcher.filters import Filter, parse_filter
-from searcher.live.collection import Collection
+from searcher.open_collection import OpenCollection
 
 PREFIX = "/models/{model_name}"
 ALWAYS = refusals(
@@ -39,11 +39,11 @@ async def _named(
         str, Path(description="a collection's name, or that of its model if no other has it", examples=["default"])
     ],
     services: UsesServices,
-) -> Collection:
+) -> OpenCollection:
     return await services.collections.named(model_name)
 
 
-Named = Annotated[Collection, Depends(_named)]
+Named = Annotated[OpenCollection, Depends(_named)]
 
 
 def name_of_upload(asked: RequestFields, file: str = "image", name: str = "url") -> dict[str, str]:

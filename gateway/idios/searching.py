@@ -25,7 +25,7 @@ from gateway.idios.named import ALWAYS, PREFIX, QUERY_FILE, Named, about, name_o
 from gateway.services import Services, UsesServices
 from gateway.torchserve.http import Answer
 from searcher.filters import parse_filter
-from searcher.live.collection import Collection
+from searcher.open_collection import OpenCollection
 from searcher.scan.distance import distances
 
 router = APIRouter(prefix=PREFIX, tags=["idios"], route_class=IdiosRoute, responses=ALWAYS)
@@ -124,7 +124,7 @@ async def compare(request: Request, collection: Named, services: UsesServices) -
     return json_answer(similarity(distance, space))
 
 
-def _takes_words(collection: Collection) -> bool:
+def _takes_words(collection: OpenCollection) -> bool:
     """Whether its model takes any words, also beside a picture."""
     model = collection.identity()
     return model.text and model.space(EMBEDDING) is not None
@@ -145,7 +145,7 @@ def _found(answer: QueryAnswer, rank: Rank) -> list[dict[str, Any]]:
 
 
 async def _ask_torchserve(
-    services: Services, collection: Collection, fields: Mapping[str, JsonValue], data: bytes | None
+    services: Services, collection: OpenCollection, fields: Mapping[str, JsonValue], data: bytes | None
 ) -> Answer:
     """Returns TorchServe's answer to a search with ``fields`` and the picture ``data`` in ``collection``."""
     torchserve, servers = services.torchserve, services.model_servers

@@ -19,7 +19,7 @@ from gateway.access.body_budget import BodyBudget
 from gateway.images.thumbnails import MAKING, QUALITY, SIDE, Thumbnails
 from pictures.errors import ImageError
 from searcher.entry import Entry
-from searcher.live.collection import Collection
+from searcher.open_collection import OpenCollection
 
 FOLDER = "thumbnails"
 _log = logging.getLogger(__name__)
@@ -34,20 +34,20 @@ class CollectionThumbnails:
         self._bodies = bodies
         self._making: dict[Path, asyncio.Task[None]] = {}
 
-    def keep(self, collection: Collection, path: str, data: bytes) -> None:
+    def keep(self, collection: OpenCollection, path: str, data: bytes) -> None:
         """Start to make and keep the thumbnail of ``data``, the uploaded picture called ``path`` in ``collection``."""
         file = _file(collection, path, blake2b(data, digest_size=16).digest())
         task = self._making[file] = asyncio.create_task(self._keep(file, data))
         task.add_done_callback(lambda _: self._making.pop(file, None))
 
-    async def forget(self, collection: Collection, image: Entry) -> None:
+    async def forget(self, collection: OpenCollection, image: Entry) -> None:
         """Delete the kept thumbnail of ``image``, which is no longer in ``collection``."""
         if image.digest is not None:
             file = _file(collection, image.path, image.digest)
             await self._made(file)
             await to_thread.run_sync(_delete, file)
 
-    async def of(self, collection: Collection, image: Entry, picture: Callable[[], Awaitable[bytes]]) -> bytes:
+    async def of(self, collection: OpenCollection, image: Entry, picture: Callable[[], Awaitable[bytes]]) -> bytes:
         """Returns the thumbnail of ``image``, as WebP; if it must be made, ``picture`` returns the image's file. Raises
         ImageError, and whatever ``picture`` raises."""
         name = thumbnail_name(image.path, image.digest)
@@ -85,7 +85,7 @@ def _name(path: str, digest: bytes) -> str:
     return blake2b(path.encode() + bytes(1) + digest, digest_size=16).hexdigest()
 
 
-def _file(collection: Collection, path: str, digest: bytes) -> Path:
+def _file(collection: OpenCollection, path: str, digest: bytes) -> Path:
     """Named without the decoding: what cannot be made again must be found again."""
     return collection.folder / FOLDER / f"{_name(path, digest)}-{SIDE}-{QUALITY}.webp"
 

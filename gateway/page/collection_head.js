@@ -45,20 +45,36 @@ export function collectionHead({ onFolded, onDeleted }) {
   return {
     show(info, requests) {
       shown = { info, requests };
-      const { name, model, journal } = info;
+      const { name, model, journal, engine } = info;
       byId("collection-name").textContent = name;
       byId("collection-facts").replaceChildren(
         ...fact("Pictures", number(info.count)),
         ...fact("Model", model.name, codes(model), element("span", { class: "mono" }, short(model.sha256))),
-        ...fact("Journal", count(journal.changes, "change"), bytes(journal.bytes)),
-        ...fact("Version", info.version ?? "none", versions(info.versions)),
-        ...fact("Size", bytes(info.bytes), info.created === null ? "" : `created ${date(info.created)}`),
+        ...(engine ? keptBy(engine) : kept(info)),
       );
-      fold.disabled = journal.changes === 0;
-      fold.title = journal.changes === 0 ? "The journal holds nothing to fold" : "Write the journal into a new version";
+      fold.hidden = !journal;
+      fold.disabled = !journal?.changes;
+      fold.title = fold.disabled ? "The journal holds nothing to fold" : "Write the journal into a new version";
       drop.hidden = name === "default";
     },
   };
+}
+
+function kept({ journal, version, versions: names, bytes: size, created }) {
+  return [
+    ...fact("Journal", count(journal.changes, "change"), bytes(journal.bytes)),
+    ...fact("Version", version ?? "none", versions(names)),
+    ...fact("Size", bytes(size), created === null ? "" : `created ${date(created)}`),
+  ];
+}
+
+function keptBy({ name, address, place, made, index }) {
+  const searched = index === null ? "exact" : `${index.kind}, finds ${(100 * index.recall).toFixed(1)}% of the nearest`;
+  return [
+    ...fact("Engine", name, address),
+    ...fact("Table", place, made ? "" : "adopted, never deleted"),
+    ...fact("Search", searched),
+  ];
 }
 
 function codes({ bits, detail_bits: detail }) {

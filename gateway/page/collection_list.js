@@ -43,8 +43,8 @@ export function collectionList({ onCreated }) {
   };
 }
 
-function item({ name, count: size, model, journal }, chosen) {
-  const changes = journal.changes === 0 ? "nothing to fold" : `${count(journal.changes, "change")} to fold`;
+function item({ name, count: size, model, journal, engine }, chosen) {
+  const changes = !journal?.changes ? "nothing to fold" : `${count(journal.changes, "change")} to fold`;
   return element(
     "li",
     {},
@@ -54,7 +54,7 @@ function item({ name, count: size, model, journal }, chosen) {
       element("strong", { class: "breaking" }, name),
       element("span", { class: "collection-size" }, count(size, "picture")),
       element("span", { class: "soft breaking" }, model.name),
-      element("span", { class: "soft" }, `Journal ${bytes(journal.bytes)}, ${changes}`),
+      element("span", { class: "soft" }, engine ? engine.address : `Journal ${bytes(journal.bytes)}, ${changes}`),
     ),
   );
 }

@@ -40,19 +40,45 @@ class Journal:
 
 
 @dataclass(frozen=True)
+class Index:
+    """An approximate index: ``recall`` is the share of the nearest ten that it found of ``queries`` images, when there
+    were ``images``."""
+
+    kind: str
+    recall: float
+    queries: int
+    images: int
+    measured: datetime
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Another engine than the index store: its ``name``, the ``address`` without credentials, and the ``place`` there.
+    ``made``: whether it is deleted with the collection. ``index`` is None where every vector is compared."""
+
+    name: str
+    address: str
+    place: str
+    made: bool
+    index: Index | None = None
+
+
+@dataclass(frozen=True)
 class CollectionInfo:
-    """``version`` is the served base version, ``versions`` are all versions. ``created`` is None for the collection
-    `default`, which nobody created; ``copies`` is None from an older gateway."""
+    """``version`` is the served base version, ``versions`` are all versions; where another ``engine`` keeps the
+    collection there are none, and ``version``, ``journal`` and ``bytes`` are None. ``created`` is None for the
+    collection `default`, which nobody created; ``copies`` is None from an older gateway."""
 
     name: str
     count: int
     model: Model
-    version: str
+    version: str | None
     versions: tuple[str, ...]
-    journal: Journal
-    bytes: int
+    journal: Journal | None
+    bytes: int | None
     created: datetime | None
     copies: CopyRule | None = None
+    engine: Engine | None = None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Self
 
 from pydantic import TypeAdapter
 
-from hashlake.client.answers import CollectionInfo, Folded, Reindexed
+from hashlake.client.answers import CollectionInfo, Folded, Json, Reindexed
 from hashlake.client.collection import Collection
 from hashlake.client.connection import Connection, quoted
 
@@ -25,7 +25,13 @@ class _Infos:
     collections: list[CollectionInfo]
 
 
+@dataclass(frozen=True)
+class _Properties:
+    properties: dict[str, Json]
+
+
 _infos = TypeAdapter(_Infos)
+_properties = TypeAdapter(_Properties)
 _info = TypeAdapter(CollectionInfo)
 _folded = TypeAdapter(Folded)
 _reindexed = TypeAdapter(Reindexed)
@@ -81,14 +87,41 @@ class Client:
         answer = self._connection.get("/api/collections")
         return self._connection.understood(_infos, answer.content).collections
 
-    def create(self, name: str, model_path: str | None = None) -> CollectionInfo:
+    def create(
+        self, name: str, model_path: str | None = None, *, engine: str | None = None, place: str | None = None
+    ) -> CollectionInfo:
         """Create an empty collection, with the served model or the one at ``model_path`` below the server's models
-        folder. Raises Refused: 409 if the name is taken, 422 if there is no model at that path.
+        folder. ``engine``: the address of what keeps it instead of the index store, as
+        ``postgresql://USER:PASSWORD@HOST/DATABASE``, and ``place``: the table there, by default called as the
+        collection; what is there already is adopted. Raises Refused: 409 if the name is taken, 422 if there is no model
+        at that path, or if the engine or what is there doesn't suit, 503 if it cannot be reached.
 
         >>> client.create("hats").count
         0
         """
-        answer = self._connection.post("/api/collections", {"name": name, "model_path": model_path})
+        fields = {"name": name, "model_path": model_path, "engine": engine, "place": place}
+        answer = self._connection.post("/api/collections", fields)
+        return self._connection.understood(_info, answer.content)
+
+    def properties(self, name: str) -> dict[str, Json]:
+        """Returns what the engine of a collection says of it; nothing for one in the index store.
+
+        >>> client.properties("shoes")
+        {}
+        """
+        answer = self._connection.get(f"/api/collections/{quoted(name)}/properties")
+        return self._connection.understood(_properties, answer.content).properties
+
+    def index(self, name: str, kind: str | None) -> CollectionInfo:
+        """Have the engine of a collection search by an approximate index, such as ``hnsw`` of PostgreSQL, or with None
+        compare every vector, however long building takes. Raises Refused: 409 for a collection in the index store, 422
+        for a kind that the engine hasn't.
+
+        >>> client.index("shoes", "hnsw")
+        Traceback (most recent call last):
+        hashlake.client.errors.Refused: the collection shoes is searched exactly as it is
+        """
+        answer = self._connection.post(f"/api/collections/{quoted(name)}/index", {"kind": kind}, waits=True)
         return self._connection.understood(_info, answer.content)
 
     def info(self, name: str) -> CollectionInfo:

@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from contract.terminal import say, visible
-from hashlake.client.answers import CollectionInfo, CopyRule, Failure, Json, Metadata, Pair, StoredImage
+from hashlake.client.answers import CollectionInfo, CopyRule, Engine, Failure, Json, Metadata, Pair, StoredImage
 from hashlake.client.client import URL, Client
 from hashlake.client.collection import Collection
 from hashlake.client.connection import quoted
@@ -100,9 +100,9 @@ def list_collections(client: Client) -> None:
             f"{info.count:,}",
             Text(visible(info.model.name)),
             str(info.model.bits),
-            Text(visible(info.version)),
-            f"{info.journal.changes:,}",
-            f"{info.bytes:,}",
+            Text(visible(info.version or (info.engine.name if info.engine else ""))),
+            "" if info.journal is None else f"{info.journal.changes:,}",
+            "" if info.bytes is None else f"{info.bytes:,}",
         )
     if found:
         Console(width=None if sys.stdout.isatty() else 200).print(table)
@@ -115,11 +115,23 @@ def list_collections(client: Client) -> None:
 @click.option(
     "--model_path", metavar="FILE", help="Not the served model, but this one, below the server's models folder."
 )
+@click.option(
+    "--engine", metavar="ADDRESS",
+    help="Keep it there instead of in the index store: postgresql://USER:PASSWORD@HOST/DATABASE, or postgresql:// for "
+    "the address in the gateway's variable PG_SERVICE_URI.",
+)  # fmt: skip
+@click.option(
+    "--place", metavar="TABLE", help="Beside --engine: the table there; one that exists is adopted.  [default: NAME]"
+)
 @_url
-def create(name: str, model_path: str | None, client: Client) -> None:
-    """Make the empty collection NAME."""
-    info = client.create(name, model_path)
-    say(f"{info.name} is created: codes of {info.model.bits} bits, model {info.model.name}")
+def create(name: str, model_path: str | None, engine: str | None, place: str | None, client: Client) -> None:
+    """Make the collection NAME, empty unless its engine has a table of that name already."""
+    info = client.create(name, model_path, engine=engine, place=place)
+    if info.engine is None:
+        say(f"{info.name} is created: codes of {info.model.bits} bits, model {info.model.name}")
+        return
+    done = "created" if info.engine.made else f"adopted with {info.count:,} images"
+    say(f"{info.name} is {done}: {info.engine.address}, {info.engine.place}, model {info.model.name}")
 
 
 @collections.command()
@@ -140,8 +152,23 @@ def delete(name: str, yes: bool, client: Client) -> None:
 @_url
 def stats(name: str, client: Client) -> None:
     """Show what there is to know of the collection NAME."""
-    for what, value in _stats(client.info(name)):
+    info = client.info(name)
+    for what, value in _stats(info):
         say(f"{what:<15}{value}")
+    for what, value in client.properties(name).items() if info.engine else ():
+        for line in value if isinstance(value, list) else [value]:
+            say(f"{what:<15} {line}")
+
+
+@collections.command(short_help="Have an engine search by an approximate index.")
+@_name
+@click.argument("kind", metavar="KIND|exact")
+@_url
+def index(name: str, kind: str, client: Client) -> None:
+    """Have the engine of the collection NAME search by an approximate index, such as `hnsw` of PostgreSQL, and print
+    what share of the nearest it finds; with `exact`, compare every vector again."""
+    info = client.index(name, None if kind == "exact" else kind)
+    say(f"{name} is searched {_searched(info.engine)}")
 
 
 def _stats(info: CollectionInfo) -> Iterator[tuple[str, str]]:
@@ -151,11 +178,28 @@ def _stats(info: CollectionInfo) -> Iterator[tuple[str, str]]:
     yield "model", f"{info.model.name}, {info.model.bits} bits{details}, sha256 {info.model.sha256[:12]}…"
     if info.copies is not None:
         yield "copies", f"{info.copies.max_distance} of {info.copies.bits} bits of {info.copies.space} may differ"
-    yield "version", f"{info.version} (of {', '.join(info.versions)})"
-    yield "journal", f"{info.journal.changes:,} changes, {info.journal.bytes:,} bytes"
-    yield "on disk", f"{info.bytes:,} bytes"
+    if info.engine is not None:
+        yield "engine", info.engine.address
+        yield "place", info.engine.place if info.engine.made else f"{info.engine.place}, adopted"
+        yield "searched", _searched(info.engine)
+    if info.version is not None:
+        yield "version", f"{info.version} (of {', '.join(info.versions)})"
+    if info.journal is not None:
+        yield "journal", f"{info.journal.changes:,} changes, {info.journal.bytes:,} bytes"
+    if info.bytes is not None:
+        yield "on disk", f"{info.bytes:,} bytes"
     if info.created is not None:
         yield "created (UTC)", f"{info.created:%Y-%m-%d %H:%M:%S}"
+
+
+def _searched(engine: Engine | None) -> str:
+    if engine is None or engine.index is None:
+        return "exactly"
+    found = engine.index
+    return (
+        f"by {found.kind}, which found {found.recall:.1%} of the nearest 10 of {found.queries:,} images among "
+        f"{found.images:,} on {found.measured:%Y-%m-%d}"
+    )
 
 
 @collections.command(short_help="Write the changes into a new base version.")

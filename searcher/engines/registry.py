@@ -1,8 +1,24 @@
-"""The engines by name; packages add theirs as entry points of the group "hashlake.engines".
+"""The engines by name, which is what addresses begin with; packages add theirs as entry points "hashlake.engines".
 
-Each is an ``engine.OpenEngine``: ``ENGINES.get("exact")(folder)``.
+postgresql://host/pictures ─▶ ENGINES.get("postgresql") ─▶ an ``engine.OpenEngine``
 """
 
-from contract.registry import BuiltIn, Registry
+from typing import cast
 
-ENGINES = Registry("engine", "hashlake.engines", {"exact": BuiltIn("searcher.engines.exact:ExactEngine")})
+from contract.registry import BuiltIn, NotRegistered, Registry
+from searcher.engines.configuration import Configuration
+from searcher.engines.engine import OpenEngine
+from searcher.errors import EngineRefused
+
+_PGVECTOR = BuiltIn("searcher.engines.pgvector:PgvectorEngine", "pgvector")
+
+ENGINES = Registry("engine", "hashlake.engines", {"postgresql": _PGVECTOR, "postgres": _PGVECTOR})
+
+
+def engine_of(configuration: Configuration) -> OpenEngine:
+    """Returns what opens the engine of ``configuration``. Raises EngineRefused, which says what to install or which
+    engines there are."""
+    try:
+        return cast("OpenEngine", ENGINES.get(configuration.engine))
+    except NotRegistered as error:
+        raise EngineRefused(str(error)) from error

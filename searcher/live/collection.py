@@ -7,11 +7,11 @@ The datalake's own index store is the collection ``default``; the others are ind
 
 import contextlib
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from contract.model import ModelIdentity
-from searcher.entry import Entry
+from searcher.entry import Entry, require_fitting
 from searcher.errors import ChangesFolded, JournalDamaged, SearcherError, VersionMissing
 from searcher.live.fold import fold
 from searcher.live.follower import VersionFollower
@@ -83,9 +83,7 @@ class Collection:
         and metadata that is not JSON; ModelMismatch if there are additions of another model than the version's.
         """
         manifest = self.require_changeable()
-        widths = {space.name: space.row_bytes for space in manifest.model.spaces}
-        for addition in additions:
-            _check(addition, manifest.model.name, widths)
+        require_fitting(additions, manifest.model)
         self.journal.add(additions, manifest)
 
     def remove(self, paths: Sequence[str]) -> int:
@@ -113,6 +111,10 @@ class Collection:
             self.follower.rest()
         self.journal.close()
 
+    def require_model(self, model: ModelIdentity) -> None:
+        """Raise ModelMismatch unless images of ``model`` may be added, and as ``view`` unless any may."""
+        self.require_changeable().require_model(model)
+
     def require_changeable(self) -> Manifest:
         """The current version's manifest: changes are laid over that version, never over one used in its place. Raises
         as ``view``."""
@@ -133,21 +135,3 @@ class Collection:
                         raise
                     self.follower.look_again()  # deleted since it was opened, so another one is current
         raise VersionMissing(f"the versions of {self.folder} are deleted as soon as they are opened")
-
-
-def _check(addition: Entry, model: str, wanted: Mapping[str, int]) -> None:
-    path = addition.path
-    if not path or "\0" in path:
-        raise ValueError("an image needs a path or URL, without zero bytes")
-    for what, text in (("path or URL", path), ("metadata", addition.metadata), ("state of fetching", addition.fetched)):
-        try:
-            (text or "").encode()
-        except UnicodeEncodeError as error:
-            raise ValueError(f"the {what} is no valid Unicode") from error
-    given = {name: len(vector) for name, vector in addition.vectors.items()}
-    if given != wanted:
-        raise ValueError(f"{path}: the code has {_bits(given)} bits, and codes of {model} have {_bits(wanted)}")
-
-
-def _bits(widths: Mapping[str, int]) -> str:
-    return " + ".join(str(8 * width) for width in widths.values())

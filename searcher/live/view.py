@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contract.image_names import normalised
+from contract.model import ModelIdentity
 from contract.space import CODE, EMBEDDING, Vectors, row_of
 from searcher.entry import Entry
 from searcher.filters import Filter
@@ -26,6 +27,7 @@ from searcher.live.base_images import BaseImage, BaseImages
 from searcher.live.bitmaps import Bitmap, has, number_in, unpacked
 from searcher.live.tail import Tail
 from searcher.matches import Matches
+from searcher.open_collection import Named
 from searcher.scan.floats import FloatIndex
 from searcher.scan.ranking import Query, Ranked, Ranking, in_positions, nearest_of
 from searcher.scan.search import CodeIndex
@@ -40,14 +42,6 @@ class Edited:
     listed: bool
 
 
-class Named(NamedTuple):
-    """An image's path, the digest of its file, which of restored images nobody knows, and its metadata, JSON text."""
-
-    path: str
-    digest: bytes | None
-    metadata: str | None
-
-
 @dataclass(frozen=True)
 class View:
     """A collection after change number ``seq``: ``count`` images. It stays the same while the collection changes."""
@@ -58,6 +52,21 @@ class View:
     _hidden: Bitmap | None
     _tail: Tail
     _base: BaseImages
+
+    @property
+    def name(self) -> str:
+        """The version's."""
+        return self.version.name
+
+    @property
+    def model(self) -> ModelIdentity:
+        return self.version.model
+
+    def can(self, rank: str) -> bool:
+        return self.version.can(rank)
+
+    def require_model(self, model: ModelIdentity) -> None:
+        self.version.require_model(model)
 
     def search(self, queries: Sequence[Query], where: Filter | None = None) -> list[Matches]:
         """The images nearest to each of ``queries`` among those that meet ``where``, with the order

@@ -78,6 +78,27 @@ class Ranked:
         return self.distances[self.order[0]]
 
 
+def can_rank(rank: str, spaces: Container[str]) -> bool:
+    """Whether images with vectors in ``spaces`` can be put in order by ``rank``."""
+    return rank in RANKS and order_of(rank, spaces) is not None
+
+
+def order_asked(query: Query, columns: Mapping[str, tuple[type[np.generic], int]]) -> Order:
+    """The spaces that order the answers to ``query``, one or two, of images whose vectors have these types and
+    ``columns`` in each space. Raises ValueError as ``Ranking.search``."""
+    if query.rank not in RANKS:
+        raise ValueError(f"rank must be {' or '.join(map(repr, RANKS))}, and is {query.rank!r}")
+    for name, (dtype, count) in columns.items():
+        if name in query.vectors:
+            _check(name, query.vectors[name], dtype, count)
+    order = order_of(query.rank, columns, query.vectors)
+    if order is None:
+        who = "query" if can_rank(query.rank, columns) else "version"
+        needed = " or ".join(repr(first) for first, *_ in RANKS[query.rank])
+        raise ValueError(f"rank {query.rank!r} needs the space {needed}, which the {who} lacks")
+    return order
+
+
 def nearest_of(found: Sequence[Ranked], top_k: int) -> tuple[Ranked, NDArray[np.intp]]:
     """The best ``top_k`` rows of several answers of one rank, each row once, by the best of its distances; and for each
     row, int (m,), which answer these are from, the first of equals."""
@@ -109,11 +130,15 @@ class Ranking:
         self._indexes = indexes
         self._floats = floats
         self._measured = measured
-        self._spaces = {*indexes} if floats is None else {*indexes, EMBEDDING}
+        self._columns: dict[str, tuple[type[np.generic], int]] = {
+            name: (np.uint8, index.bits // 8) for name, index in indexes.items()
+        }
+        if floats is not None:
+            self._columns[EMBEDDING] = (np.float16, floats.width)
 
     def can(self, rank: str) -> bool:
         """Whether the rows have a space that ``rank`` searches."""
-        return rank in RANKS and order_of(rank, self._spaces) is not None
+        return can_rank(rank, self._columns)
 
     def search(self, queries: Sequence[Query], allowed: NDArray[np.uint8] | None = None) -> list[Ranked]:
         """The best rows for each query, by its rank; ``allowed`` as in ``CodeIndex.search``.
@@ -121,7 +146,7 @@ class Ranking:
         Raises ValueError for a vector of another width, for numbers out of range, for an unknown rank, and for a rank
         whose first space the version or the query lacks.
         """
-        orders = [self._order(query) for query in queries]
+        orders = [order_asked(query, self._columns) for query in queries]
         ways = [
             (order, order[0] != CODE and query.max_distance is not None)  # rows must be chosen by their codes before
             for query, order in zip(queries, orders, strict=True)
@@ -133,22 +158,6 @@ class Ranking:
             search = self._search_selected if selecting else self._search
             answers.update(zip(places, search(order, [queries[place] for place in places], allowed), strict=True))
         return [answers[place] for place in range(len(queries))]
-
-    def _order(self, query: Query) -> Order:
-        """The spaces that order the answers to ``query``: one or two."""
-        if query.rank not in RANKS:
-            raise ValueError(f"rank must be {' or '.join(map(repr, RANKS))}, and is {query.rank!r}")
-        for name, index in self._indexes.items():
-            if name in query.vectors:
-                _check(name, query.vectors[name], np.uint8, index.bits // 8)
-        if self._floats is not None and EMBEDDING in query.vectors:
-            _check(EMBEDDING, query.vectors[EMBEDDING], np.float16, self._floats.width)
-        order = order_of(query.rank, self._spaces, query.vectors)
-        if order is None:
-            who = "query" if self.can(query.rank) else "version"
-            needed = " or ".join(repr(first) for first, *_ in RANKS[query.rank])
-            raise ValueError(f"rank {query.rank!r} needs the space {needed}, which the {who} lacks")
-        return order
 
     def _search(self, order: Order, queries: list[Query], allowed: NDArray[np.uint8] | None) -> list[Ranked]:
         first, *seconds = order

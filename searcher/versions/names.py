@@ -12,7 +12,7 @@ _DEVICE = re.compile(r"(CON|PRN|AUX|NUL|COM[0-9]|LPT[0-9])(\..*)?", re.IGNORECAS
 
 #: Other things in an index store, or in a version; what begins so is taken as well.
 _TAKEN = (
-    "CURRENT", "COLLECTIONS", "COLLECTION.JSON", "JOURNAL.DB", "JOURNAL.ACKNOWLEDGED", "THUMBNAILS",
+    "CURRENT", "COLLECTIONS", "COLLECTION.JSON", "ENGINE.JSON", "JOURNAL.DB", "JOURNAL.ACKNOWLEDGED", "THUMBNAILS",
     "MANIFEST.JSON", "IMAGES.DB",
 )  # fmt: skip
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contract.model import ModelIdentity
 from contract.space import CODE, EMBEDDING, Vectors
 from searcher.errors import VersionDamaged
 from searcher.matches import Matches
@@ -68,6 +69,15 @@ class IndexVersion:
     @property
     def name(self) -> str:
         return self.manifest.version
+
+    @property
+    def model(self) -> ModelIdentity:
+        """The model that made its vectors."""
+        return self.manifest.model
+
+    def require_model(self, model: ModelIdentity) -> None:
+        """As ``Manifest.require_model``."""
+        self.manifest.require_model(model)
 
     def check(self) -> None:
         """Raise VersionDamaged if a file has another size than the manifest says, or is known to be damaged. Cheap

@@ -104,6 +104,7 @@ class TestRoutes:
             "copies": {"space": "detail", "bits": 32, "max_distance": 1},
             "version": "0",
             "versions": ["0"],
+            "engine": None,
             "journal": {"changes": 0, "bytes": 0},
             "bytes": made.json()["bytes"],
             "created": made.json()["created"],

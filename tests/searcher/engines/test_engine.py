@@ -1,41 +1,31 @@
 """What every engine answers: the same as a dict that counts every distance."""
 
-from collections.abc import Callable
-from pathlib import Path
 from random import Random
 
 import pytest
 
 from contract.registry import NotRegistered
-from searcher.collections import Collections
 from searcher.engines.engine import Engine
 from searcher.engines.registry import ENGINES
 from searcher.entry import Entry
 from searcher.filters import parse_filter
 from searcher.matches import Matches
 from tests.searcher.engines.dict_engine import DictEngine
+from tests.searcher.engines.opened import OPENED
 from tests.searcher.live.fixtures import DETAILED, addition, query
 
 
-def exact(folder: Path) -> Engine:
-    engine: Engine = ENGINES.get("exact")(Collections(folder).create("shoes", DETAILED).folder)
-    return engine
-
-
-OPENED: dict[str, Callable[[Path], Engine]] = {"exact": exact, "dict": lambda _folder: DictEngine(DETAILED)}
-
-
-@pytest.fixture(params=OPENED)
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
+@pytest.fixture(params=["exact", "pgvector", "dict"])
+def engine(request: pytest.FixtureRequest) -> Engine:
     """Each implementation, empty."""
-    return OPENED[request.param](tmp_path)
+    return OPENED[request.param](request, DETAILED)
 
 
 #: Code and detail code: b and c are equally far from 0 by code, and c nearer by detail.
-A = addition("a", 0x0001, 0xFF, '{"size": 1, "kind": "x"}')
+A = addition("a", 0x0001, 0xFF, '{"kind": "x", "size": 1}')
 B = addition("b", 0x0000, 0x0F)
 C = addition("c", 0x0000, 0x01, '{"size": 2}', bytes(16))
-D = addition("d", 0xFFFF, 0x00, '{"size": 3, "kind": null}')
+D = addition("d", 0xFFFF, 0x00, '{"kind": null, "size": 3}')
 
 
 def paths(found: list[Matches]) -> list[list[str]]:
@@ -122,9 +112,9 @@ class TestEntries:
         assert engine.count() == 0
 
 
-def test_it_answers_as_the_dict_does_whatever_is_done(tmp_path: Path) -> None:
+def test_it_answers_as_the_dict_does_whatever_is_done(engine: Engine) -> None:
     random = Random(0)
-    ours, twin = exact(tmp_path), DictEngine(DETAILED)
+    ours, twin = engine, DictEngine(DETAILED)
     for step in range(40):
         if random.random() < 0.3:
             gone = random.sample("abcdefgh", 2)
@@ -142,7 +132,7 @@ def test_it_answers_as_the_dict_does_whatever_is_done(tmp_path: Path) -> None:
             assert ours.count(where) == twin.count(where)
 
 
-def test_the_registry_knows_ours_and_says_so() -> None:
-    assert ENGINES.names() == ["exact"]
-    with pytest.raises(NotRegistered, match="there is no engine 'other'; there are: exact"):
+def test_the_registry_knows_engines_by_their_addresses() -> None:
+    assert ENGINES.names() == ["postgres", "postgresql"]
+    with pytest.raises(NotRegistered, match="there is no engine 'other'; there are: postgres, postgresql"):
         ENGINES.get("other")
