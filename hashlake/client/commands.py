@@ -141,8 +141,11 @@ def create(name: str, model_path: str | None, engine: str | None, place: str | N
 def delete(name: str, yes: bool, client: Client) -> None:
     """Delete the collection NAME and all that is in it, for good."""
     if not yes:
-        count = client.info(name).count
-        click.confirm(visible(f"Delete the collection {name} and its {count:,} images for good?"), abort=True, err=True)
+        info = client.info(name)
+        what = f"Delete the collection {name} and its {info.count:,} images for good?"
+        if info.engine is not None and not info.engine.made:
+            what = f"Forget the collection {name}? What was adopted, {info.engine.place}, stays."
+        click.confirm(visible(what), abort=True, err=True)
     client.delete(name)
     say(f"{name} is deleted")
 
@@ -157,7 +160,7 @@ def stats(name: str, client: Client) -> None:
         say(f"{what:<15}{value}")
     for what, value in client.properties(name).items() if info.engine else ():
         for line in value if isinstance(value, list) else [value]:
-            say(f"{what:<15} {line}")
+            say(f"{what:<14} {line}")
 
 
 @collections.command(short_help="Have an engine search by an approximate index.")

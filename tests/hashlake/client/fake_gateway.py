@@ -63,6 +63,8 @@ class Fake:
     copies: Any = None
     #: The most that a page has, whatever is asked for.
     page: int = 2
+    #: Which of the collections are in another engine, and what their descriptions say of it.
+    engines: dict[str, dict[str, Any]] = field(default_factory=dict)
     #: Method, path, and the body's bytes.
     asked: list[tuple[str, str, bytes]] = field(default_factory=list)
 
@@ -182,17 +184,27 @@ def create_app(fake: Fake) -> FastAPI:
         return fake.collections[name]
 
     def info(name: str) -> dict[str, Any]:
-        return {
-            "name": name,
-            "count": len(managed(name)),
-            "model": MODEL,
-            "version": f"0-f{fake.folds}",
-            "versions": ["0", f"0-f{fake.folds}"],
-            "journal": {"changes": 12, "bytes": 4096},
-            "bytes": 8192,
-            "created": None if name == "default" else "2026-11-21T10:00:00Z",
-            "of a later release": True,
-        } | ({"copies": fake.copies} if fake.copies else {})
+        return (
+            {
+                "name": name,
+                "count": len(managed(name)),
+                "model": MODEL,
+                "version": f"0-f{fake.folds}",
+                "versions": ["0", f"0-f{fake.folds}"],
+                "journal": {"changes": 12, "bytes": 4096},
+                "bytes": 8192,
+                "created": None if name == "default" else "2026-11-21T10:00:00Z",
+                "of a later release": True,
+            }
+            | ({"copies": fake.copies} if fake.copies else {})
+            | kept(name)
+        )
+
+    def kept(name: str) -> dict[str, Any]:
+        """In another engine, where that was asked for."""
+        if name not in fake.engines:
+            return {}
+        return {"engine": fake.engines[name], "version": None, "versions": [], "journal": None, "bytes": None}
 
     @app.get("/ping")
     async def ping() -> str:
@@ -210,6 +222,26 @@ def create_app(fake: Fake) -> FastAPI:
         if name in fake.collections:
             raise managing(409, f"there is a collection {name} already")
         fake.collections[name] = {}
+        asked = await request.json()
+        if "engine" in asked:
+            place = asked.get("place", name)
+            shown = {"name": "postgresql", "address": "postgresql://db:5432/pictures"}
+            fake.engines[name] = {**shown, "place": place, "made": "place" not in asked, "index": None}
+        return info(name)
+
+    @app.get("/api/collections/{name}/properties")
+    async def properties(name: str) -> dict[str, Any]:
+        managed(name)
+        return {"properties": {"tables": 3, "indexes": ["one", "other"]} if name in fake.engines else {}}
+
+    @app.post("/api/collections/{name}/index")
+    async def index(name: str, request: Request) -> dict[str, Any]:
+        managed(name)
+        if name not in fake.engines:
+            raise managing(409, f"the collection {name} is searched exactly as it is")
+        kind = (await request.json()).get("kind")
+        figures = {"recall": 0.987, "queries": 100, "images": 3000, "measured": "2026-11-30T10:00:00Z"}
+        fake.engines[name]["index"] = kind and {"kind": kind, **figures}
         return info(name)
 
     @app.get("/api/collections/{name}")

@@ -94,6 +94,33 @@ class TestCollections:
         assert said(run("collections", "delete", "hats", "--yes")) == ["hats is deleted"]
         assert list(fake.collections) == ["default", "shoes"]
 
+    def test_one_in_another_engine(self, run: Run) -> None:
+        address = "postgresql://me:secret@db/pictures"
+        assert said(run("collections", "create", "hats", "--engine", address)) == [
+            "hats is created: postgresql://db:5432/pictures, hats, model relahash-small-64bits"
+        ]
+        adopted = said(run("collections", "create", "socks", "--engine", address, "--place", "old.socks"))
+        assert adopted == [
+            "socks is adopted with 0 images: postgresql://db:5432/pictures, old.socks, model relahash-small-64bits"
+        ]
+        by_hnsw = "by hnsw, which found 98.7% of the nearest 10 of 100 images among 3,000 on 2026-11-30"
+        assert said(run("collections", "index", "hats", "hnsw")) == [f"hats is searched {by_hnsw}"]
+        assert said(run("collections", "stats", "hats"))[3:] == [
+            "engine         postgresql://db:5432/pictures",
+            "place          hats",
+            f"searched       {by_hnsw}",
+            "created (UTC)  2026-11-21 10:00:00",
+            "tables         3",
+            "indexes        one",
+            "indexes        other",
+        ]
+        assert said(run("collections", "index", "hats", "exact")) == ["hats is searched exactly"]
+        listed = [" ".join(line.split()) for line in said(run("collections", "list"))]
+        assert listed[-1] == "socks 0 relahash-small-64bits 64 postgresql"
+        question = "Forget the collection socks? What was adopted, old.socks, stays. [y/N]: "
+        assert run("collections", "delete", "socks", stdin="n\n").err.startswith(question)
+        assert error(run("collections", "index", "shoes", "hnsw")).endswith("shoes is searched exactly as it is")
+
     def test_delete_asks(self, run: Run, fake: Fake) -> None:
         question = "Delete the collection shoes and its 3 images for good? [y/N]: "
         refused = run("collections", "delete", "shoes", stdin="n\n")
