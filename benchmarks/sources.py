@@ -2,6 +2,7 @@
 
     python -m benchmarks.sources rates FOLDER --model_path MODEL.pt      files of FOLDER, from everywhere; medians
     python -m benchmarks.sources keys 1000000                            listing so many keys
+    python -m benchmarks.sources walk 200000                             listing a folder of so many files
 
 Each run is a process of its own. The sources take turns, so that what else the machine does meets them all. Objects,
 URLs and IIIF images come from benchmarks/object_store.py, a server of this machine, which shares its cores.
@@ -26,6 +27,7 @@ from typing import Any
 import click
 
 from benchmarks.sizes import peak
+from sources.listing_writer import write_listing
 from sources.registry import open_source
 
 
@@ -131,6 +133,27 @@ def keys(count: int) -> None:
     with store("--keys", str(count)):
         found, seconds, mib = alone(listed, "s3://lake")
     click.echo(f"{found:,} keys in {seconds:.0f} s, {found / seconds:,.0f}/s, {mib} MiB above the start")
+
+
+@main.command()
+@click.argument("count", type=int)
+@click.option("--runs", default=5)
+def walk(count: int, runs: int) -> None:
+    """A thousand files a folder, thirty folders a folder; empty, since a listing goes by names."""
+    with tempfile.TemporaryDirectory() as scratch:
+        lake = Path(scratch) / "lake"
+        for number in range(count):
+            folder = lake / f"{number // 30_000:03}" / f"{number // 1000:06}"
+            if number % 1000 == 0:
+                folder.mkdir(parents=True)
+            (folder / f"IMG_{number:08}.jpg").touch()
+        rates = []
+        for _ in range(runs):
+            started, used = time.perf_counter(), time.process_time()
+            assert write_listing(str(lake), Path(scratch) / "listing.txt", click.echo) == count
+            rates.append((count / (time.perf_counter() - started), count / (time.process_time() - used)))
+    wall, processor = (statistics.median(each) for each in zip(*rates, strict=True))
+    click.echo(f"{count:,} files, {wall:,.0f}/s; {processor:,.0f} in a second of the processor")
 
 
 if __name__ == "__main__":

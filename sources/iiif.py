@@ -25,7 +25,7 @@ from sources.iiif_manifest import canvases_of, is_collection, label_of, members_
 from sources.listing import Listing
 from sources.selection import PICTURES, Selection
 from sources.source import Item
-from sources.spool import Spool, Spooled, spooled
+from sources.spool import Spool, Spooled, spooled, storable
 from sources.urls import limits_of_environment
 
 #: A host is asked at most so often, and by so many at once: libraries serve people too.
@@ -72,7 +72,7 @@ def open_iiif(address: str, selection: Selection = PICTURES) -> Iterator[IiifSou
         def load(url: str) -> Any:
             return _parsed(fetcher.fetch(url).data)
 
-        spool = opened.enter_context(spooled(_items(given, load), given))
+        spool = opened.enter_context(spooled(map(_storable, _items(given, load)), given))
         if not spool.count:
             raise SourceError(f"no canvas in {given}")
         yield IiifSource(spool, fetcher)
@@ -136,6 +136,11 @@ def _of_document(url: str, document: Any, load: Callable[[str], Any], seen: set[
 
 def _failed(name: str, manifest: str, reason: str) -> Item:
     return Item(name, metadata=json.dumps({"manifest": manifest, "unreadable": reason}, ensure_ascii=False))
+
+
+def _storable(item: Item) -> Item:
+    version, metadata = (text and storable(text) for text in (item.version, item.metadata))
+    return replace(item, name=storable(item.name), version=version, metadata=metadata)
 
 
 def _known(item: Item) -> dict[str, Any]:

@@ -2,10 +2,11 @@
 
     manifest ─▶ canvases in order, numbered from 1 ─▶ the images painted on each ─▶ an Image API request, or a file
 
-    v2   sequences[0].canvases[].images[].resource             service: image/full/full/0/default.jpg
+    v2   sequences[0].canvases[].images[].resource             service: image/full/full/0/default.jpg, or native.jpg (1)
     v3   items[].items[].items[].body                          service: image/full/max/0/default.jpg
 
-A body may be a Choice, whose first image counts, or a list. What lacks an image keeps its number.
+A body may be a Choice, whose first image counts, or a list. What is said about a canvas, rather than painted on it,
+doesn't count. What lacks an image keeps its number.
 """
 
 import re
@@ -77,7 +78,7 @@ def canvases_of(manifest: Any) -> Iterator[Canvas]:
 
 def _bodies_2(canvas: Any) -> Iterator[Any]:
     for annotation in _list(canvas.get("images")):
-        if isinstance(annotation, dict):
+        if isinstance(annotation, dict) and _paints(annotation):
             for resource in _list(annotation.get("resource")):
                 yield _chosen(resource)
 
@@ -85,22 +86,34 @@ def _bodies_2(canvas: Any) -> Iterator[Any]:
 def _bodies_3(canvas: Any) -> Iterator[Any]:
     for page in _list(canvas.get("items")):
         for annotation in _list(page.get("items")) if isinstance(page, dict) else []:
-            if isinstance(annotation, dict):
+            if isinstance(annotation, dict) and _paints(annotation):
                 for body in _list(annotation.get("body")):
                     yield _chosen(body)
 
 
+def _paints(annotation: Any) -> bool:
+    """Whether its body is shown on the canvas: sc:painting, painting, or, as many leave out, nothing at all."""
+    motivations = _list(annotation.get("motivation"))
+    return not motivations or any(str(each).rpartition(":")[2] == "painting" for each in motivations)
+
+
 def _chosen(body: Any) -> Any:
-    """Returns what a Choice shows first, and of a part of an image (SpecificResource) the image."""
+    """Returns the image that a Choice shows first, and of a part of an image (SpecificResource) the image."""
     for _ in range(8):
         if isinstance(body, dict) and _type(body) == "Choice":
-            options = [body["default"]] if "default" in body else _list(body.get("items") or body.get("item"))
-            body = options[0] if options else None
+            options = [body.get("default"), *_list(body.get("items") or body.get("item"))]
+            body = next((each for each in options if _may_be_image(each)), None)
         elif isinstance(body, dict) and _type(body) == "SpecificResource":
             body = body.get("source") or body.get("full")
         else:
             break
     return body
+
+
+def _may_be_image(body: Any) -> bool:
+    if isinstance(body, str):
+        return not body.startswith("rdf:")  # rdf:nil is nothing
+    return isinstance(body, dict) and _type(body) in ("Image", "Choice", "SpecificResource", "")
 
 
 def _addresses(body: Any) -> tuple[str, str | None] | None:
@@ -110,22 +123,39 @@ def _addresses(body: Any) -> tuple[str, str | None] | None:
     if not isinstance(body, dict) or _type(body) not in ("Image", ""):
         return None
     plain = _id(body) or None
-    service = next((each for each in _list(body.get("service")) if isinstance(each, dict) and _id(each)), None)
+    service = next((each for each in _list(body.get("service")) if _serves_images(each)), None)
     if service is None:
         return plain and (plain, None)
     width, height = (_number(service.get(side)) or _number(body.get(side)) for side in ("width", "height"))
     size = "max" if _is_image_api_3(service) else "full"
     if max(width, height) > MAX_SIDE and not _serves_files_alone(service):
         size = f"{MAX_SIDE}," if width >= height else f",{MAX_SIDE}"
-    image = f"{_id(service).rstrip('/')}/full/{size}/0/default.jpg"
+    quality = "native" if _is_image_api_1(service) else "default"
+    image = f"{_id(service).rstrip('/')}/full/{size}/0/{quality}.jpg"
     return image, None if plain == image else plain
 
 
 def requests_for(image: str, resource: str | None) -> list[str]:
     """Returns what to ask for, one after the other, until a server has it: not all know every size."""
-    request = re.fullmatch(r"(.+)/full/[^/]+/0/default\.jpg", image)
-    sizes = [f"{request[1]}/full/{size}/0/default.jpg" for size in ("max", "full")] if request else []
+    request = re.fullmatch(r"(.+)/full/[^/]+/0/(default|native)\.jpg", image)
+    known = {"default": ("max", "full"), "native": ("full",)}
+    sizes = [f"{request[1]}/full/{size}/0/{request[2]}.jpg" for size in known[request[2]]] if request else []
     return list(dict.fromkeys([image, *sizes, *([resource] if resource else [])]))
+
+
+def _serves_images(service: Any) -> bool:
+    """Whether it is of the Image API: by its type, context or profile; one that says nothing of itself will do. Others
+    log people in, or search in texts."""
+    if not isinstance(service, dict) or not _id(service):
+        return False
+    if _type(service):
+        return _type(service).startswith("ImageService")
+    said = f"{service.get('@context', '')} {service.get('profile', '')}".lower()
+    return not said.strip() or "image" in said or "level" in said
+
+
+def _is_image_api_1(service: Any) -> bool:
+    return "image-api/1" in f"{service.get('@context')} {service.get('profile')}"
 
 
 def _is_image_api_3(service: Any) -> bool:
@@ -141,7 +171,8 @@ def _serves_files_alone(service: Any) -> bool:
 
 
 def viewer_of(template: str, manifest: str, canvas: str) -> str:
-    return template.replace("{manifest}", quote(manifest, safe="")).replace("{canvas}", quote(canvas, safe=""))
+    manifest, canvas = (quote(each, safe="", errors="replace") for each in (manifest, canvas))
+    return template.replace("{manifest}", manifest).replace("{canvas}", canvas)
 
 
 def _type(document: Any) -> str:

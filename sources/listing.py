@@ -36,7 +36,7 @@ class Listing:
         digest = hashlib.sha256()
         self.count = 0
         try:
-            self._mark, self._encoding = _encoding(path)
+            self._mark, self._encoding = encoding_of(path)
             for line in self._lines():
                 digest.update(line)
                 self.count += bool(line.rstrip(b"\r\n"))
@@ -74,8 +74,8 @@ class Listing:
                     yield text.encode()
 
 
-def _encoding(path: Path) -> tuple[bytes, str]:
-    """Returns the byte-order mark of the file at ``path``, or no bytes, and its encoding."""
+def encoding_of(path: Path) -> tuple[bytes, str]:
+    """Returns the byte-order mark of the file at ``path``, or no bytes, and its encoding. Raises OSError."""
     with path.open("rb") as file:
         head = file.read(4)
     for mark, encoding in _MARKS:

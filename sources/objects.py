@@ -24,7 +24,7 @@ from obstore.store import AzureStore, GCSStore, S3Store, from_url
 from pictures.formats import HEAD, recognised
 from pictures.limits import DEFAULT_LIMITS
 from sources.errors import SourceError, Unreadable
-from sources.kinds import kind_by_name
+from sources.kinds import kind_by_name, suffix_of
 from sources.left_out import LeftOut
 from sources.selection import PICTURES, Selection
 from sources.source import Item
@@ -78,11 +78,14 @@ class Bucket:
         return Bucket, (scheme, bucket)
 
     def names(self, prefix: str) -> Iterator[tuple[str, str]]:
-        """Yields key and version of every object below ``prefix``, in the store's order. Raises SourceError."""
+        """Yields key and version of every object below ``prefix``, in the store's order, but for empty ones without a
+        suffix: consoles make those for folders. Raises SourceError."""
         pages = obstore.list(self._store, prefix=prefix or None, chunk_size=_PAGE)
         try:
             for page in pages:
                 for meta in page:
+                    if meta["size"] == 0 and not suffix_of(meta["path"].encode()):
+                        continue
                     yield meta["path"], meta["e_tag"] or f"{meta['size']} bytes, {meta['last_modified']:%FT%T.%fZ}"
         except (BaseError, OSError) as error:
             raise SourceError(f"{self.root}{prefix} cannot be listed: {_first_line(error)}") from error

@@ -15,6 +15,12 @@ from tempfile import TemporaryDirectory
 from sources.source import Item
 
 
+def storable(text: str) -> str:
+    """Returns ``text`` with a question mark for each half of a character: JSON can spell those, no table can hold
+    them."""
+    return text.encode("utf-8", "replace").decode()
+
+
 class Spool:
     """The items in the file at ``path``. ``count`` is their number; ``state`` (sha256, hex) changes with their names
     and their order."""

@@ -102,13 +102,13 @@ def _entries(
             if not selection.keep_hidden and is_hidden_file(entry.name):
                 counts[HIDDEN] += kind is not None
                 continue
-            suffix = suffix_of(entry.name)
+            suffix = None
             if kind is None:
                 kind, suffix = kind_by_content(entry)
             if kind is Kind.PICTURE:
                 yield entry.name
             elif kind is Kind.UNREAD:
-                counts[suffix.removeprefix(".")] += 1
+                counts[(suffix or suffix_of(entry.name)).removeprefix(".")] += 1
         except OSError as error:
             problem(f"{os.fsdecode(entry.path)}: {error.strerror}")
 

@@ -17,6 +17,11 @@ from tests.sources.fetching.picture_site import PictureSite
 
 SERVICE_2 = {"@context": "http://iiif.io/api/image/2/context.json", "@id": "http://e.org/i/a", "profile": "level1"}
 SERVICE_3 = {"id": "http://e.org/i/a/", "type": "ImageService3", "profile": "level2"}
+SERVICE_1 = {
+    "@id": "http://e.org/i/a",
+    "profile": "http://library.stanford.edu/iiif/image-api/1.1/conformance.html#level1",
+}
+LOGIN = {"@context": "http://iiif.io/api/auth/1/context.json", "@id": "http://e.org/login", "profile": "auth/1/login"}
 MAX, FULL = "http://e.org/i/a/full/max/0/default.jpg", "http://e.org/i/a/full/full/0/default.jpg"
 
 
@@ -59,6 +64,14 @@ def images(manifest: Any) -> list[str | None]:
         (v3([{"id": "http://e.org/1.jpg"}, {"id": "http://e.org/2.jpg"}]),
          ["http://e.org/1.jpg", "http://e.org/2.jpg"]),
         (v3(None, {"type": "Sound", "id": "x"}, {"id": "http://e.org/a.jpg"}), [None, None, "http://e.org/a.jpg"]),
+        (v3({"type": "Choice", "items": [{"id": "x", "type": "Sound"}, {"id": "http://e.org/1.jpg"}]}),
+         ["http://e.org/1.jpg"]),
+        (v2({"@type": "oa:Choice", "default": "rdf:nil", "item": [{"@id": "http://e.org/1.jpg"}]}),
+         ["http://e.org/1.jpg"]),
+        (v3({"id": "http://e.org/a.jpg", "service": [LOGIN, SERVICE_3]}), [MAX]),
+        (v3({"id": "http://e.org/a.jpg", "service": [LOGIN]}), ["http://e.org/a.jpg"]),
+        (v3({"id": "http://e.org/a.jpg", "service": {"id": "http://e.org/i/a"}}), [FULL]),
+        (v2({"@id": "http://e.org/a.jpg", "service": SERVICE_1}), [FULL.replace("default", "native")]),
         (v3({"id": "a", "width": 5000, "height": 90, "service": SERVICE_3}), [MAX.replace("max", "2500,")]),
         (v2({"@id": "a", "width": 90, "height": 5000, "service": SERVICE_2}), [FULL.replace("/full/0", "/,2500/0")]),
         (v3({"id": "a", "width": 5000, "height": 90, "service": SERVICE_3 | {"profile": "level0"}}), [MAX]),
@@ -78,7 +91,21 @@ def test_pages_keep_their_numbers_and_further_images_a_name() -> None:
 def test_what_is_asked_for_in_turn() -> None:
     assert requests_for(FULL, "http://e.org/a.jpg") == [FULL, MAX, "http://e.org/a.jpg"]
     assert requests_for(MAX.replace("max", "2500,"), None) == [MAX.replace("max", "2500,"), MAX, FULL]
+    native = FULL.replace("default", "native")
+    assert requests_for(native, "http://e.org/a.jpg") == [native, "http://e.org/a.jpg"]
     assert requests_for("http://e.org/a.jpg", None) == ["http://e.org/a.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("motivation", "painted"),
+    [("painting", True), ("sc:painting", True), (["painting", "linking"], True), (None, True), ("commenting", False)],
+)
+def test_what_is_said_about_a_canvas_is_not_on_it(motivation: Any, painted: bool) -> None:
+    for manifest in (v2({"@id": "a"}), v3({"id": "a"})):
+        canvas = manifest["sequences"][0]["canvases"][0] if "sequences" in manifest else manifest["items"][0]
+        annotation = canvas["images"][0] if "images" in canvas else canvas["items"][0]["items"][0]
+        annotation["motivation"] = motivation
+        assert images(manifest) == (["a"] if painted else [None])
 
 
 @pytest.mark.parametrize("broken", [[], {}, {"type": "Manifest"}, {"type": "Image", "items": []}, "text", None, 7])
@@ -150,6 +177,21 @@ def test_files_of_addresses_and_manifests_as_files(site: PictureSite, tmp_path: 
     for address, reason in ((f"{tmp_path}/m.json", "it is no JSON"), (f"{tmp_path}/no", "no such file"), ("", "names")):
         with pytest.raises(SourceError, match=reason), open_source(f"iiif:{address}"):
             pass
+
+
+def test_halves_of_characters_stop_nothing(site: PictureSite, tmp_path: Path) -> None:
+    manifest = v3({"id": site.put("/a.png", png_of(7))}, {"id": "http://e.org/\ud800"})
+    manifest["label"] = "\ud800"
+    manifest["items"][0]["id"] = "c\udfff"
+    (tmp_path / "m.json").write_text(json.dumps(manifest))
+    model, store = write_grid_model(tmp_path / "grid.pt"), tmp_path / "store"
+    answer = hashlake(
+        "index", "--source", f"iiif:{tmp_path}/m.json", "--model_path", model, "--index_store", store,
+        "--new_index_database_version", "1",
+    )  # fmt: skip
+    assert answer.status == 0, answer.err
+    assert codes_by_path(store / "1") == {"c?": code_bytes(7)}
+    assert [name for name, _ in skipped_of(store / "1")] == ["c2"]
 
 
 def test_sizes_that_a_server_refuses_are_replaced(site: PictureSite, tmp_path: Path) -> None:

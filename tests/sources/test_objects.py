@@ -48,7 +48,7 @@ def names(address: str) -> list[str]:
 
 
 def test_pictures_are_listed_by_a_folders_rules(
-    lake: tuple[str, S3Store], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    server: S3Server, lake: tuple[str, S3Store], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Libraries that configure logging, in tests that ran before, disable the loggers of others.
     monkeypatch.setattr("sources.objects._log.disabled", False)
@@ -56,6 +56,7 @@ def test_pictures_are_listed_by_a_folders_rules(
     keys = ["a/1.jpg", "a/été +%41#?.PNG", "a/no suffix", "-dash.jpg"]
     left_out = ["a/b.txt", "a/c.cr2", ".thumbnails/1.jpg", "a/._1.jpg", "a/half.part"]
     fill(store, dict.fromkeys(keys + left_out, b"x"))
+    httpx.put(f"{server.url}/{address.removeprefix('s3://')}/a/", trust_env=False).raise_for_status()  # as consoles do
     caplog.set_level(logging.WARNING)
     assert names(address) == sorted([f"{address}/{key}" for key in keys], key=str.encode)
     assert caplog.messages == ["left out: 1 cr2, 2 in trash and thumbnail folders (--keep_hidden lists them)"]

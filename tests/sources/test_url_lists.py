@@ -48,6 +48,24 @@ def test_a_row_is_a_name_and_what_is_known_of_it(tmp_path: Path, name: str) -> N
         assert str(source) == str(tmp_path / name)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32-be"])
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl"])
+def test_a_list_in_another_encoding(tmp_path: Path, name: str, encoding: str) -> None:
+    text = write(tmp_path / name).read_text()
+    (tmp_path / name).write_bytes(text.replace("\n", "\r\n").encode(encoding))
+    assert [item.name for item in listed(tmp_path / name)] == NAMES
+
+
+def test_halves_of_characters(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(
+        '{"url": "http://e.org/a", "caption": "\\ud800!"}\n{"url": "http://e.org/\\ud800"}\n'
+    )
+    rows = listed(tmp_path / "a.jsonl")
+    assert next(rows).metadata == '{"caption": "?!"}'
+    with pytest.raises(ListingError, match="row 2: the url has half a character in it"):
+        next(rows)
+
+
 def test_lines_as_bulk_additions_have_them(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('"http://e.org/a"\n{"url": "http://e.org/b", "metadata": {"c": 1}}\n')
     assert [(item.name, item.metadata) for item in listed(tmp_path / "a.jsonl")] == [
