@@ -17,7 +17,8 @@ RANKS: tuple[Rank, ...] = get_args(Rank)
 DEFAULT_RANK: Rank = "distance"
 
 DEFAULT_TOP_K = 10
-MAX_TOP_K = 1000
+#: As many as Milvus, and so Idios, gives.
+MAX_TOP_K = 16_384
 #: No code is wider than this, so no image is farther.
 MAX_DISTANCE = 1024
 

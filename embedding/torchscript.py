@@ -19,6 +19,7 @@ batches have one size and are padded with black pictures.
 """
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -38,6 +39,8 @@ from embedding.tokens import TOKENIZER_FILE, TextTokens
 from pictures.decode import decode, decoder
 from pictures.preparation import Preprocessing
 from pictures.work import Budget
+
+_log = logging.getLogger(__name__)
 
 #: Outputs below this share of their row's mean magnitude are computed again in a batch of one. Kernels were seen to
 #: differ by 4e-6 of it (7e-5 in a network made to lose digits). Few pictures are affected: with normally distributed
@@ -142,10 +145,10 @@ class TorchScriptEmbedder:
         if own:
             found = parse_card(own, path.name)
             if image_size is not None and image_size != found.preprocessing.image_size:
-                raise ModelError(
-                    f"--image_size {image_size} contradicts the card of {path.name}, "
-                    f"which says {found.preprocessing.image_size}"
-                )
+                _log.warning(
+                    "--image_size %d is not used: the card of %s says %d",
+                    image_size, path.name, found.preprocessing.image_size,
+                )  # fmt: skip
         elif card is not None:
             found = card
         else:

@@ -18,14 +18,13 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
-from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
 from contract.names import CODE_HEADER, DETAIL_HEADER, WORKER_HEADER
 from gateway import health
-from gateway.access.answer_headers import DOCS, PAGE, AnswerHeaders
+from gateway.access.answer_headers import PAGE, AnswerHeaders
 from gateway.access.guards import require_admin, require_own_site, require_search
 from gateway.access.hosts import KnownHosts, own_names
 from gateway.access.whole_bodies import WholeBodies
@@ -36,6 +35,7 @@ from gateway.images import originals
 from gateway.metrics import Measure
 from gateway.operations import job_routes, models, versions
 from gateway.prefix import RelativeRedirects
+from gateway.reference_pages import documented_app
 from gateway.search import api as search
 from gateway.search import predictions
 from gateway.services import Services, services_of
@@ -60,15 +60,12 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         async with services.running():
             yield
 
-    app: FastAPI = FastAPIOffline(
-        title="hashlake",
+    app = documented_app(
+        "hashlake",
+        "Image retrieval: search, collections, index versions, reindexing.",
         version=version("hashlake"),
-        description="Image retrieval: search, index versions, reindexing.",
-        docs_url=None,
-        redoc_url=None,
         servers=[{"url": settings.root_path}] if settings.root_path else None,
         lifespan=lifespan,
-        separate_input_output_schemas=False,
     )
     app.state.services = services
     for room in (predictions, health) if settings.shards else _ROOMS:
@@ -76,7 +73,6 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     if not settings.shards:  # what shards have in parts, their own gateways show and change
         _add_collections(app)
         app.add_api_route("/", _index, include_in_schema=False)
-    app.add_api_route("/docs", _docs, include_in_schema=False)
     app.mount("/page", StaticFiles(directory=_PAGE), name="page")
     for kind in REFUSED:
         app.add_exception_handler(kind, _refused)
@@ -98,7 +94,11 @@ def _add_collections(app: FastAPI) -> None:
 
 def create_idios_app(gateway: FastAPI) -> FastAPI:
     """Returns an application with Idios' routes only, sharing ``gateway``'s services, for a port that asks no key."""
-    app = FastAPI(openapi_url=None)
+    app = documented_app(
+        "hashlake, as Idios",
+        "The routes of Idios, for its clients. There is no key; `{model_name}` is a collection's name.",
+        version=version("hashlake"),
+    )
     app.state = gateway.state
     for router in (searching.router, listing.router, changing.router, listing.pinging):
         app.include_router(router, dependencies=[Depends(require_own_site)])
@@ -128,10 +128,6 @@ def _add_doors(app: FastAPI, services: Services) -> None:
 
 async def _index() -> FileResponse:
     return FileResponse(_PAGE / "index.html", headers={"Content-Security-Policy": PAGE})
-
-
-async def _docs() -> FileResponse:
-    return FileResponse(_PAGE / "docs.html", headers={"Content-Security-Policy": DOCS})
 
 
 async def _refused(request: Request, error: Exception) -> Response:

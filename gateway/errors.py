@@ -4,6 +4,7 @@
     ├─ RequestRefused          one HTTP request, with its status
     │  └─ ModelGone            TorchServe has no model of the requested name
     ├─ PictureRefused          a picture that cannot be fetched, read or added
+    │  ├─ NoUrl                … by a name that is no URL
     │  └─ OriginFault          … for now, through a fault of the server that its URL names
     ├─ TorchServeError         TorchServe's management refuses, or cannot be reached
     └─ CommandFailed           a child process that ended without success
@@ -47,6 +48,15 @@ class ModelGone(RequestRefused):
 
 class PictureRefused(GatewayError):
     """A picture that cannot be fetched or read; the message is for the client."""
+
+
+class NoUrl(PictureRefused):
+    """A picture by the name ``given``, which is no URL that begins with http:// or https://. The message is that of
+    Idios; ``has_scheme``: whether the name is a URL of another kind."""
+
+    def __init__(self, given: str) -> None:
+        self.has_scheme = "://" in given
+        super().__init__("URL scheme not permitted" if self.has_scheme else "invalid or missing URL scheme")
 
 
 class OriginFault(PictureRefused):

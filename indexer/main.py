@@ -23,6 +23,7 @@ try:
     from embedding.registry import load_embedder
     from indexer import options
     from indexer.builder import Request, build
+    from indexer.efiss_options import efiss_options
     from indexer.errors import IndexingError
     from indexer.progress import Progress
     from indexer.workers import workers_at
@@ -110,6 +111,7 @@ _ERRORS = (ImageError, EmbeddingError, SearcherError, IndexingError, SourceError
     "cluster (ray://HOST:10001, or ray:HOST:6379 on a machine of the cluster).",
 )
 @click.option("--image_size", type=int, help="Input size of a model that comes without a card.")
+@efiss_options
 def index(
     database: Path | None,
     address: str | None,

@@ -1,6 +1,6 @@
 """An image on its way into a collection.
 
-    URL ─▶ fetch ─┐                         ┌─ the same bytes as before: only its metadata may change
+    URL ─▶ fetch ─┐                         ┌─ the same bytes as before: only its metadata change
     datalake file ┼─▶ digest ─▶ known? ─────┤
     uploaded file ┘                         └─ new, or other bytes: hash ─▶ is it the collection's model? ─▶ write
 
@@ -12,9 +12,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from enum import Enum
 from hashlib import blake2b
-from operator import itemgetter
 from typing import Any, Self
 
 from anyio import to_thread
@@ -25,7 +23,7 @@ from contract.names import DEFAULT_COLLECTION
 from contract.space import VectorBytes
 from gateway.collections.open_collections import OpenCollections
 from gateway.collections.writer import require_model
-from gateway.errors import PictureRefused
+from gateway.errors import NoUrl, PictureRefused
 from gateway.images.source_pictures import SourcePictures, refused
 from gateway.settings import GatewaySettings
 from gateway.torchserve.embedding import Hashing
@@ -45,12 +43,6 @@ from sources.urls import download
 UPLOAD = "upload:"
 #: Images of one request that are fetched or hashed at a time: enough to keep the model busy despite slow servers.
 _AT_ONCE = 64
-
-
-class ExistingMetadata(Enum):
-    """Passed instead of metadata, to keep those that the image has."""
-
-    KEEP = "keep"
 
 
 @dataclass(frozen=True)
@@ -75,11 +67,13 @@ class Subject:
 
 @dataclass(frozen=True)
 class BulkOutcome:
-    """How many images were ``added``, how many were ``found`` already there, and why the others were not added."""
+    """The images, as the client spells them and in its order: those ``added``, those ``found`` already there, and why
+    the others were not added. ``replaced``: the entries of images whose picture had changed."""
 
-    added: int
-    found: int
+    added: list[str]
+    found: list[str]
     failed: list[tuple[str, PictureRefused]]
+    replaced: list[Entry]
 
 
 @dataclass(frozen=True)
@@ -115,32 +109,29 @@ class Adding:
         return Subject.of(given, await self._collections.read(collection, lambda view: view.name_of(given)), data)
 
     async def add(
-        self, collection: OpenCollection, subject: Subject, metadata: str | ExistingMetadata | None
+        self, collection: OpenCollection, subject: Subject, metadata: str | None, lane: object = None
     ) -> Entry | None:
-        """Add the image. If its name is in the collection already, fetch the picture again, and hash it if it has
-        changed. Returns the entry that was replaced because its picture changed, else None.
+        """Add the image. If its name is in the collection already, fetch the picture again, hash it if it has changed,
+        and replace its metadata. Returns the entry that was replaced because its picture changed, else None.
 
         Raises PictureRefused, ModelMismatch, and RequestRefused (503) while nothing hashes.
         """
         known, model = await self._find(collection, subject.name)
         if known is None:
             await self._collections.writer(collection).add(
-                *await self._hashed(
-                    collection, model, subject, None if isinstance(metadata, ExistingMetadata) else metadata
-                )
+                *await self._hashed(collection, model, subject, metadata, lane=lane)
             )
             return None
-        text = known.metadata if isinstance(metadata, ExistingMetadata) else metadata
-        again = replace(known, metadata=text)
+        again = replace(known, metadata=metadata)
         if subject.data is not None or _has_source(collection, subject.name):
             picture = await self._picture(collection, subject)
             if await to_thread.run_sync(_digest, picture.data) != known.digest:
                 await self._collections.writer(collection).add(
-                    *await self._hashed(collection, model, subject, text, picture)
+                    *await self._hashed(collection, model, subject, metadata, picture, lane)
                 )
                 return known
             again = replace(again, fetched=picture.fetched)
-        if text != known.metadata or _but_for_the_time(again.fetched) != _but_for_the_time(known.fetched):
+        if metadata != known.metadata or _but_for_the_time(again.fetched) != _but_for_the_time(known.fetched):
             await self._collections.writer(collection).add([again], model)
         return None
 
@@ -149,44 +140,56 @@ class Adding:
         known, model = await self._find(collection, subject.name)
         return known is None and await self._add_unknown(collection, model, subject, metadata, None)
 
-    async def add_all(self, collection: OpenCollection, images: Sequence[tuple[str, str | None]]) -> BulkOutcome:
-        """Add those of ``images``, names as clients spell them, with their metadata, that aren't there yet, each as
-        soon as it is hashed.
+    async def add_all(
+        self, collection: OpenCollection, images: Sequence[tuple[str, str | None]], *, keep_known: bool
+    ) -> BulkOutcome:
+        """Add ``images``, names as clients spell them, with their metadata, each as soon as it is hashed. With
+        ``keep_known``, nothing is done to those that are there already; else they are added again, as by ``add``.
         Raises ModelMismatch and RequestRefused (503); images added before that stay."""
         wanted: dict[str, tuple[Subject, str | None]] = {}
+        names: list[str] = []
 
         def look_up(view: OpenView) -> tuple[list[str], ModelIdentity]:
             for given, metadata in images:
-                name = view.name_of(given)
-                wanted.setdefault(name, (Subject.of(given, name), metadata))  # the first of two with one name counts
-            return [name for name in wanted if view.image(name) is None], view.model
+                names.append(view.name_of(given))
+                wanted.setdefault(names[-1], (Subject.of(given, names[-1]), metadata))  # the first of one name counts
+            asked = [name for name in wanted if not keep_known or view.image(name) is None]
+            return asked, view.model
 
-        unknown, model = await self._collections.read(collection, look_up)
-        places = {name: place for place, name in enumerate(unknown)}
-        new = iter(unknown)
-        added, found = 0, len(images) - len(unknown)
-        failed: list[tuple[int, str, PictureRefused]] = []
+        asked, model = await self._collections.read(collection, look_up)
+        left = iter(asked)
+        added: set[str] = set()
+        replaced: list[Entry] = []
+        faults: dict[str, PictureRefused] = {}
 
         async def work() -> None:
-            nonlocal added, found
-            for name in new:
+            for name in left:
                 subject, metadata = wanted[name]
                 try:
-                    if await self._add_unknown(collection, model, subject, metadata, new):
-                        added += 1
-                    else:
-                        found += 1
+                    if not keep_known:
+                        before = await self.add(collection, subject, metadata, left)
+                        replaced.extend([] if before is None else [before])
+                    elif not await self._add_unknown(collection, model, subject, metadata, left):
+                        continue
+                    added.add(name)
                 except PictureRefused as error:
-                    failed.append((places[name], subject.spelled or name, error))
+                    faults[name] = error
 
         try:
             async with asyncio.TaskGroup() as workers:
-                for _ in range(min(_AT_ONCE, len(unknown))):
+                for _ in range(min(_AT_ONCE, len(asked))):
                     workers.create_task(work())
         except ExceptionGroup as group:
             raise group.exceptions[0] from None
-        failed.sort(key=itemgetter(0))
-        return BulkOutcome(added, found, [(url, error) for _, url, error in failed])
+        outcome = BulkOutcome([], [], [], replaced)
+        for (given, _), name in zip(images, names, strict=True):
+            if name in faults:
+                outcome.failed.append((given, faults[name]))
+                continue
+            (outcome.added if name in added else outcome.found).append(given)
+            if keep_known:
+                added.discard(name)  # who names it once more finds it
+        return outcome
 
     async def vectors(self, collection: OpenCollection, subject: Subject) -> VectorBytes:
         """Returns the picture's vectors: the collection's own, or new ones if the picture is uploaded or isn't in the
@@ -199,6 +202,11 @@ class Adding:
         hashed = await self._hashing.hash(picture.data, model)
         require_model(collection.name, model, hashed.model)
         return hashed.vectors
+
+    def require_name(self, collection: OpenCollection, name: str) -> None:
+        """Raises NoUrl for what no image of ``collection`` can have been added by."""
+        if not (_has_source(collection, name) or name.startswith(UPLOAD) or self._source_pictures.has(name)):
+            raise NoUrl(name)
 
     async def picture(self, collection: OpenCollection, name: str) -> bytes:
         """Returns the bytes of the picture called ``name``, to be shown: fetched, or read where it was found. Raises
@@ -253,7 +261,7 @@ class Adding:
             raise PictureRefused("an uploaded picture can only be uploaded again")
         if _has_source(collection, name):
             return _Picture(await self._in_datalake(name), None)
-        raise PictureRefused("URL scheme should be 'http' or 'https'")
+        raise NoUrl(name)
 
     async def _in_datalake(self, name: str) -> bytes:
         def read() -> bytes:

@@ -42,11 +42,15 @@ class Failed(BaseModel):
 
 
 class Bulk(BaseModel):
-    """How many images were added at once."""
+    """What became of many images, as they were spelled and in the order they were sent."""
 
-    added: int = Field(description="images that are new", examples=[2])
-    found: int = Field(description="images that were there already; nothing was done to them", examples=[1])
-    failed: list[Failed] = Field(description="the others, in the order they were sent")
+    added: list[str] = Field(
+        description="images that are new, or were added again", examples=[["https://iiif.example.org/letters/001.jpg"]]
+    )
+    found: list[str] = Field(
+        description="with `known` `keep`: images that were there already; nothing was done to them", examples=[[]]
+    )
+    failed: list[Failed] = Field(description="the others")
 
 
 class Dumped(BaseModel):

@@ -25,16 +25,16 @@ from pydantic_core import PydanticCustomError, from_json
 from starlette.datastructures import UploadFile
 from typing_extensions import TypedDict
 
-from contract.query import DEFAULT_RANK, MaxDistance, Rank, TextWeight, described
+from contract.query import DEFAULT_RANK, MAX_TOP_K, MaxDistance, Rank, TextWeight, described
 from gateway.access.whole_bodies import MAX_FIELDS_BYTES
-from gateway.idios.errors import invalid, unprocessable
+from gateway.idios.errors import Problem, Unprocessable, invalid, unprocessable
+from gateway.idios.old_words import bad_json
 from pictures.base64_text import file_in
 
 #: As in Idios, which takes it from Milvus.
 MAX_PAGE = 16_384
 MAX_METADATA = 65_535
-#: TorchServe answers no more (MAX_TOP_K in contract/query.py).
-MAX_RESULTS = 1000
+MAX_RESULTS = MAX_TOP_K
 
 Body = TypeVar("Body")
 
@@ -110,7 +110,7 @@ class Removal(_Fields):
 
 
 class NewImage(_Fields):
-    """An image to add. Of one that is there already, ``metadata`` stays what it is unless it is given."""
+    """An image to add. Of one that is there already, ``metadata`` are replaced, by nothing unless given."""
 
     url: Name
     metadata: Metadata = None
@@ -124,7 +124,6 @@ class Question(_Fields):
     text: Annotated[
         str | None,
         Field(
-            min_length=1,
             max_length=4096,
             description="any words, where the model takes them, beside a picture too; elsewhere a class of the model",
             examples=["Dress"],
@@ -225,17 +224,27 @@ class RequestFields:
     files: Mapping[str, bytes] = field(default_factory=dict)
     form: bool = False
 
-    def understood(self, adapter: TypeAdapter[Body], defaults: Mapping[str, str] | None = None) -> Body:
+    def understood(
+        self, adapter: TypeAdapter[Body], defaults: Mapping[str, str] | None = None, *, optional: bool = False
+    ) -> Body:
         """Returns the fields validated by ``adapter``; ``defaults`` are values for parts that the form lacks.
 
-        Raises Unprocessable. An empty body counts as an empty object.
+        Raises Unprocessable. Where the body is ``optional``, none at all or null counts as an empty object.
         """
+        text = self.json.strip()
         try:
             if self.form:
                 return adapter.validate_python({**(defaults or {}), **self.parts})
-            return adapter.validate_json(self.json.strip() or b"{}")
+            if text in (b"", b"null"):
+                if not optional:
+                    raise unprocessable("field required", "body", kind="value_error.missing")
+                text = b"{}"
+            return adapter.validate_json(text)
         except ValidationError as error:
-            raise invalid(error, "body") from error
+            found = error.errors(include_url=False)
+            if found[0]["type"] == "json_invalid":
+                raise Unprocessable([Problem(**bad_json(self.json))]) from error
+            raise invalid(found, "body") from error
 
 
 async def read_body(request: Request, *files: str) -> RequestFields:
@@ -283,7 +292,9 @@ def _json(name: str, text: str) -> Any:
     try:
         return from_json(text)
     except ValueError as error:
-        raise unprocessable(f"must be JSON ({str(error)[:100]})", "body", name, kind="json_invalid") from error
+        raise unprocessable(
+            f"must be JSON ({str(error)[:100]})", "body", name, kind="value_error.jsondecode"
+        ) from error
 
 
 def documented(

@@ -3,14 +3,14 @@
 import json
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Literal
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from contract.space import EMBEDDING
 from gateway.access.guards import require_changeable
-from gateway.collections.adding import ExistingMetadata, Subject
+from gateway.collections.adding import Subject
 from gateway.collections.dump_format import BadEmbedding, Embeddings
 from gateway.collections.dump_model import OtherModel, require_assumed, require_same
 from gateway.collections.writer import require_model
@@ -52,14 +52,13 @@ _FILE = {"image": "the picture itself, instead of a URL; with a URL beside it, t
 )
 async def add(request: Request, collection: Named, services: UsesServices) -> None:
     """The answer comes when the image is on the disk and in every search. Of a URL that is there already the picture is
-    fetched again: if it has changed, so does its code. Its metadata change if they are given."""
+    fetched again: if it has changed, so does its code. Its metadata are replaced, by nothing unless they are given."""
     asked = await read_body(request, "image")
     image = asked.understood(bodies.new_image, name_of_upload(asked))
-    metadata = image.metadata if "metadata" in image.model_fields_set else ExistingMetadata.KEEP
     data = asked.files.get("image")
     subject = await services.adding.subject(collection, image.url, data)
     with about(asked):
-        replaced = await services.adding.add(collection, subject, metadata)
+        replaced = await services.adding.add(collection, subject, image.metadata)
     if replaced is not None:
         await services.collection_thumbnails.forget(collection, replaced)
     if data is not None:
@@ -93,7 +92,7 @@ async def search_add(request: Request, collection: Named, services: UsesServices
 
 @router.post(
     "/add_bulk",
-    summary="Add many images that aren't there yet",
+    summary="Add many images, or look at them again",
     operation_id="addImages",
     response_model=Bulk,
     openapi_extra=documented(
@@ -101,11 +100,26 @@ async def search_add(request: Request, collection: Named, services: UsesServices
         [{"url": "https://iiif.example.org/letters/001.jpg"}, {"url": "https://iiif.example.org/letters/002.jpg"}],
     ),
 )
-async def add_bulk(request: Request, collection: Named, services: UsesServices) -> Response:
-    """Those that are new are fetched and hashed side by side, and each is in every search as soon as it is added. One
-    that cannot be fetched or read doesn't keep the others."""
+async def add_bulk(
+    request: Request,
+    collection: Named,
+    services: UsesServices,
+    known: Annotated[
+        Literal["replace", "keep"],
+        Query(
+            description="what becomes of images that are there already: they are fetched again and their metadata "
+            "replaced, as by `add`; or nothing is done to them, and the answer has them as `found`"
+        ),
+    ] = "replace",
+) -> Response:
+    """They are fetched and hashed side by side, and each is in every search as soon as it is added. One that cannot be
+    fetched or read doesn't keep the others."""
     images = await to_thread.run_sync(RequestFields(json=await request.body()).understood, bodies.bulk)
-    outcome = await services.adding.add_all(collection, [(image["url"], image.get("metadata")) for image in images])
+    outcome = await services.adding.add_all(
+        collection, [(image["url"], image.get("metadata")) for image in images], keep_known=known == "keep"
+    )
+    for replaced in outcome.replaced:
+        await services.collection_thumbnails.forget(collection, replaced)
     store = services.settings.index_store
     failed = [
         {"url": url, "error": str(error), "status": refusal_of(error, store).status} for url, error in outcome.failed
@@ -172,6 +186,9 @@ async def remove(request: Request, collection: Named, services: UsesServices) ->
     asked = await read_body(request, "image")
     url = asked.understood(bodies.removal, name_of_upload(asked)).url
     image = await services.collections.read(collection, lambda view: view.image(view.name_of(url)))
+    if image is None:
+        with about(asked):
+            services.adding.require_name(collection, url)
     removed = image is not None and await services.collections.writer(collection).remove(image.path)
     if image is not None and removed:
         await services.collection_thumbnails.forget(collection, image)

@@ -1,11 +1,11 @@
-"""Errors of the Idios routes, in FastAPI's shape, the only one that Idios' clients know.
+"""Errors of the Idios routes, in FastAPI's shape and pydantic 1's words, the only ones that Idios' clients know.
 
 422  {"detail": [{"loc": ["body", "url"], "msg": "…", "type": "…"}]}        anything else  {"detail": "…"}
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -13,10 +13,12 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, JsonValue
+from pydantic.json_schema import SkipJsonSchema
 from starlette.exceptions import HTTPException
 
-from gateway.errors import RETRY_AFTER, OriginFault, PictureRefused
+from gateway.errors import RETRY_AFTER, NoUrl, OriginFault, PictureRefused
+from gateway.idios.old_words import in_old_words
 from gateway.services import services_of
 from gateway.statuses import REFUSED, UNFORESEEN, refusal_of
 from searcher.errors import CollectionMissing, FilterError, ModelMismatch
@@ -33,12 +35,17 @@ class Problem(BaseModel):
     loc: list[str | int] = Field(description="where it is", examples=[["body", "url"]])
     msg: str = Field(description="what it is", examples=["the image is empty (0 bytes)"])
     type: str = Field(description="the kind of problem", examples=["parameter_error"])
+    ctx: dict[str, JsonValue] | SkipJsonSchema[None] = Field(
+        default=None, description="figures of some kinds", examples=[{"limit_value": 1}]
+    )
 
 
 class Problems(BaseModel):
     """A request that cannot be understood, or a picture that cannot be used."""
 
-    detail: list[Problem] = Field(description="what is wrong, in the order of the request")
+    detail: list[Problem] | str = Field(
+        description="what is wrong, in the order of the request; in words for a search that asks about nothing"
+    )
 
 
 class Detail(BaseModel):
@@ -71,12 +78,17 @@ def unprocessable(message: str, *loc: str | int, kind: str = "parameter_error") 
     return Unprocessable([Problem(loc=list(loc), msg=message, type=kind)])
 
 
-def invalid(error: ValidationError, *loc: str | int) -> Unprocessable:
-    """Returns Unprocessable with the problems that pydantic found below ``loc``, 20 at most."""
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    return Unprocessable(
-        [Problem(loc=[*loc, *each["loc"]], msg=each["msg"], type=each["type"]) for each in found[:_MAX_PROBLEMS]]
-    )
+def refused_picture(error: PictureRefused, *loc: str | int) -> Unprocessable:
+    """Returns Unprocessable for the picture at ``loc``."""
+    if not isinstance(error, NoUrl):
+        return unprocessable(str(error), *loc)
+    context: dict[str, JsonValue] | None = {"allowed_schemes": ["http", "https"]} if error.has_scheme else None
+    return Unprocessable([Problem(loc=list(loc), msg=str(error), type="value_error.url.scheme", ctx=context)])
+
+
+def invalid(found: Sequence[Mapping[str, Any]], *loc: str | int) -> Unprocessable:
+    """Returns Unprocessable with the problems that pydantic ``found`` below ``loc``, 20 at most."""
+    return Unprocessable([Problem(loc=[*loc, *each["loc"]], **in_old_words(each)) for each in found[:_MAX_PROBLEMS]])
 
 
 class IdiosRoute(APIRoute):
@@ -98,18 +110,17 @@ class IdiosRoute(APIRoute):
 
 def _answer(request: Request, error: Exception) -> Response:
     if isinstance(error, Unprocessable):
-        return _response(422, [problem.model_dump() for problem in error.problems])
+        return _response(422, [problem.model_dump(exclude_none=True) for problem in error.problems])
     if isinstance(error, RequestValidationError):
-        found = [{key: each[key] for key in ("loc", "msg", "type")} for each in error.errors()[:_MAX_PROBLEMS]]
-        return _response(422, found)
+        return _answer(request, invalid(error.errors()))
     if isinstance(error, HTTPException):
         return JSONResponse({"detail": str(error.detail)}, error.status_code, error.headers)
     if isinstance(error, PictureRefused) and not isinstance(error, OriginFault):
-        return _answer(request, unprocessable(str(error), "body", "url"))
+        return _answer(request, refused_picture(error, "body", "url"))
     if isinstance(error, FilterError):
         return _answer(request, unprocessable(str(error), "body", "filter", kind="value_error.filter"))
     if isinstance(error, CollectionMissing):
-        return _answer(request, unprocessable(str(error), "path", "model_name", kind="enum"))
+        return _answer(request, unprocessable(str(error), "path", "model_name", kind="type_error.enum"))
     if isinstance(error, ModelMismatch):
         return _answer(request, unprocessable(str(error), "path", "model_name", kind="value_error.model"))
     if isinstance(error, REFUSED):

@@ -1,22 +1,24 @@
 """``/models/{model}/urls``, ``dump`` and ``count``, which read the collection in a thread; and ``/ping``."""
 
 from collections.abc import Callable, Iterator
+from http import HTTPStatus
 from itertools import chain, repeat
 from json.encoder import encode_basestring
-from typing import Literal
+from typing import Annotated, Literal
 
 from anyio import to_thread
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import StreamingResponse
 
 from contract.model import ModelIdentity
 from gateway.collections.dump_format import Embeddings
 from gateway.collections.dump_model import label_of
 from gateway.collections.open_collections import OpenCollections
+from gateway.errors import RequestRefused
 from gateway.idios import bodies
 from gateway.idios.answers import Dumped, json_answer
 from gateway.idios.bodies import MAX_PAGE, documented, read_body
-from gateway.idios.errors import IdiosRoute
+from gateway.idios.errors import IdiosRoute, refusals
 from gateway.idios.named import ALWAYS, PREFIX, Named, condition_of
 from gateway.services import UsesServices
 from searcher.entry import Entry
@@ -69,7 +71,7 @@ async def count(collection: Named, services: UsesServices) -> Response:
     openapi_extra=documented(bodies.count, {"filter": {"language": "ja"}}, required=False),
 )
 async def count_filtered(request: Request, collection: Named, services: UsesServices) -> Response:
-    condition = condition_of((await read_body(request)).understood(bodies.count).filter)
+    condition = condition_of((await read_body(request)).understood(bodies.count, optional=True).filter)
     return json_answer(
         await services.collections.read(
             collection, lambda view: view.count if condition is None else view.number(condition)
@@ -78,9 +80,20 @@ async def count_filtered(request: Request, collection: Named, services: UsesServ
 
 
 @pinging.get(
-    "/ping", summary="Whether this process is up, as Idios says it", operation_id="ping", response_model=Literal["pong"]
+    "/ping",
+    summary="Whether this process is up, as Idios says it",
+    operation_id="ping",
+    response_model=Literal["pong"],
+    responses=refusals(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
 )
-async def ping() -> Response:
+async def ping(
+    services: UsesServices,
+    rpc: Annotated[bool, Query(description="also whether a worker answers; 503 if none does")] = False,
+) -> Response:
+    if rpc:
+        ready = await services.readiness.now()
+        if all(worker.version is None for worker in ready.workers):
+            raise RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, ready.message)
     return json_answer("pong")
 
 
@@ -91,7 +104,7 @@ async def _page(
     writing: Callable[[ModelIdentity], Callable[[Entry], str]],
 ) -> Response:
     """Returns the requested images; ``writing``, given the model, returns the function that writes one as JSON text."""
-    page = (await read_body(request)).understood(bodies.page)
+    page = (await read_body(request)).understood(bodies.page, optional=True)
     condition = condition_of(page.filter)
     write = writing(await to_thread.run_sync(collection.identity))
     limit = page.limit or MAX_PAGE

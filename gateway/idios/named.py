@@ -12,7 +12,7 @@ from gateway import errors
 from gateway.collections.adding import upload_name
 from gateway.errors import OriginFault, PictureRefused
 from gateway.idios.bodies import RequestFields
-from gateway.idios.errors import refusals, unprocessable
+from gateway.idios.errors import refusals, refused_picture
 from gateway.services import UsesServices
 from searcher.filters import Filter, parse_filter
 from searcher.open_collection import OpenCollection
@@ -61,7 +61,7 @@ def about(asked: RequestFields, file: str = "image", name: str = "url") -> Itera
     except OriginFault:
         raise
     except PictureRefused as error:
-        raise unprocessable(str(error), "body", file if file in asked.files else name) from error
+        raise refused_picture(error, "body", file if file in asked.files else name) from error
 
 
 def condition_of(given: dict[str, JsonValue] | None) -> Filter | None:

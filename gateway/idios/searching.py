@@ -63,8 +63,8 @@ async def search(request: Request, collection: Named, services: UsesServices) ->
     if question.filter is not None:
         parse_filter(question.filter)
         fields["filter"] = question.filter
-    data, url = asked.files.get("image"), question.url
-    words = {"text": question.text, "text_weight": question.text_weight, "negative_text": question.negative_text}
+    data, url, text = asked.files.get("image"), question.url, question.text or None
+    words = {"text": text, "text_weight": question.text_weight, "negative_text": question.negative_text}
     if (data is not None or url is not None) and not await to_thread.run_sync(_takes_words, collection):
         del words["text"]  # the picture counts, as ever
     fields |= {name: value for name, value in words.items() if value is not None}
@@ -79,8 +79,8 @@ async def search(request: Request, collection: Named, services: UsesServices) ->
             answer = None
             with about(asked):
                 data = await services.adding.picture(collection, url)
-    elif data is None and question.text is None:
-        raise unprocessable("Either 'text' or 'url' must be provided.", "body", kind="value_error.missing")
+    elif data is None and text is None:
+        raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, "Either 'text' or 'url' must be provided.")
     elif data is None:
         subject = "text"
     if answer is None:

@@ -45,7 +45,6 @@ _number = TypeAdapter(float)
 _count = TypeAdapter(int)
 _urls = TypeAdapter(list[str])
 _dumped = TypeAdapter(list[StoredImage])
-_added = TypeAdapter(Added)
 _pair = TypeAdapter(Pair)
 _group = TypeAdapter(Group)
 _Listed = TypeVar("_Listed")
@@ -58,6 +57,16 @@ class _Images:
 
 
 _images = TypeAdapter(_Images)
+
+
+@dataclass(frozen=True)
+class _Bulk:
+    added: list[str]
+    found: list[str]
+    failed: tuple[Failure, ...]
+
+
+_bulk = TypeAdapter(_Bulk)
 
 
 class Collection:
@@ -82,9 +91,9 @@ class Collection:
     def add(self, url: str | None = None, *, image: Picture | None = None, metadata: Metadata = None) -> str:
         """Add an image, or fetch a known URL again. Returns its URL once the image is safe on the server's disk.
 
-        An uploaded ``image`` is named ``url``, or ``upload:`` and its digest. A known image keeps its metadata unless
-        you give new ones. The collection lists a URL in its normal form; any spelling of it names the image. Raises
-        Refused: 422 for something that isn't an image or cannot be fetched, 502 or 504 if the URL's server fails.
+        An uploaded ``image`` is named ``url``, or ``upload:`` and its digest. A known image's metadata are replaced, by
+        nothing unless you give some. The collection lists a URL in its normal form; any spelling of it names the image.
+        Raises Refused: 422 for what isn't an image or cannot be fetched, 502 or 504 if the URL's server fails.
 
         >>> shoes.add("https://example.org/clog.jpg", metadata={"colour": "red", "sizes": [36, 37]})
         'https://example.org/clog.jpg'
@@ -278,9 +287,9 @@ class Collection:
         items = (_fields(NewImage(image) if isinstance(image, str) else image) for image in images)
         added, found = 0, 0
         failed: list[Failure] = []
-        for sent, answer in self._batches("add_bulk", items, _BULK):
-            outcome = self._connection.understood(_added, answer.content)
-            added, found = added + outcome.added, found + outcome.found
+        for sent, answer in self._batches("add_bulk?known=keep", items, _BULK):
+            outcome = self._connection.understood(_bulk, answer.content)
+            added, found = added + len(outcome.added), found + len(outcome.found)
             failed += outcome.failed
             if progress is not None:
                 progress(sent, outcome.failed)

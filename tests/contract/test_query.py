@@ -49,7 +49,7 @@ def test_every_field_says_what_it_means_and_must_be() -> None:
     [
         ({"topk": 3}, QueryFields(top_k=3)),
         ({"top_k": 3, "topk": 4}, QueryFields(top_k=3)),
-        ({"top_k": MAX_TOP_K, "rank": RANKS[-1]}, QueryFields(top_k=1000, rank="detail")),
+        ({"top_k": MAX_TOP_K, "rank": RANKS[-1]}, QueryFields(top_k=16_384, rank="detail")),
         ({"max_distance": 0}, QueryFields(max_distance=0)),
         ({"diversity": 0.3}, QueryFields()),
     ],

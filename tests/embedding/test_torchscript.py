@@ -630,9 +630,11 @@ class TestWithCard:
     def test_the_same_image_size_may_be_said_again(self, grid_path: Path) -> None:
         assert TorchScriptEmbedder.load(grid_path, image_size=16).card.name == "grid"
 
-    def test_another_image_size_contradicts_the_card(self, grid_path: Path) -> None:
-        with pytest.raises(ModelError, match=r"--image_size 32 contradicts the card of grid\.pt, which says 16"):
-            TorchScriptEmbedder.load(grid_path, image_size=32)
+    def test_another_image_size_than_the_card_s_is_not_used(
+        self, grid_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        assert TorchScriptEmbedder.load(grid_path, image_size=32).card.preprocessing.image_size == 16
+        assert caplog.messages == ["--image_size 32 is not used: the card of grid.pt says 16"]
 
     @pytest.mark.parametrize("text", ["{}", "not JSON", "\N{SNOWMAN}"])
     def test_a_bad_card_is_refused_by_the_file_s_name(self, text: str, tmp_path: Path) -> None:

@@ -78,13 +78,14 @@ EVERYWHERE = [
 OF_THE_GATEWAY = [
     ("GET", "/", 200),
     ("GET", "/docs", 200),
+    ("GET", "/redoc", 307),
     ("GET", "/openapi.json", 200),
     ("GET", "/healthz", 200),
     ("GET", "/readyz", 503),
     ("GET", "/metrics", 200),
     ("GET", "/page/main.js", 200),
     ("GET", "/page/style.css", 200),
-    ("GET", "/page/favicon.svg", 200),
+    ("GET", "/reference/favicon.svg", 200),
     ("GET", "/page/none.js", 404),
     ("GET", "/page", 307),
     ("GET", "/static-offline-docs/swagger-ui.css", 200),
@@ -235,7 +236,7 @@ class TestPrefix:
     def test_no_page_has_an_absolute_address(self, front: Door) -> None:
         for page in ("/", "/docs"):
             text = front.ask("GET", page).text
-            assert 'href="page/' in text
+            assert 'href="reference/' in text
             assert [mark for mark in ('href="/', 'src="/', "url(/", 'href="http', 'src="http') if mark in text] == []
 
     @pytest.mark.parametrize("root", ["", "/hashlake"])

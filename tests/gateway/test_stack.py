@@ -287,7 +287,7 @@ class TestSearch:
             (form(text="shirt", code="ff00"), 422, "given: text and code"),
             ({"files": {"image": QUERY}} | form(path="data/robe.png"), 422, "given: image and path"),
             (form(text="shirt", top_k="0"), 422, "top_k: Input should be greater than or equal to 1"),
-            (form(text="shirt", top_k="1001"), 422, "top_k: Input should be less than or equal to 1000"),
+            (form(text="shirt", top_k="16385"), 422, "top_k: Input should be less than or equal to 16384"),
             (form(text="shirt", top_k="many"), 422, "top_k: "),
             (form(text="shirt", max_distance="-1"), 422, "max_distance: "),
             (form(text="shirt", rank="near"), 422, "rank: Input should be 'distance' or 'detail'"),

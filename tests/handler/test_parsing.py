@@ -134,7 +134,7 @@ def test_defaults_aliases_and_unknown_fields() -> None:
     assert parse({"body": {"image": STANDARD, "topk": 4, "diversity": 0.5}}).top_k == 4
     assert parse({"body": {"image": STANDARD, "topk": 4, "top_k": 5}}).top_k == 5
     assert parse({"body": {"image": STANDARD, "top_k": None, "debug": None}}) == SearchRequest(IMAGE, 10, False)
-    assert [parse({"body": {"image": STANDARD, "top_k": k}}).top_k for k in (1, 1000)] == [1, 1000]
+    assert [parse({"body": {"image": STANDARD, "top_k": k}}).top_k for k in (1, 16_384)] == [1, 16_384]
 
 
 def test_a_greatest_distance_may_be_given() -> None:
@@ -185,7 +185,7 @@ def test_a_greatest_distance_may_be_given() -> None:
         ({"text": [115, 104]}, "text must be text, and is an array"),
         ({"image": IMAGE, "rank": 300_000_000}, "rank must be text, and is an integer"),
         ({"image": IMAGE, "debug": 300_000_000}, "debug must be text, and is an integer"),
-        ({"text": b"shirt", "top_k": b"five"}, "top_k must be an integer from 1 to 1000, and is 'five'"),
+        ({"text": b"shirt", "top_k": b"five"}, "top_k must be an integer from 1 to 16384, and is 'five'"),
         ({"body": {"image": STANDARD, "rank": "near"}}, 'rank must be "distance" or "detail", and is \'near\''),
         ({"body": {"image": STANDARD, "rank": "Detail"}}, 'rank must be "distance" or "detail"'),
         ({"body": {"image": STANDARD, "rank": ""}}, 'rank must be "distance" or "detail", and is \'\''),
@@ -204,10 +204,10 @@ def test_a_greatest_distance_may_be_given() -> None:
         ({"body": {"image": "abcde"}}, "image is not base64"),
         ({"body": {"image": "ab=cd"}}, "image is not base64"),
         ({"body": {"image": "fotografía"}}, "outside ASCII at position 8"),
-        ({"body": {"image": STANDARD, "top_k": 0}}, "top_k must be an integer from 1 to 1000, and is 0"),
-        ({"body": {"image": STANDARD, "top_k": 1001}}, "top_k must be an integer from 1 to 1000, and is 1001"),
+        ({"body": {"image": STANDARD, "top_k": 0}}, "top_k must be an integer from 1 to 16384, and is 0"),
+        ({"body": {"image": STANDARD, "top_k": 16_385}}, "top_k must be an integer from 1 to 16384, and is 16385"),
         ({"body": {"image": STANDARD, "topk": -1}}, "topk must be"),
-        ({"body": {"image": STANDARD, "top_k": "5"}}, "top_k must be an integer from 1 to 1000, and is a string"),
+        ({"body": {"image": STANDARD, "top_k": "5"}}, "top_k must be an integer from 1 to 16384, and is a string"),
         ({"body": {"image": STANDARD, "top_k": 2.5}}, "is a number"),
         ({"body": {"image": STANDARD, "top_k": True}}, "is a boolean"),
         ({"body": {"image": STANDARD, "top_k": [1]}}, "is an array"),
@@ -224,7 +224,7 @@ def test_a_greatest_distance_may_be_given() -> None:
         ),
         ({"body": {"image": STANDARD, "max_distance": 9.0}}, "and is a number"),
         ({"image": IMAGE, "max_distance": b"near"}, "max_distance must be an integer from 0 to 1024, and is 'near'"),
-        ({"image": IMAGE, "top_k": b"five"}, "top_k must be an integer from 1 to 1000, and is 'five'"),
+        ({"image": IMAGE, "top_k": b"five"}, "top_k must be an integer from 1 to 16384, and is 'five'"),
         ({"image": IMAGE, "top_k": b"9" * 5000}, "top_k must be"),
         ({"image": IMAGE, "top_k": b"+-5"}, "top_k must be"),
         ({"image": IMAGE, "top_k": b"\xff"}, "top_k is not text"),

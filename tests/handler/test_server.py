@@ -152,7 +152,7 @@ class TestRequests:
             (b"", 400, "no body"),
             (b"{}", 400, "image is missing"),
             (b'{"image": "*"}', 400, "image is not base64"),
-            (json.dumps({"image": base64_of(1), "top_k": 0}).encode(), 400, "top_k must be an integer from 1 to 1000"),
+            (json.dumps({"image": base64_of(1), "top_k": 0}).encode(), 400, "top_k must be an integer from 1 to 16384"),
             (json.dumps({"image": base64_of(1), "debug": "yes"}).encode(), 400, "debug must be true or false"),
             (json.dumps({"image": base64_of(1), "rank": "detail"}).encode(), 400, "gives no detail codes"),
             (json.dumps({"text": "cat"}).encode(), 400, "it knows no classes by name"),

@@ -142,6 +142,19 @@ def test_from_the_repository_with_hyphens_and_a_root_for_the_datalake(here: Path
     assert codes_by_path(here / "store" / "1.5.0") == {path: code_bytes(code) for path, code in CODES.items()}
 
 
+def test_the_lines_of_efiss_scripts_work_as_they_are(here: Path) -> None:
+    """What has no meaning here is said to be unused."""
+    unused = ["--batch_size", "128", "--num_workers", "8", "--index_mode", "ivf", "--dump_index_path", "index/1.5.0"]
+    answer = ended(start(here, REPOSITORY / "indexer" / "main.py", *CONTRACT, *unused, "--image_size", "224"))
+    assert answer.status == 0, answer.err
+    notes = [line.partition(":")[0] for line in answer.err.splitlines() if " is not used: " in line]
+    assert notes == [
+        *(f"{option} is not used" for option in unused[::2]),
+        "--image_size 224 is not used",
+    ]
+    assert codes_by_path(here / "index_store" / "1.5.0").keys() == CODES.keys()
+
+
 def test_a_failing_command_says_one_line_and_exits_with_1(here: Path) -> None:
     (here / "database_info.txt").write_text("missing.jpg\n")
     answer = ended(start(here, REPOSITORY / "indexer" / "main.py", *CONTRACT))

@@ -185,7 +185,7 @@ def redirect(place: str, status: str = "302 Found") -> bytes:
 
 def was_refused(answer: httpx.Response) -> bool:
     if answer.status_code == 200 and "failed" in answer.text:  # add_bulk
-        return answer.json()["added"] == answer.json()["found"] == 0
+        return answer.json()["added"] == answer.json()["found"] == []
     return answer.status_code in (404, 415, 422, 502)
 
 

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from gateway.collections import adding, folding
-from gateway.collections.adding import Adding, ExistingMetadata, Subject
+from gateway.collections.adding import Adding, Subject
 from gateway.collections.managing import _served_names
 from gateway.collections.metrics import CollectionMetrics
 from gateway.collections.open_collections import OpenCollections
@@ -162,7 +162,7 @@ class TestFetchedAgain:
         def add(**answered: str) -> dict[str, Any]:
             said.clear()
             said.update(answered)
-            runner.run(adds.add(shoes, Subject(URL), ExistingMetadata.KEEP))
+            runner.run(adds.add(shoes, Subject(URL), None))
             image = shoes.view().image(URL)
             assert image is not None
             found: dict[str, Any] = json.loads(image.fetched or "{}")

@@ -7,6 +7,7 @@ similarity is computed by hand: d differing bits are 100 · (1 − 2d / 16).
 import base64
 import io
 import json
+import re
 from collections.abc import Iterator
 from hashlib import blake2b
 from typing import Any
@@ -108,7 +109,7 @@ RESTORE = "restore?assume_model=colours"
 def problem(answer: httpx.Response) -> tuple[int, list[Any], str]:
     """Status, place and kind of what one problem an answer says; its message is for people."""
     (found,) = answer.json()["detail"]
-    assert found.keys() == {"loc", "msg", "type"}
+    assert found.keys() - {"ctx"} == {"loc", "msg", "type"}
     assert found["msg"]
     return answer.status_code, found["loc"], found["type"]
 
@@ -170,7 +171,8 @@ def test_an_indexed_url_needs_no_download(idios: Idios, site: PictureSite) -> No
     assert [found["similarity"] for found in idios.answered("search", {"url": other})] == [100, 75]
     assert idios.answered("compare", {"url": one, "other": other}) == 75
     assert idios.post("search_add", {"url": one}).status_code == 409
-    assert idios.answered("add_bulk", [{"url": one}, {"url": other}]) == {"added": 0, "found": 2, "failed": []}
+    known = {"added": [], "found": [one, other], "failed": []}
+    assert idios.answered("add_bulk?known=keep", [{"url": one}, {"url": other}]) == known
     assert site.asked == []
 
 
@@ -230,7 +232,7 @@ def test_a_picture_is_taken_at_every_door_or_at_none(
     assert {door: answer.status_code for door, answer in answers.items() if answer.is_success is not taken} == {}
     assert all(taken or answer.status_code in refused for answer in answers.values())
     bulk = idios.answered("add_bulk", [{"url": elsewhere}])
-    assert (bulk["added"], len(bulk["failed"])) == (int(taken), int(not taken))
+    assert (len(bulk["added"]), len(bulk["failed"])) == (int(taken), int(not taken))
 
 
 def test_compare(idios: Idios, site: PictureSite) -> None:
@@ -288,7 +290,7 @@ def test_rank_and_greatest_distance(idios: Idios, site: PictureSite) -> None:
 
 
 def test_adding_again_looks_again(idios: Idios, site: PictureSite) -> None:
-    """One URL is one image: another picture replaces its code, other metadata the metadata."""
+    """One URL is one image: another picture replaces its code, and metadata are those that came last, if any."""
     url = site.put("/again.png", picture(0xFF00))
 
     def stored() -> Any:
@@ -297,11 +299,11 @@ def test_adding_again_looks_again(idios: Idios, site: PictureSite) -> None:
     idios.done("add", {"url": url, "metadata": {"n": 1}})
     assert stored() == [{"url": url, "metadata": {"n": 1}, "embedding": embedding(0xFF00, 0)}]
     idios.done("add", {"url": url})
-    assert stored() == [{"url": url, "metadata": {"n": 1}, "embedding": embedding(0xFF00, 0)}]
+    assert stored() == [{"url": url, "metadata": None, "embedding": embedding(0xFF00, 0)}]
     idios.done("add", {"url": url, "metadata": {"n": 2}})
     assert stored() == [{"url": url, "metadata": {"n": 2}, "embedding": embedding(0xFF00, 0)}]
     site.put("/again.png", picture(0x0FF0, 5))
-    idios.done("add", {"url": url})
+    idios.done("add", {"url": url, "metadata": {"n": 2}})
     assert stored() == [{"url": url, "metadata": {"n": 2}, "embedding": embedding(0x0FF0, 5)}]
     idios.done("add", {"url": url, "metadata": None})
     assert stored() == [{"url": url, "metadata": None, "embedding": embedding(0x0FF0, 5)}]
@@ -327,29 +329,42 @@ def test_uploads(idios: Idios) -> None:
 
 
 def test_bulk(idios: Idios, site: PictureSite) -> None:
+    """Lists, as Idios' client reads them: what was known is fetched again, and has the new metadata."""
     known = site.put("/bulk/known.png", picture(0x1111))
     idios.done("add", {"url": known, "metadata": {"first": True}})
+    site.put("/bulk/known.png", picture(0x2222))
     new = [site.put(f"/bulk/{number}.png", picture(number)) for number in range(100)]
     text = site.put("/bulk/text.png", b"no picture at all")
     site.asked.clear()
-    asked = [known, *new[:50], site.url("/bulk/none.png"), *new[50:], new[3], text, "ftp://127.0.0.1/x.png"]
+    none, ftp = site.url("/bulk/none.png"), "ftp://127.0.0.1/x.png"
+    asked = [known, *new[:50], none, *new[50:], new[3], text, ftp]
     outcome = idios.answered(
         "add_bulk", [{"url": url, "metadata": {"place": place}} for place, url in enumerate(asked)]
     )
-    assert (outcome["added"], outcome["found"]) == (100, 2)
-    assert [failure["url"] for failure in outcome["failed"]] == [
-        site.url("/bulk/none.png"), text, "ftp://127.0.0.1/x.png",
-    ]  # fmt: skip
+    assert outcome["added"] == [known, *new, new[3]]
+    assert outcome["found"] == []
+    assert [failure["url"] for failure in outcome["failed"]] == [none, text, ftp]
     errors = [failure["error"] for failure in outcome["failed"]]
     assert "404" in errors[0] and "known format" in errors[1] and "scheme" in errors[2]
     assert [failure["status"] for failure in outcome["failed"]] == [422, 422, 422]
-    assert sorted(site.asked) == sorted(f"/bulk/{name}.png" for name in [*range(100), "none", "text"])
+    assert sorted(site.asked) == sorted(f"/bulk/{name}.png" for name in [*range(100), "known", "none", "text"])
     dumped = {each["url"]: each for each in idios.dumped()}
     assert dumped.keys() == {known, *new}
-    assert dumped[known]["metadata"] == {"first": True}
+    assert (dumped[known]["metadata"], dumped[known]["embedding"]) == ({"place": 0}, embedding(0x2222, 0))
     assert all(dumped[url]["embedding"] == embedding(number, 0) for number, url in enumerate(new))
     assert dumped[new[3]]["metadata"] == {"place": 4}
-    assert idios.answered("add_bulk", []) == {"added": 0, "found": 0, "failed": []}
+    assert idios.answered("add_bulk", [{"url": known}]) == {"added": [known], "found": [], "failed": []}
+    assert idios.answered("add_bulk", []) == {"added": [], "found": [], "failed": []}
+
+
+def test_bulk_that_keeps_what_is_known(idios: Idios, site: PictureSite) -> None:
+    known, new = (site.put(f"/kept/{name}.png", picture(0x1111)) for name in ("known", "new"))
+    idios.done("add", {"url": known, "metadata": {"first": True}})
+    site.asked.clear()
+    images = [{"url": url, "metadata": {"second": True}} for url in (known, new, new)]
+    assert idios.answered("add_bulk?known=keep", images) == {"added": [new], "found": [known, new], "failed": []}
+    assert site.asked == ["/kept/new.png"]
+    assert {each["url"]: each["metadata"] for each in idios.dumped()} == {known: {"first": True}, new: {"second": True}}
 
 
 def test_pages(idios: Idios) -> None:
@@ -419,40 +434,38 @@ TOO_LONG = "value_error.metadata_json_too_long"
 @pytest.mark.parametrize(
     ("what", "body", "expected"),
     [
-        ("add", {"metadata": {}}, (422, ["body", "url"], "missing")),
-        ("add", {"url": 3}, (422, ["body", "url"], "string_type")),
-        ("add", {"url": ""}, (422, ["body", "url"], "string_too_short")),
+        ("add", {"metadata": {}}, (422, ["body", "url"], "value_error.missing")),
+        ("add", {"url": 3}, (422, ["body", "url"], "type_error.str")),
+        ("add", {"url": ""}, (422, ["body", "url"], "value_error.any_str.min_length")),
         ("add", {"url": "invalid_url"}, (422, ["body", "url"], "parameter_error")),
-        ("add", {"url": "ftp://a.example/x.jpg"}, (422, ["body", "url"], "parameter_error")),
+        ("add", {"url": "ftp://a.example/x.jpg"}, (422, ["body", "url"], "value_error.url.scheme")),
         ("add", {"url": "http://127.0.0.2/x.jpg"}, (422, ["body", "url"], "parameter_error")),
-        ("add", {"url": "http://a.example/\0"}, (422, ["body", "url"], "string_pattern_mismatch")),
+        ("add", {"url": "http://a.example/\0"}, (422, ["body", "url"], "value_error.str.regex")),
         ("add", {"url": "NONE"}, (422, ["body", "url"], "parameter_error")),
         ("add", {"url": "TEXT"}, (422, ["body", "url"], "parameter_error")),
         ("add", {"url": "TORN"}, (422, ["body", "url"], "parameter_error")),
-        ("add", {"url": "GOOD", "metadata": "text"}, (422, ["body", "metadata"], "dict_type")),
+        ("add", {"url": "GOOD", "metadata": "text"}, (422, ["body", "metadata"], "type_error.dict")),
         ("add", {"url": "GOOD", "metadata": LONG}, (422, ["body", "metadata"], TOO_LONG)),
-        ("add", {"url": "GOOD", "metadata": {"a": ["\ud800"]}}, (422, ["body"], "json_invalid")),
+        ("add", {"url": "GOOD", "metadata": {"a": ["\ud800"]}}, (422, ["body"], "value_error.jsondecode")),
         ("add", {"url": "GOOD", "metadata": {"a": "\x00"}}, (422, ["body", "metadata"], "value_error.json")),
         ("add_bulk", [{"url": "GOOD", "metadata": {"\\\x00": 1}}], (422, ["body", 0, "metadata"], "value_error.json")),
         ("search_add", {"url": "TEXT"}, (422, ["body", "url"], "parameter_error")),
-        ("add_bulk", {"url": "GOOD"}, (422, ["body"], "list_type")),
-        ("add_bulk", [{"url": "GOOD"}, {"metadata": {}}], (422, ["body", 1, "url"], "missing")),
+        ("add_bulk", {"url": "GOOD"}, (422, ["body"], "type_error.list")),
+        ("add_bulk", [{"url": "GOOD"}, {"metadata": {}}], (422, ["body", 1, "url"], "value_error.missing")),
         ("add_bulk", [{"url": "GOOD", "metadata": LONG}], (422, ["body", 0, "metadata"], TOO_LONG)),
-        ("restore", [{"url": "GOOD"}], (422, ["body", 0, "embedding"], "missing")),
-        ("search", {}, (422, ["body"], "value_error.missing")),
-        ("search", {"limit": 3}, (422, ["body"], "value_error.missing")),
-        ("search", {"url": "GOOD", "limit": 0}, (422, ["body", "limit"], "greater_than_equal")),
-        ("search", {"url": "GOOD", "limit": 1001}, (422, ["body", "limit"], "less_than_equal")),
+        ("restore", [{"url": "GOOD"}], (422, ["body", 0, "embedding"], "value_error.missing")),
+        ("search", {"url": "GOOD", "limit": 0}, (422, ["body", "limit"], "value_error.number.not_ge")),
+        ("search", {"url": "GOOD", "limit": 16385}, (422, ["body", "limit"], "value_error.number.not_le")),
         ("search", {"url": "GOOD", "filter": {"a": {"$near": 1}}}, (422, ["body", "filter"], "value_error.filter")),
         ("search", {"url": "TEXT"}, (422, ["body", "url"], "parameter_error")),
         ("search", {"text": "trousers"}, (422, ["body", "text"], "parameter_error")),
-        ("compare", {"url": "GOOD"}, (422, ["body", "other"], "missing")),
+        ("compare", {"url": "GOOD"}, (422, ["body", "other"], "value_error.missing")),
         ("compare", {"url": "GOOD", "other": "TEXT"}, (422, ["body", "other"], "parameter_error")),
-        ("urls", {"limit": 16385}, (422, ["body", "limit"], "less_than_equal")),
-        ("dump", {"limit": 0}, (422, ["body", "limit"], "greater_than_equal")),
-        ("dump", {"cursor": 5}, (422, ["body", "cursor"], "string_type")),
+        ("urls", {"limit": 16385}, (422, ["body", "limit"], "value_error.number.not_le")),
+        ("dump", {"limit": 0}, (422, ["body", "limit"], "value_error.number.not_ge")),
+        ("dump", {"cursor": 5}, (422, ["body", "cursor"], "type_error.str")),
         ("count", {"filter": {"$or": 1}}, (422, ["body", "filter"], "value_error.filter")),
-        ("remove", {}, (422, ["body", "url"], "missing")),
+        ("remove", {}, (422, ["body", "url"], "value_error.missing")),
     ],
 )
 def test_what_is_refused(
@@ -473,10 +486,9 @@ def test_what_is_refused(
 @pytest.mark.parametrize(
     ("content", "kind"),
     [
-        (b"{", "json_invalid"),
-        (b"[1, 2]", "model_type"),
-        (b'"text"', "model_type"),
-        (b"\xff\xfe", "json_invalid"),
+        (b"[1, 2]", "type_error.dict"),
+        (b'"text"', "type_error.dict"),
+        (b"\xff", "value_error.jsondecode"),
         (b'{"filter": {"a": ' + b"[" * 1024 * 1024, "value_error.too_long"),
     ],
 )
@@ -490,8 +502,8 @@ def test_what_is_no_json(stack: Stack, content: bytes, kind: str) -> None:
         ({"files": {"image": b""}}, (422, ["body", "image"], "parameter_error")),
         ({"files": {"image": b"hello"}}, (422, ["body", "image"], "parameter_error")),
         ({"files": {"other": b""}, "data": {"image": "text"}}, (422, ["body", "image"], "value_error.file")),
-        ({"files": {"image": b"x"}, "data": {"metadata": "{"}}, (422, ["body", "metadata"], "json_invalid")),
-        ({"files": {"image": b"x"}, "data": {"metadata": "[]"}}, (422, ["body", "metadata"], "dict_type")),
+        ({"files": {"image": b"x"}, "data": {"metadata": "{"}}, (422, ["body", "metadata"], "value_error.jsondecode")),
+        ({"files": {"image": b"x"}, "data": {"metadata": "[]"}}, (422, ["body", "metadata"], "type_error.dict")),
         ({"files": {"filter": b"[" * 1048577}}, (422, ["body", "filter"], "value_error.too_long")),
     ],
 )
@@ -510,15 +522,28 @@ def test_models(stack: Stack, collection: str) -> None:
     assert Idios(stack, "default").count() == 2
     assert Idios(stack, collection).count() == 0
     status, loc, kind = problem(Idios(stack, "vit_b32").post("urls"))
-    assert (status, loc, kind) == (422, ["path", "model_name"], "enum")
+    assert (status, loc, kind) == (422, ["path", "model_name"], "type_error.enum")
     assert "several collections" in Idios(stack, "colours").post("urls").json()["detail"][0]["msg"]
 
 
 def test_the_port_has_these_routes_only_and_asks_for_no_key(stack: Stack) -> None:
     idios = Idios(stack, "default")
-    for path in ("/", "/api/versions", "/api/collections", "/docs", "/openapi.json", "/metrics", "/page/app.js"):
+    for path in ("/", "/api/versions", "/api/collections", "/metrics", "/page/app.js"):
         assert idios.get(path).json() == {"detail": "Not Found"}
     assert idios.get("/models/default/add").json() == {"detail": "Method Not Allowed"}
+
+
+def test_the_port_describes_itself(stack: Stack) -> None:
+    """Idios' README sends people to /docs on this port; clients are generated from /openapi.json."""
+    idios = Idios(stack, "default")
+    assert idios.get("/redoc").headers["location"] in ("docs", "./docs")
+    page = idios.get("/docs")
+    assert page.status_code == 200 and page.headers["content-type"].startswith("text/html")
+    for asset in re.findall(r'(?:href|src)="([^"]+)"', page.text):
+        assert idios.get(f"/{asset}").status_code == 200, asset
+    paths = idios.get("/openapi.json").json()["paths"]
+    routes = ("add", "search_add", "add_bulk", "search", "compare", "urls", "dump", "restore", "count", "remove")
+    assert paths.keys() == {"/ping", *(f"/models/{{model_name}}/{route}" for route in routes)}
 
 
 def test_pages_of_other_sites_change_nothing(stack: Stack, collection: str) -> None:
@@ -577,3 +602,49 @@ def test_what_is_not_there_is_removed_already(idios: Idios) -> None:
     """As in Idios; a header tells who wants to know."""
     answer = idios.post("remove", {"url": "https://a.example/"})
     assert (answer.status_code, answer.content, answer.headers["X-Hashlake-Removed"]) == (204, b"", "false")
+
+
+def test_what_is_no_url_cannot_be_removed(idios: Idios) -> None:
+    """As in Idios. What an image may be called, if not here, is removed already; and what is here, by any name."""
+    scheme = {"loc": ["body", "url"], "msg": "invalid or missing URL scheme", "type": "value_error.url.scheme"}
+    for what in ("remove", "add", "search_add", "search"):
+        answer = idios.post(what, {"url": "not_a_url"})
+        assert (answer.status_code, answer.json()) == (422, {"detail": [scheme]}), what
+    idios.done("remove", {"url": "upload:00"})
+    idios.done(RESTORE, [{"url": "not_a_url", "embedding": "ff01fffffffe"}])
+    assert idios.post("remove", {"url": "not_a_url"}).headers["X-Hashlake-Removed"] == "true"
+
+
+def test_no_body(idios: Idios) -> None:
+    """null, or nothing, is the first page of all images, as in Idios; elsewhere it is missing."""
+    idios.done(RESTORE, [{"url": "https://a.example/", "embedding": "ff01fffffffe"}])
+    for content in (b"null", b" null\n", b""):
+        assert idios.answered("urls", content=content) == ["https://a.example/"]
+        assert [each["url"] for each in idios.answered("dump", content=content)] == ["https://a.example/"]
+        missing = {"loc": ["body"], "msg": "field required", "type": "value_error.missing"}
+        for what in ("add", "search", "compare", "remove", "add_bulk", "restore"):
+            assert idios.post(what, content=content).json() == {"detail": [missing]}, what
+
+
+def test_a_search_about_nothing(idios: Idios) -> None:
+    for body in ({}, {"limit": 3}, {"text": ""}, {"text": "", "url": None}):
+        answer = idios.post("search", body)
+        assert (answer.status_code, answer.json()) == (422, {"detail": "Either 'text' or 'url' must be provided."})
+
+
+def test_as_many_as_milvus_gives(idios: Idios) -> None:
+    """Idios sets no limit of its own."""
+    images = [{"url": f"https://a.example/{n:05d}", "embedding": f"{n:012x}"} for n in range(16_384)]
+    idios.done(RESTORE, images)
+    found = idios.answered("search", {"url": images[0]["url"], "limit": 16_384})
+    assert sorted(each["url"] for each in found) == [each["url"] for each in images]
+    assert idios.post("search", {"url": images[0]["url"], "limit": 16_385}).status_code == 422
+
+
+def test_ping_asks_a_worker_too(stack: Stack) -> None:
+    idios = Idios(stack, "default")
+    for rpc in ("1", "true", "0"):
+        assert idios.get(f"/ping?rpc={rpc}").json() == "pong"
+    answer = idios.get("/ping?rpc=banana")
+    bad = {"loc": ["query", "rpc"], "msg": "value could not be parsed to a boolean", "type": "type_error.bool"}
+    assert (answer.status_code, answer.json()) == (422, {"detail": [bad]})

@@ -320,17 +320,16 @@ def create_app(fake: Fake) -> FastAPI:
         collection, asked = model(name), await request.json()
         for position, image in enumerate(asked):
             require_short(image.get("metadata"), position)
-        before = len(collection)
-        failed = []
+        added, found, failed = [], [], []
         for image in asked:
             try:
                 code = code_at(image["url"], collection)
             except Refused as error:
                 failed.append({"url": image["url"], "error": error.body["detail"][0]["msg"]})
             else:
+                (found if image["url"] in collection else added).append(image["url"])
                 collection.setdefault(image["url"], Image(code, image.get("metadata")))
-        added = len(collection) - before
-        return {"added": added, "found": len(asked) - added - len(failed), "failed": failed}
+        return {"added": added, "found": found, "failed": failed}
 
     @app.post("/models/{name}/search")
     async def search(name: str, request: Request, response: Response) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ Ask = Callable[[Client], object]
 
 COUNTED = answer("200 OK", b"3")
 DONE = answer("204 No Content")
-BULK = answer("200 OK", b'{"added": 1, "found": 0, "failed": []}')
+BULK = answer("200 OK", b'{"added": ["a"], "found": [], "failed": []}')
 INFO = (
     b'{"name": "shoes", "count": 1, "model": {"name": "m", "sha256": "0", "bits": 64, "detail_bits": 256}, "version": '
     b'"0", "versions": ["0"], "journal": {"changes": 0, "bytes": 0}, "bytes": 1, "created": null}'
