@@ -6,7 +6,7 @@
 # make soak     what may go wrong, thousands of times, and a table of the outcomes: for hours
 PYTHON ?= python3.11
 # The model that serves already, since the admin API can have switched it; at first the general one.
-MODEL ?= $(or $(shell .venv/bin/python indexer/current_model.py 2>/dev/null),torchscripts_models/relahash-general-64bits.pt)
+MODEL ?= $(or $(shell .venv/bin/python embedding/model_files.py 2>/dev/null),torchscripts_models/relahash-general-64bits.pt)
 MODEL := $(MODEL)
 DATALAKE ?= sample_datalake
 ARCHIVE := model_store/image-retrieval-v1.0.mar

@@ -92,14 +92,21 @@ class GatewaySettings(BaseSettings):
 
     @classmethod
     def read(cls) -> "GatewaySettings":
-        """Returns the environment's settings. Raises GatewayError, in one line, if one is wrong."""
+        """Returns the environment's settings, and makes the folders to write to. Raises GatewayError, in one line, if
+        one is wrong."""
+        settings = cls.parsed()
+        settings._check()
+        return settings
+
+    @classmethod
+    def parsed(cls) -> "GatewaySettings":
+        """Returns the environment's settings, whatever is on the disk. Raises GatewayError, in one line."""
         try:
             settings = cls()
         except ValidationError as error:
             first = error.errors()[0]
             name = "_".join(str(part) for part in first["loc"]).upper()
             raise GatewayError(f"HASHLAKE_{name} is {first['input']!r}: {first['msg']}") from error
-        settings._check()
         return settings
 
     @property

@@ -1,7 +1,9 @@
 """``hashlake archive`` and ``hashlake search``."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -11,6 +13,7 @@ from contract.query import DEFAULT_RANK, DEFAULT_TEXT_WEIGHT, DEFAULT_TOP_K, MAX
 from contract.space import Vectors
 from contract.terminal import say
 from embedding.cores import usable_cores
+from embedding.model_files import model_file, models_folder
 from embedding.registry import load_embedder
 from handler.answer import closeness
 from handler.archive import build_archive
@@ -18,6 +21,7 @@ from handler.mixing import mixed, word_parts
 from handler.preparation import positions
 from handler.request import Words
 from searcher.collections import COLLECTIONS, Collections
+from searcher.matches import Matches
 from searcher.open_collection import OpenView
 from searcher.scan.ranking import Query
 from searcher.versions.store import IndexStore
@@ -67,7 +71,12 @@ def archive(model_path: Path, model_version: str, beside: bool, model_store: Pat
     help="How much --text counts beside PHOTO.",
 )
 @click.option("--negative_text", metavar="WORDS", help="What images should not be like.")
-@click.option("--model_path", required=True, type=_FILE, help="The model that the version was made with (.pt).")
+@click.option(
+    "--model_path",
+    type=_FILE,
+    help="The model that the version was made with (.pt).  [default: found in the folder HASHLAKE_MODELS, "
+    "torchscripts_models unless set]",
+)
 @_index_store
 @click.option("--collection", default=DEFAULT_COLLECTION, show_default=True, help="Collection to search.")
 @click.option(
@@ -99,7 +108,7 @@ def search(
     text: str | None,
     text_weight: float,
     negative_text: str | None,
-    model_path: Path,
+    model_path: Path | None,
     index_store: Path,
     collection: str,
     name: str | None,
@@ -127,7 +136,7 @@ def search(
     else:
         folder = index_store if collection == DEFAULT_COLLECTION else index_store / COLLECTIONS / collection
         view = IndexStore(folder).open(name, threads=usable_cores())
-    model = load_embedder(model_path, image_size=image_size)
+    model = load_embedder(model_path or _model_of(view), image_size=image_size)
     view.require_model(model.identity)
     if not view.can(rank):
         raise click.ClickException(f"--rank detail needs detail codes, and version {view.name} has none")
@@ -149,8 +158,30 @@ def search(
         answer = {"index_database_version": view.name, "relevant": matches.paths, "distances": matches.distances}
         say(json.dumps(answer | judged, ensure_ascii=False))
         return
+    if not matches.paths:
+        say("no image is like it, among those that may be found", err=True)
+        return
+    say(f"{view.model.name}, version {view.name}: {_heading(matches, judged)}", err=True)
     for place, (path, distance) in enumerate(zip(matches.paths, matches.distances, strict=True)):
         apart = f"{distance:4d}" if isinstance(distance, int) else f"{distance:6.4f}"
         say(f"{apart}  {judged['closeness'][place]:.2f}  {path}" if judged else f"{apart}  {path}")
     if judged.get("nothing_like_it"):
         say("nothing like it was found", err=True)
+
+
+def _model_of(view: IndexVersion | OpenView) -> Path:
+    """Returns the file of the model that ``view`` was made with. Raises ClickException if it isn't there."""
+    folder = models_folder()
+    found = model_file(view.model.sha256, folder)
+    if found is None:
+        raise click.ClickException(
+            f"version {view.name} was made with {view.model.name}, which {folder} doesn't have: "
+            "name its file with --model_path"
+        )
+    return found
+
+
+def _heading(matches: Matches, judged: Mapping[str, Any]) -> str:
+    """Returns what the lines have, in words."""
+    first = "differing bits" if isinstance(matches.distances[0], int) else "1 − cos"
+    return f"{first}, closeness, image" if judged else f"{first}, image"

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import click
 
 from contract.known_warnings import ignore_known_warnings
-from contract.terminal import run
+from contract.terminal import run, say
 from hashlake.version import __version__
 
 
@@ -22,6 +22,7 @@ class _Place(NamedTuple):
 _COMMANDS = {
     "admin": _Place("gateway.commands", "serve"),
     "archive": _Place("handler.commands", "serve"),
+    "doctor": _Place("hashlake.doctor", "serve"),
     "collections": _Place("hashlake.client.commands", None),
     "duplicates": _Place("hashlake.client.commands", None),
     "evaluate": _Place("training.evaluate", "train"),
@@ -55,6 +56,31 @@ _ERRORS = {
 }
 
 
+#: What `hashlake` alone prints.
+_FIRST_STEPS = f"""\
+hashlake {__version__} finds the pictures of a datalake most like a photograph.
+
+Everything at once, in the project's folder:
+  make serve                        sample pictures, their index, and a server
+  make serve DATALAKE=/my/photos    the same with your own pictures
+
+Step by step:
+  hashlake doctor                   what is ready here, and what to do
+  hashlake refresh PHOTOS --model_path MODEL.pt
+                                    hash what is new, and publish a version
+  hashlake search photo.jpg         ask without a server
+  hashlake archive --model_path MODEL.pt
+                                    pack the model for the server
+  hashlake serve --admin            serve it; the page: http://127.0.0.1:8000
+
+With a server that runs:
+  hashlake keys create me --role admin
+  hashlake collections --help       pictures that come and go
+
+hashlake --help lists every command, hashlake COMMAND --help its options.
+"""
+
+
 class _Rooms(click.Group):
     """The commands of all rooms."""
 
@@ -73,6 +99,14 @@ class _Rooms(click.Group):
                 raise
             return _not_installed(name, str(error.name), extra)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.exceptions.NoSuchCommand as error:  # click knows of none of ours that it could mean
+            raise click.exceptions.NoSuchCommand(error.command_name, possibilities=[*_COMMANDS], ctx=ctx) from None
 
 
 def _not_installed(name: str, missing: str, extra: str) -> click.Command:
@@ -94,6 +128,7 @@ def _not_installed(name: str, missing: str, extra: str) -> click.Command:
 
 @click.group(
     cls=_Rooms,
+    invoke_without_command=True,
     context_settings={
         "token_normalize_func": lambda token: token.replace("-", "_"),
         "help_option_names": ["-h", "--help"],
@@ -101,12 +136,16 @@ def _not_installed(name: str, missing: str, extra: str) -> click.Command:
     },
 )
 @click.version_option(__version__, prog_name="hashlake")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Image retrieval: hash a datalake of pictures into 64-bit codes, publish them as an index version, and serve
     the pictures most like a photograph over HTTP.
 
     Options are spelled with underscores or hyphens, as you like.
     """
+    if context.invoked_subcommand is None:
+        for line in _FIRST_STEPS.splitlines():
+            say(line)
 
 
 def _on_purpose(error: Exception) -> bool:

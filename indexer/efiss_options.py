@@ -24,7 +24,9 @@ _UNUSED: dict[str, tuple[click.ParamType[Any], str]] = {
 def efiss_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds them to ``command``, which doesn't get them; ``--help`` doesn't list them."""
     for name, (kind, why) in _UNUSED.items():
-        command = click.option(name, type=kind, hidden=True, expose_value=False, callback=_telling(why))(command)
+        command = click.option(
+            name, type=kind, hidden=True, expose_value=False, help=f"Not used: {why}.", callback=_telling(why)
+        )(command)
     return command
 
 

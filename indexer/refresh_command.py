@@ -10,8 +10,8 @@ from typing import get_args
 import click
 
 from contract.terminal import say
+from embedding.model_files import current_model, models_folder
 from indexer import options
-from indexer.current_model import current_model, models_folder
 from indexer.errors import IndexingError
 from indexer.progress import Progress
 from indexer.refresh import Found, Refresh

@@ -14,8 +14,8 @@ from types import FrameType
 import click
 
 from contract.terminal import say
+from embedding.model_files import models_folder
 from indexer import options
-from indexer.current_model import models_folder
 from indexer.errors import IndexingError
 from indexer.progress import Progress
 from indexer.watch_status import Status, StatusServer

@@ -1,16 +1,13 @@
 """``hashlake keys``: who may use the gateway."""
 
-import sys
 from datetime import datetime
 from pathlib import Path
 from typing import get_args
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from contract.terminal import say, visible
+from contract.tables import say_table
+from contract.terminal import say
 from gateway.access.keys import KEYS_FILE, KeyStore, Role
 
 _store = click.option(
@@ -43,13 +40,13 @@ def create_key(name: str, role: Role, unless_any: bool, store: KeyStore) -> None
 @_store
 def list_keys(store: KeyStore) -> None:
     """Show every key, oldest first, without its secret."""
-    table = Table("id", "name", "role", "created (UTC)", "last used (UTC)", "revoked (UTC)", box=None)
-    known = store.list()
-    for key in known:
-        name = Text(visible(key.name))  # never read as markup
-        table.add_row(key.id, name, key.role, _shown(key.created), _shown(key.last_used), _shown(key.revoked))
-    if known:
-        Console(width=None if sys.stdout.isatty() else 240).print(table)
+    columns = ("id", "name", "role", "created (UTC)", "last used (UTC)", "revoked (UTC)")
+    rows = [
+        (key.id, key.name, key.role, _shown(key.created), _shown(key.last_used), _shown(key.revoked))
+        for key in store.list()
+    ]
+    if rows:
+        say_table(columns, rows)
     else:
         say("there is no key yet")
 

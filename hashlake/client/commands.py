@@ -15,10 +15,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, NoReturn, TextIO
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from contract.tables import say_table, size
 from contract.terminal import say, visible
 from hashlake.client.answers import CollectionInfo, CopyRule, Engine, Failure, Json, Metadata, Pair, StoredImage
 from hashlake.client.client import URL, Client
@@ -92,20 +90,20 @@ def collections() -> None:
 @_url
 def list_collections(client: Client) -> None:
     """Show every collection."""
-    table = Table("collection", "images", "model", "bits", "version", "changes", "bytes", box=None)
-    found = client.collections()
-    for info in found:
-        table.add_row(
-            Text(visible(info.name)),  # never markup, whatever it contains
+    rows = [
+        (
+            info.name,
             f"{info.count:,}",
-            Text(visible(info.model.name)),
+            info.model.name,
             str(info.model.bits),
-            Text(visible(info.version or (info.engine.name if info.engine else ""))),
+            info.version or (info.engine.name if info.engine else ""),
             "" if info.journal is None else f"{info.journal.changes:,}",
-            "" if info.bytes is None else f"{info.bytes:,}",
+            "" if info.bytes is None else size(info.bytes),
         )
-    if found:
-        Console(width=None if sys.stdout.isatty() else 200).print(table)
+        for info in client.collections()
+    ]
+    if rows:
+        say_table(("collection", "images", "model", "bits", "version", "changes", "on disk"), rows)
     else:
         say("there is no collection yet")
 
@@ -188,9 +186,9 @@ def _stats(info: CollectionInfo) -> Iterator[tuple[str, str]]:
     if info.version is not None:
         yield "version", f"{info.version} (of {', '.join(info.versions)})"
     if info.journal is not None:
-        yield "journal", f"{info.journal.changes:,} changes, {info.journal.bytes:,} bytes"
+        yield "journal", f"{info.journal.changes:,} changes, {size(info.journal.bytes)}"
     if info.bytes is not None:
-        yield "on disk", f"{info.bytes:,} bytes"
+        yield "on disk", size(info.bytes)
     if info.created is not None:
         yield "created (UTC)", f"{info.created:%Y-%m-%d %H:%M:%S}"
 
@@ -295,7 +293,7 @@ def add_bulk(name: str, file: BinaryIO, client: Client) -> None:
 )
 @click.option("--text_weight", type=click.FloatRange(0, 1), help="How much --text counts beside URL|FILE.")
 @click.option("--negative_text", metavar="WORDS", help="What images should not be like.")
-@click.option("--limit", default=10, show_default=True, type=click.IntRange(1, 1000), help="Answers wanted.")
+@click.option("--limit", default=10, show_default=True, type=click.IntRange(1, 16_384), help="Answers wanted.")
 @click.option(
     "--rank",
     default="distance",
@@ -335,6 +333,8 @@ def search(
     if as_json:
         say(_text([asdict(match) for match in matches]))
         return
+    if not matches:
+        say("no image is like it, among those that may be found", err=True)
     for match in matches:
         percent = match.similarity if match.closeness is None else 100 * match.closeness
         say(f"{percent:5.1f}  {match.url}")
@@ -481,7 +481,9 @@ def duplicates(name: str, max_distance: int | None, pairs: bool, turned: bool, a
     if pairs:
         _print_pairs(collection.duplicates(max_distance, "pairs"), as_json)
         return
+    found = False
     for place, group in enumerate(collection.duplicates(max_distance)):
+        found = True
         if as_json:
             say(_text(asdict(group)))
             continue
@@ -489,11 +491,20 @@ def duplicates(name: str, max_distance: int | None, pairs: bool, turned: bool, a
             say()
         for member in group.images:
             say(f"{member.distance:4d}  {member.url}")
+    _say_if_none(found)
 
 
 def _print_pairs(pairs: Iterable[Pair], as_json: bool) -> None:
+    found = False
     for pair in pairs:
+        found = True
         say(_text(asdict(pair)) if as_json else f"{pair.distance:4d}  {pair.url}  {pair.other}")
+    _say_if_none(found)
+
+
+def _say_if_none(found: bool) -> None:
+    if not found:
+        say("no near-duplicates were found", err=True)
 
 
 def _turned(collection: Collection, copies: CopyRule, max_distance: int | None) -> Iterator[Pair]:

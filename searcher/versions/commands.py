@@ -1,14 +1,11 @@
 """``hashlake versions``: lists and manages the versions in the index store."""
 
-import sys
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from contract.terminal import say, visible
+from contract.tables import say_table
+from contract.terminal import say
 from searcher.errors import VersionDamaged
 from searcher.versions.shards import split
 from searcher.versions.store import IndexStore
@@ -31,27 +28,28 @@ def versions() -> None:
 def list_versions(store: IndexStore) -> None:
     """Show every published version, oldest first; * marks the current one."""
     columns = ("", "version", "created (UTC)", "images", "skipped", "model", "bits", "mode", "verified (UTC)")
-    table = Table(*columns, box=None)
     try:
         current = store.current()
     except VersionDamaged as error:
         current = None
         say(f"Warning: {error}", err=True)
     manifests = store.manifests()
-    for manifest in manifests:
-        table.add_row(
+    rows = [
+        [
             "*" if manifest.version == current else "",
-            Text(visible(manifest.version)),
+            manifest.version,
             f"{manifest.created:%Y-%m-%d %H:%M:%S}",
             f"{manifest.count:,}",
             f"{manifest.skipped:,}",
-            Text(visible(manifest.model.name)),  # not markup, whatever it holds
+            manifest.model.name,
             str(manifest.model.bits),
             manifest.mode,
             _standing(store, manifest.version),
-        )
-    if manifests:
-        Console(width=None if sys.stdout.isatty() else 200).print(table)
+        ]
+        for manifest in manifests
+    ]
+    if rows:
+        say_table(columns, rows)
     else:
         say(f"no version is published in {store.folder}")
 

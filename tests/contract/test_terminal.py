@@ -19,7 +19,7 @@ ROOMS = (
 )  # fmt: skip
 #: Files whose output is for programs: a path for make, lines of JSON for the gateway, a document.
 FOR_PROGRAMS = {
-    "indexer/current_model.py",
+    "embedding/model_files.py",
     "gateway/collections/duplicates.py",
     "gateway/openapi.py",
     "searcher/versions/scrub.py",

@@ -80,7 +80,7 @@ def test_the_commands_are_these() -> None:
     words = {" ".join(words) for words in commands(cli) if words}
     assert words == {
         "listing", "refresh", "index", "watch", "search", "archive", "serve", "shards", "sample", "train", "evaluate",
-        "models", "models import",
+        "doctor", "models", "models import",
         "versions", "versions list",
         "versions verify", "versions promote", "versions rollback", "versions prune", "admin", "keys", "keys create",
         "keys list", "keys revoke", "duplicates", "reindex", "collections", "collections list", "collections create",
@@ -163,13 +163,32 @@ def test_a_wrong_list_of_hosts_is_told_before_anything_is_fetched(
 def test_search_prints_distances_and_paths_nearest_first(store: IndexStore, grid_path: Path, photo: Path) -> None:
     """From 1000 0000 0000 0001: one.png and three.png differ in one bit, none.png in two, two.png in three."""
     answer = hashlake("search", photo, "--model_path", grid_path, "--index_store", store.folder)
-    assert (answer.status, answer.err) == (0, "")
+    assert (answer.status, answer.err) == (0, "grid, version 1.5.0: differing bits, image\n")
     assert answer.out.splitlines() == [
         "   1  data/one.png",
         "   1  data/été three.png",
         "   2  data/none.png",
         "   3  data/two.png",
     ]
+
+
+def test_search_finds_the_model_of_the_version(
+    store: IndexStore, grid_path: Path, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("search", photo, "--index_store", store.folder, "--top_k", "1")
+    monkeypatch.setenv("HASHLAKE_MODELS", str(grid_path.parent))
+    assert hashlake(*command).out == "   1  data/one.png\n"
+    monkeypatch.setenv("HASHLAKE_MODELS", str(store.folder))
+    assert error_line(hashlake(*command)) == (
+        f"Error: version 1.5.0 was made with grid, which {store.folder} doesn't have: name its file with --model_path"
+    )
+
+
+def test_search_says_that_nothing_was_found(store: IndexStore, grid_path: Path, photo: Path) -> None:
+    command = ("search", photo, "--model_path", grid_path, "--index_store", store.folder, "--max_distance", "0")
+    answer = hashlake(*command)
+    assert (answer.status, answer.out) == (0, "")
+    assert answer.err == "no image is like it, among those that may be found\n"
 
 
 def test_search_as_json_is_the_servers_debug_answer(store: IndexStore, grid_path: Path, photo: Path) -> None:
@@ -280,9 +299,13 @@ def test_search_tells_how_close_they_are(
     publish(store, "2.0.0", calibrated, {"a.png": (0xFF00, 0), "b.png": (0xF0F0, 0), "c.png": (0xFF01, 0)}, tmp_path)
     photo.write_bytes(png_of(0xFF00, detail=0x7F))
     near = search(store, calibrated_path, photo)
-    assert (near.out.splitlines(), near.err) == (["   0  1.00  a.png", "   1  0.94  c.png", "   8  0.50  b.png"], "")
+    heading = f"{calibrated.identity.name}, version 2.0.0: differing bits, closeness, image\n"
+    assert (near.out.splitlines(), near.err) == (
+        ["   0  1.00  a.png", "   1  0.94  c.png", "   8  0.50  b.png"],
+        heading,
+    )
     far = search(store, calibrated_path, photo, "--rank", "detail", "--top_k", "1")
-    assert (far.out, far.err) == ("   7  0.12  a.png\n", "nothing like it was found\n")
+    assert (far.out, far.err) == ("   7  0.12  a.png\n", f"{heading}nothing like it was found\n")
     told = json.loads(search(store, calibrated_path, photo, "--rank", "detail", "--top_k", "1", "--json").out)
     assert (told["distances"], told["closeness"], told["nothing_like_it"]) == ([7], [0.125], True)
 
@@ -414,7 +437,14 @@ def test_a_damaged_version_is_refused(store: IndexStore, grid_path: Path, photo:
 def test_an_unknown_command_is_named() -> None:
     answer = hashlake("serach")
     assert answer.status == 2
-    assert "No such command 'serach'" in answer.err.splitlines()[-1]
+    assert answer.err.splitlines()[-1] == "Error: No such command 'serach'. Did you mean 'search'?"
+
+
+def test_without_a_command_it_says_what_to_do_first() -> None:
+    answer = hashlake()
+    assert (answer.status, answer.err) == (0, "")
+    assert "make serve DATALAKE=" in answer.out and "hashlake doctor" in answer.out
+    assert max(map(len, answer.out.splitlines())) <= 80
 
 
 # --- The installed script, in a process of its own

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from embedding.model_files import current_model
 from indexer import builder, refresh_command
-from indexer.current_model import current_model
 from indexer.hasher import CHUNK, Hasher
 from indexer.outcome import Outcome
 from pictures.formats import SUFFIXES
@@ -26,7 +26,8 @@ from tests.hashlake.command import Answer, hashlake
 from tests.indexer.stored import codes_by_path, skipped_of
 from tests.vectors import entry_of
 
-SCRIPT = Path(__file__).parents[2] / "indexer" / "refresh_index.sh"
+REPOSITORY = Path(__file__).parents[2]
+SCRIPT = REPOSITORY / "indexer" / "refresh_index.sh"
 
 
 @dataclass(frozen=True)
@@ -422,7 +423,7 @@ class TestCurrentModel:
         models.mkdir()
         shutil.copy(place.folder / "model.pt", models)
         place.refresh()
-        command = [sys.executable, "-I", "-S", SCRIPT.with_name("current_model.py")]
+        command = [sys.executable, "-I", "-S", REPOSITORY / "embedding" / "model_files.py"]
         for folder in ("torchscripts_models", "elsewhere"):
             models = models.rename(place.folder / folder)
             variables = {"HASHLAKE_MODELS": "" if folder == "torchscripts_models" else folder}

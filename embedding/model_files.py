@@ -1,6 +1,7 @@
-"""Finds the model that made the current version. ``make serve`` keeps serving it: the admin API may have switched it.
+"""Finds the file of a model that an index version was made with. ``make serve`` keeps serving the current version's:
+the admin API may have switched it.
 
-    python indexer/current_model.py        prints its file in the folder of models, or nothing
+    python embedding/model_files.py        prints the current version's model file, or nothing
 
 It imports nothing of ours, because make runs it first, every time.
 """
@@ -15,14 +16,19 @@ def models_folder() -> Path:
     return Path(os.environ.get("HASHLAKE_MODELS") or "torchscripts_models")
 
 
+def model_file(sha256: str, models: Path) -> Path | None:
+    """Returns the first .pt file (by name) below ``models`` whose contents have this sha256, or None."""
+    return next((path for path in sorted(models.rglob("*.pt")) if _sha256(path) == sha256), None)
+
+
 def current_model(store: Path, models: Path) -> Path | None:
-    """Returns the first .pt file (by name) below ``models`` that made the current version in ``store``, or None."""
+    """Returns the file below ``models`` that made the current version in ``store``, or None."""
     try:
         name = (store / "CURRENT").read_text(encoding="utf-8").strip()
         wanted = json.loads((store / name / "manifest.json").read_text(encoding="utf-8"))["model"]["sha256"]
     except (OSError, ValueError, LookupError, TypeError):  # no version, or a damaged one, which fails when it is opened
         return None
-    return next((path for path in sorted(models.rglob("*.pt")) if _sha256(path) == wanted), None)
+    return model_file(wanted, models)
 
 
 def _sha256(path: Path) -> str | None:
