@@ -17,6 +17,8 @@ ARCHIVED := model_store/.$(subst /,-,$(MODEL))
 # nproc would obey OMP_NUM_THREADS.
 PYTEST := OMP_NUM_THREADS=1 pytest -n $(shell env -u OMP_NUM_THREADS nproc) --dist loadfile --no-loadscope-reorder
 
+SHELL := bash
+
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Empty, whatever the environment says: every process that a test starts would compile our modules anew.
@@ -26,9 +28,10 @@ export PYTHONDONTWRITEBYTECODE :=
 .DELETE_ON_ERROR:
 
 serve: .venv/installed $(ARCHIVE) $(filter sample_datalake,$(DATALAKE))
+	@echo "indexing $(DATALAKE), by $(MODEL)"
 	@hashlake refresh --model_path "$(MODEL)" --database database_info.txt -- "$(DATALAKE)"
-	@hashlake keys create first --role admin --unless_any
-	@HASHLAKE_DATALAKE="$(DATALAKE)" exec hashlake serve --admin
+	@HASHLAKE_FIRST_KEY="$$(hashlake keys create first --role admin --unless_any 2>/dev/null)" \
+		HASHLAKE_DATALAKE="$(DATALAKE)" exec hashlake serve --admin
 
 test: .venv/installed-dev
 	@$(MAKE) --no-print-directory --jobs 2 style pytest
@@ -56,11 +59,15 @@ release: .venv/installed-release
 
 # Python compiles what is imported when it is: a small part of what pip would compile, on one core, in half a minute.
 INSTALL := pip install --quiet --no-compile
+# The same, with a count of the packages: for the first time, which takes minutes.
+COUNTED = set -o pipefail; pip install --no-compile --progress-bar off -r $(1) | awk -v all="$$(grep -c == $(1))" \
+	'/^Collecting /{printf "\r  %d of %d packages", ++n, all; fflush()} END{if (n) print ""}'
 
 .venv/installed: requirements.lock pyproject.toml hashlake/version.py
 	@test -d .venv || $(PYTHON) -m venv .venv
-	$(INSTALL) -r requirements.lock
-	$(INSTALL) --no-deps --no-build-isolation -e .
+	@echo "installing what hashlake needs into .venv: some minutes the first time"
+	@$(call COUNTED,requirements.lock)
+	@$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv/installed-dev: requirements-dev.lock .venv/installed
@@ -72,10 +79,11 @@ INSTALL := pip install --quiet --no-compile
 	@touch $@
 
 sample_datalake: .venv/installed
-	@test -d $@ || hashlake sample $@
+	@test -d $@ || { echo "drawing a sample datalake"; hashlake sample $@; }
 
 $(ARCHIVE): .venv/installed $(MODEL) $(ARCHIVED) handler/image_retrieval_handler.py handler/model-config.yaml
-	@hashlake archive --model_path "$(MODEL)"
+	@echo "packing the model for the server"
+	@hashlake archive --model_path "$(MODEL)" >/dev/null
 	@touch $@
 
 $(ARCHIVED):

@@ -13,7 +13,7 @@ from types import FrameType
 from contract.names import MODEL_NAME
 from contract.terminal import say, visible
 from handler.errors import HandlerError
-from handler.settings import SETTINGS_VARIABLE, Settings
+from handler.settings import FIRST_KEY_VARIABLE, SETTINGS_VARIABLE, Settings
 from handler.torchserve import TorchServe
 from searcher.errors import SearcherError
 from searcher.versions.store import IndexStore
@@ -22,9 +22,10 @@ from searcher.versions.store import IndexStore
 ENDED = 70
 #: Time for the ports of a TorchServe that was killed to become free.
 _PATIENCE = 30.0
+_RULE = "─" * 80
 
 
-def run(settings: Settings) -> int:
+def run(settings: Settings, first_key: str | None) -> int:
     """Serve until SIGTERM. Returns the exit status. Raises HandlerError if it cannot be started."""
     server = TorchServe(settings)
 
@@ -38,7 +39,7 @@ def run(settings: Settings) -> int:
         server.start(_PATIENCE)
         server.wait_ready()
         ready = True
-        _say_ready(settings)
+        _say_ready(settings, first_key)
         server.wait()
         return ENDED
     except KeyboardInterrupt:
@@ -51,11 +52,20 @@ def run(settings: Settings) -> int:
         server.stop()
 
 
-def _say_ready(settings: Settings) -> None:
+def _say_ready(settings: Settings, first_key: str | None) -> None:
+    """Print, between two rules, all that a person needs to go on."""
     url = f"{settings.inference}/predictions/{MODEL_NAME}"
     picture = _some_image(IndexStore(settings.index_store))
-    example = f"  curl -F image=@{_quoted(picture)} -F top_k=5 -F debug=true {url}"
-    for line in ("", f"hashlake is ready: {url}", "", example, ""):
+    lines = [f"hashlake is ready: {url}", ""]
+    if settings.page is not None:
+        lines.append(f"  page   {settings.page}   (the API: {settings.page}docs)")
+    if first_key:
+        lines += [f"  key    {first_key}", "         for admins, shown only this once: paste it under Operators"]
+    lines += [
+        f"  ask    curl -F image=@{_quoted(picture)} -F top_k=5 -F debug=true {url}",
+        "  stop   Ctrl-C, or SIGTERM to this process",
+    ]
+    for line in ("", _RULE, *lines, _RULE, ""):
         say(line)
 
 
@@ -76,7 +86,8 @@ def _quoted(path: str) -> str:
 
 def main() -> None:
     try:
-        status = run(Settings.from_json(os.environ[SETTINGS_VARIABLE]))
+        # TorchServe and its workers don't need it.
+        status = run(Settings.from_json(os.environ[SETTINGS_VARIABLE]), os.environ.pop(FIRST_KEY_VARIABLE, None))
     except (HandlerError, SearcherError, OSError) as error:
         sys.exit(visible(f"Error: {error}"))
     sys.exit(status)

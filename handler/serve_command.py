@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+from contract.address import reachable_host, url_of
+from contract.terminal import say
 from embedding.cores import usable_cores
 from handler.settings import SETTINGS_VARIABLE, Settings
 from handler.supervision import Program, supervise
@@ -153,10 +155,12 @@ def serve(
         model_store=model_store, index_store=index_store, config=config, metrics_host=metrics_host,
         grpc_port=grpc_port, run_folder=run_folder, secret_file=secret_file, start_timeout=start_timeout,
         verify_mb_per_s=verify_mb_per_s,
+        page=f"{url_of(reachable_host(gateway_host), gateway_port)}/" if admin else None,
     )  # fmt: skip
     require_startable(settings, _PATIENCE)
     if admin:
         require_free(gateway_host, gateway_port, time.monotonic() + _PATIENCE)
+    say(f"starting {settings.workers} workers, which load the model")
     run = settings.run
     # The programs find each other by the same words, wherever they came from.
     os.environ |= {

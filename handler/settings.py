@@ -15,13 +15,15 @@ STORE_VARIABLE = "HASHLAKE_INDEX_STORE"
 THREADS_VARIABLE = "HASHLAKE_SEARCH_THREADS"
 #: A variable of the environment of `python -m handler.frontend`: the settings, as JSON.
 SETTINGS_VARIABLE = "HASHLAKE_SERVE_SETTINGS"
+#: The admin key that `make serve` has just made, to be shown with the addresses.
+FIRST_KEY_VARIABLE = "HASHLAKE_FIRST_KEY"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Management is a socket in ``run_folder``, and gRPC is on loopback: on ``grpc_port``, or on one that nobody is
-    told. ``start_timeout``: the most seconds that workers may take to load. ``verify_mb_per_s``: how fast versions are
-    read in the background."""
+    """``page``: the URL of the gateway beside it, if there is one. Management is a socket in ``run_folder``, and gRPC
+    is on loopback: on ``grpc_port``, or on one that nobody is told. ``start_timeout``: the most seconds that workers may
+    take to load. ``verify_mb_per_s``: how fast versions are read in the background."""
 
     host: str
     inference_port: int
@@ -36,6 +38,7 @@ class Settings:
     secret_file: Path | None = None
     start_timeout: int = 600
     verify_mb_per_s: float = DEFAULT_MB_PER_S
+    page: str | None = None
 
     @property
     def run(self) -> RunFolder:

@@ -18,7 +18,8 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import IO, Any
 
 from contract.address import bare_host, bound_socket, host_and_port
 from contract.end_with_parent import end_with_parent
@@ -95,8 +96,10 @@ class TorchServe:
         ]  # fmt: skip
         # A session of its own: Ctrl-C in a terminal reaches only this process, which then stops the child cleanly.
         self._process = subprocess.Popen(
-            command, env=self._environment(), cwd=self._folder, start_new_session=True, preexec_fn=end_with_parent
-        )
+            command, env=self._environment(), cwd=self._folder, start_new_session=True, preexec_fn=end_with_parent,
+            stderr=subprocess.PIPE,
+        )  # fmt: skip
+        Thread(target=_pass_on, args=(self._process.stderr,), daemon=True).start()
 
     def wait_ready(self) -> None:
         """Return once every worker of every model is ready.
@@ -226,6 +229,14 @@ class StartProgress:
             raise HandlerError(
                 f"TorchServe's workers were not started after {self._timeout:.0f} s; their messages are above"
             )
+
+
+def _pass_on(lines: IO[bytes] | None) -> None:
+    """Write what Java says to standard error, but for the remark of its log library about Java's age."""
+    for line in lines or ():
+        if b"sun.reflect.Reflection.getCallerClass" not in line:
+            sys.stderr.buffer.write(line)
+            sys.stderr.buffer.flush()
 
 
 def require_startable(settings: Settings, patience: float = 0.0) -> None:

@@ -1,0 +1,38 @@
+"""What `hashlake serve` says when it is ready: all that a person needs to go on."""
+
+import io
+import sys
+from pathlib import Path
+
+import pytest
+
+from handler.frontend import _say_ready
+from handler.settings import Settings
+from handler.torchserve import _pass_on
+
+
+@pytest.mark.parametrize(
+    ("page", "key"), [("http://127.0.0.1:8000/", "hlk_x"), ("http://127.0.0.1:8000/", ""), (None, "")]
+)
+def test_one_closing_box(tmp_path: Path, capsys: pytest.CaptureFixture[str], page: str | None, key: str) -> None:
+    settings = Settings("0.0.0.0", 8080, 8082, 1, tmp_path, tmp_path, tmp_path / "config", page=page)
+    _say_ready(settings, key)
+    empty, rule, *lines, last, end = capsys.readouterr().out.splitlines()
+    assert (empty, end, rule, last) == ("", "", "─" * 80, "─" * 80)
+    url = "http://127.0.0.1:8080/predictions/image-retrieval-v1.0"
+    assert lines == [
+        f"hashlake is ready: {url}",
+        "",
+        *([f"  page   {page}   (the API: {page}docs)"] if page else []),
+        *(["  key    hlk_x", "         for admins, shown only this once: paste it under Operators"] if key else []),
+        f"  ask    curl -F image=@'photo.jpg' -F top_k=5 -F debug=true {url}",
+        "  stop   Ctrl-C, or SIGTERM to this process",
+    ]
+
+
+def test_a_remark_of_javas_log_library_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = io.TextIOWrapper(io.BytesIO())
+    monkeypatch.setattr(sys, "stderr", said)
+    remark = b"WARNING: sun.reflect.Reflection.getCallerClass is not supported. This will impact performance.\n"
+    _pass_on(io.BytesIO(remark + b"Error: no memory\n\xff"))
+    assert said.buffer.getvalue() == b"Error: no memory\n\xff"  # type: ignore[attr-defined]
