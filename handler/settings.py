@@ -22,8 +22,8 @@ FIRST_KEY_VARIABLE = "HASHLAKE_FIRST_KEY"
 @dataclass(frozen=True)
 class Settings:
     """``page``: the URL of the gateway beside it, if there is one. Management is a socket in ``run_folder``, and gRPC
-    is on loopback: on ``grpc_port``, or on one that nobody is told. ``start_timeout``: the most seconds that workers may
-    take to load. ``verify_mb_per_s``: how fast versions are read in the background."""
+    is on loopback: on ``grpc_port``, or on one that nobody is told. ``start_timeout``: the most seconds that workers
+    may take to load. ``verify_mb_per_s``: how fast versions are read in the background."""
 
     host: str
     inference_port: int

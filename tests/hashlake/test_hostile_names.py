@@ -56,7 +56,7 @@ def test_listing_indexing_and_searching(place: Path) -> None:
     told(hashlake("index", "--source", "folder:data", *new, "1.1.0"))
     told(hashlake("refresh", "data", "--model_path", model, "--new_index_database_version", "1.2.0"))
     found = hashlake("search", "data/plain.png", "--model_path", model)
-    assert told(found) == f"   0  data/plain.png\n   1  {visible(name)}\n"
+    assert told(found) and found.out == f"   0  data/plain.png\n   1  {visible(name)}\n"
     as_json = hashlake("search", "data/plain.png", "--model_path", model, "--json")
     assert told(as_json) and json.loads(as_json.out)["relevant"] == ["data/plain.png", name]
     for words in (("list",), ("verify",), ("rollback",)):
