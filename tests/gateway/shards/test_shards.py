@@ -145,7 +145,7 @@ def test_pictures_come_in_every_shape(front: Front) -> None:
 @pytest.mark.parametrize(
     ("options", "status", "message"),
     [
-        ({"json": {"code": "0302", "top_k": 0}}, 400, "top_k must be an integer from 1 to 1000, and is 0"),
+        ({"json": {"code": "0302", "top_k": 0}}, 400, "top_k must be an integer from 1 to 16384, and is 0"),
         ({"json": {"path": "nowhere.jpg"}}, 404, "nowhere.jpg"),
         ({"content": b"{"}, 400, "the request is not JSON"),
         ({"files": {"image": ("a.png", b"no picture")}}, 415, "not an image"),
