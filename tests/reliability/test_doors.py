@@ -35,14 +35,16 @@ RULES = {
     },
     "searching": {
         "GET HEAD": ["/images/{row}", "/thumbnails/{row}", "/api/collections/{name}/thumbnail"],
-        "GET": ["/api/collections", *(f"/api/collections/{{name}}{end}" for end in ("", "/images", "/duplicates"))],
+        "GET": ["/api/collections",
+                *(f"/api/collections/{{name}}{end}" for end in ("", "/images", "/duplicates", "/properties"))],
         "POST": ["/api/search", "/predictions/image-retrieval-v1.0", f"{_IDIOS}/search", f"{_IDIOS}/compare",
                  f"{_IDIOS}/urls", f"{_IDIOS}/dump"],
         "GET POST": [f"{_IDIOS}/count"],
     },
     "administrators": {
         "POST": [*(f"{_IDIOS}/{end}" for end in ("add", "search_add", "add_bulk", "restore", "remove")),
-                 "/api/collections", "/api/collections/{name}/fold", "/api/reindex", "/api/jobs/{id}/resume",
+                 "/api/collections", "/api/collections/{name}/fold", "/api/collections/{name}/index", "/api/reindex",
+                 "/api/jobs/{id}/resume",
                  "/api/versions/{name}/promote", "/api/versions/{name}/verify"],
         "DELETE": ["/api/collections/{name}", "/api/jobs/{id}", "/api/versions/{name}"],
         "GET": ["/api/jobs", "/api/jobs/{id}", "/api/jobs/{id}/events", "/api/models", "/api/versions",
