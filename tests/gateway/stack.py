@@ -34,7 +34,15 @@ from indexer.builder import Request, build
 from searcher.versions.store import IndexStore
 from sources.folder import FolderSource
 from sources.listing import Listing
-from tests.fakes import BITS, PREPROCESSING, Grid, write_colour_model, write_datalake, write_grid_model
+from tests.fakes import (
+    BITS,
+    PREPROCESSING,
+    Grid,
+    write_colour_model,
+    write_datalake,
+    write_grid_model,
+    write_words_model,
+)
 from tests.handler.server import Server, free_ports
 from tests.hashlake.command import hashlake
 
@@ -74,10 +82,11 @@ class Unservable(nn.Module):
 
 
 def write_models(folder: Path) -> Path:
-    """grid.pt, wide/001/wide.pt, colours.pt; damaged.pt and unservable.pt; and a link that leads out."""
+    """grid.pt, wide/001/wide.pt, colours.pt, words.pt; damaged.pt and unservable.pt; and a link that leads out."""
     (folder / WIDE_FOLDER).mkdir(parents=True)
     write_grid_model(folder / "grid.pt")
     write_colour_model(folder / "colours.pt")
+    write_words_model(folder / "words.pt")
     for name, module, bits, path in (
         ("wide", Wide(), BITS * WIDE, folder / WIDE_FOLDER / "wide.pt"),
         ("unservable", Unservable(), BITS, folder / "unservable.pt"),
