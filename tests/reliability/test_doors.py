@@ -37,8 +37,8 @@ RULES = {
         "GET HEAD": ["/images/{row}", "/thumbnails/{row}", "/api/collections/{name}/thumbnail"],
         "GET": ["/api/collections",
                 *(f"/api/collections/{{name}}{end}" for end in ("", "/images", "/duplicates", "/properties"))],
-        "POST": ["/api/search", "/predictions/image-retrieval-v1.0", f"{_IDIOS}/search", f"{_IDIOS}/compare",
-                 f"{_IDIOS}/urls", f"{_IDIOS}/dump"],
+        "POST": ["/api/search", "/search_form", "/predictions/image-retrieval-v1.0", f"{_IDIOS}/search",
+                 f"{_IDIOS}/compare", f"{_IDIOS}/urls", f"{_IDIOS}/dump"],
         "GET POST": [f"{_IDIOS}/count"],
     },
     "administrators": {
