@@ -38,6 +38,8 @@ _COMPRESSED: dict[bytes, Callable[[IO[bytes]], Any]] = {
     b"BZh": bz2.BZ2File,
     b"\xfd7zXZ": lzma.LZMAFile,
 }
+#: The flag of a zip's members that a password opens.
+_ENCRYPTED = 0x1
 #: What reading a damaged archive raises.
 DAMAGED = (OSError, EOFError, RuntimeError, NotImplementedError, zlib.error, zipfile.BadZipFile, tarfile.TarError)
 
@@ -88,6 +90,8 @@ def open_zip(address: str, selection: Selection = PICTURES) -> Iterator[ArchiveS
 
     def read_member(name: str, version: str) -> bytes:
         info = archive.getinfo(name)
+        if info.flag_bits & _ENCRYPTED:
+            raise Unreadable("it is encrypted in the archive, and opens with a password only")
         require_small(info.file_size)
         with archive.open(info) as member:
             return member.read(DEFAULT_LIMITS.max_bytes + 1)

@@ -25,6 +25,7 @@ from gateway.collections.open_collections import OpenCollections
 from gateway.collections.writer import require_model
 from gateway.errors import NoUrl, PictureRefused
 from gateway.images.source_pictures import SourcePictures, refused
+from gateway.images.watched import watched_sources
 from gateway.settings import GatewaySettings
 from gateway.torchserve.embedding import Hashing
 from gateway.torchserve.queue import ServedModel
@@ -213,6 +214,8 @@ class Adding:
         PictureRefused."""
         known, _ = await self._find(collection, name)
         metadata = None if known is None else known.metadata
+        if known is not None and not self._source_pictures.has(name, metadata):
+            self._source_pictures.admit(await to_thread.run_sync(watched_sources, collection.folder))
         if self._source_pictures.has(name, metadata):
             return await self._source_pictures.read(name, metadata)
         if known is not None and not name.startswith(UPLOAD):  # a watch of the datalake's folder put it there

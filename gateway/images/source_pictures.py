@@ -5,8 +5,8 @@ http://…, canvases of IIIF             downloaded, as for collections (sources
 """
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 
 from anyio import to_thread
 
@@ -30,6 +30,12 @@ class SourcePictures:
     def has(self, name: str, metadata: str | None = None) -> bool:
         """Whether the picture called ``name``, of which its source said ``metadata``, is one of them by its name."""
         return self._originals.has(name) or bool(urls_of(name, metadata))
+
+    def admit(self, sources: Iterable[str]) -> None:
+        """Show the pictures of these sources, too; those that cannot be opened here have none."""
+        for source in sources:
+            with suppress(SourceError):
+                self._originals.admit(source)
 
     async def read(self, name: str, metadata: str | None = None) -> bytes:
         """Returns the picture called ``name``, if ``has`` says so. Raises PictureRefused; OriginFault if the place that

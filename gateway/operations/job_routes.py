@@ -85,8 +85,7 @@ async def reindex(
     one, the model is switched too. Whatever fails, the model and the version before stay."""
     await _stop_folding(services)
     job = await services.reindexing.start(asked)
-    for source in await asyncio.to_thread(services.reindexing.sources):
-        services.originals.admit(source)
+    services.source_pictures.admit(await asyncio.to_thread(services.reindexing.sources))
     services.metrics.reindexed.inc()
     location = f"{services.settings.root_path}/api/jobs/{job.id}"
     if any(each.strip().lower() == "respond-async" for each in prefer.split(",")):

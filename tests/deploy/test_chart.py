@@ -559,8 +559,12 @@ class TestWatch:
         _refuse_unknown()
         assert (REPOSITORY / "torchscripts_models" / f"{told['model_name']}.pt").is_file()
 
-    def test_keys_come_from_a_secret_and_the_status_is_asked(self, container: Document) -> None:
+    def test_keys_come_from_a_secret_and_the_status_is_asked(
+        self, container: Document, charts: dict[str, list[Document]]
+    ) -> None:
         assert container["envFrom"] == [{"secretRef": {"name": "lake-keys"}}]
+        assert server(charts["watch"])["admin"]["envFrom"] == container["envFrom"]  # it shows the pictures
+        assert "envFrom" not in server(charts["watch"])["serve"]
         (port,) = container["ports"]
         assert environment(container)["HASHLAKE_STATUS_PORT"] == str(port["containerPort"])
         for probe in ("startupProbe", "livenessProbe"):

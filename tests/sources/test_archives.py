@@ -89,3 +89,14 @@ def test_a_member_that_is_damaged_or_too_large_is_its_own_reason(tmp_path: Path)
         assert source.read(good)[1] == png_of(2)
         with pytest.raises(Unreadable, match=r"^the image has 33,554,433 bytes"):
             source.read(large)
+
+
+def test_an_encrypted_member_says_so(tmp_path: Path) -> None:
+    whole = bytearray(write_zip(tmp_path / "a.zip", {"1.png": png_of(1)}).read_bytes())
+    for mark, offset in ((b"PK\1\2", 8), (b"PK\3\4", 6)):  # of the member, after that of the folder "a"
+        whole[whole.rindex(mark) + offset] |= 1
+    (tmp_path / "a.zip").write_bytes(whole)
+    with open_source(str(tmp_path / "a.zip")) as source:
+        (item,) = source.items()
+        with pytest.raises(Unreadable, match=r"^it is encrypted in the archive, and opens with a password only$"):
+            source.read(item)

@@ -18,6 +18,7 @@ from gateway.collections import browsing
 from gateway.images import source_pictures
 from gateway.images.originals import router
 from gateway.settings import GatewaySettings
+from searcher.entry import Entry
 from searcher.versions.store import IndexStore
 from sources.errors import Unreadable
 from sources.fetching.addresses import HostList
@@ -137,6 +138,7 @@ class Fetching(Client):
 
     def __exit__(self, *_: Any) -> None:
         self._runner.run(self.services.fetcher.__aexit__())
+        self.services.originals.close()
         super().__exit__(None, None, None)
 
 
@@ -225,7 +227,9 @@ def test_what_a_watch_has_put_into_a_collection_is_shown(tmp_path: Path, site: P
     (lake / "b.pdf").write_bytes(pdf_of([picture_of(0xFF00, 64)]))
     (tmp_path / "secret.png").write_bytes(png_of(8))
     (lake / "link.png").symlink_to(tmp_path / "secret.png")
-    for address in (str(lake), canvases(site, site.put("/1.png", png_of(9)))):
+    with zipfile.ZipFile(tmp_path / "elsewhere.zip", "w") as archive:
+        archive.writestr("z.png", png_of(11))
+    for address in (str(lake), f"{tmp_path}/elsewhere.zip", canvases(site, site.put("/1.png", png_of(9)))):
         watched = hashlake(
             "watch", address, "--collection", "new", "--model_path", model, "--index_store", settings.index_store,
             "--once", "--pdfs",
@@ -234,4 +238,9 @@ def test_what_a_watch_has_put_into_a_collection_is_shown(tmp_path: Path, site: P
     with Fetching(settings, browsing.router) as client:
         images = client.get("/api/collections/new/images").json()["images"]
         shown = {image["url"].rpartition("/")[2]: client.get(image["thumbnail"]).status_code for image in images}
-        assert shown == {"a.png": 200, "b.pdf#page=1": 200, "link.png": 404, "1": 200}
+        archived = "elsewhere.zip#z.png"
+        assert shown == {"a.png": 200, "b.pdf#page=1": 200, "link.png": 404, archived: 200, "1": 200}
+        services = client.services
+        services.collections.collections.open("new").add([Entry(f"{tmp_path}/other.zip#z.png", {"code": b"12"})])
+        unknown = client.get(f"/api/collections/new/thumbnail?url={tmp_path}/other.zip%23z.png")
+        assert unknown.status_code == 404
