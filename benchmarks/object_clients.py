@@ -101,13 +101,14 @@ def measure(client: str, url: str, what: str, count: int) -> None:
 @click.option("--objects", default=2000, show_default=True)
 @click.option("--runs", default=3, show_default=True)
 def run(python: str, url: str | None, keys: int, objects: int, runs: int) -> None:
+    if url is not None:
+        _fill(url, objects)
     for what, count in (("keys", keys), ("get", objects)):
         with ExitStack() as opened:
             if url is None:
                 here = _own_store(opened, what, count)
             else:
                 here, count = url, objects
-                _fill(url, objects)
             found: dict[str, list[list[float]]] = {"obstore": [], "s3fs": []}
             for _ in range(runs):
                 for client, measured in found.items():
@@ -135,7 +136,8 @@ def _own_store(opened: ExitStack, what: str, count: int) -> str:
 
 def _fill(url: str, objects: int) -> None:
     def put(path: str, content: bytes) -> None:
-        urllib.request.urlopen(urllib.request.Request(f"{url}/lake{path}", content, method="PUT")).close()
+        request = urllib.request.Request(f"{url}/lake{path}", content, {"Content-Type": "image/jpeg"}, method="PUT")
+        urllib.request.urlopen(request).close()
 
     put("", b"")
     for number in range(objects):
