@@ -1,5 +1,7 @@
 """Names that handler, gateway and clients share: the model in URLs, the routes, the headers of answers."""
 
+import re
+
 #: The model that serves the datalake, in URLs: /predictions/image-retrieval-v1.0
 MODEL_NAME = "image-retrieval-v1.0"
 PREDICTIONS = f"/predictions/{MODEL_NAME}"
@@ -23,3 +25,8 @@ SECRET_HEADER = "X-Hashlake-Secret"  # noqa: S105 (a name)
 
 #: On a refusal: the collection, which another model serves.
 OTHER_MODEL_HEADER = "X-Hashlake-Other-Model"
+
+
+def plain_model_name(name: str) -> str:
+    """The model's ``name`` as compared: ViT-B/32, vit_b32 and ViT-B-32 are one name."""
+    return re.sub(r"[\W_]", "", name.casefold()) or name

@@ -31,6 +31,7 @@ from gateway.access.whole_bodies import WholeBodies
 from gateway.collections import browsing, managing
 from gateway.errors import RequestRefused
 from gateway.idios import changing, listing, searching
+from gateway.idios.model_collections import made_when_asked
 from gateway.images import originals
 from gateway.metrics import Measure
 from gateway.operations import job_routes, models, versions
@@ -100,8 +101,9 @@ def create_idios_app(gateway: FastAPI) -> FastAPI:
         version=version("hashlake"),
     )
     app.state = gateway.state
-    for router in (searching.router, listing.router, changing.router, listing.pinging):
-        app.include_router(router, dependencies=[Depends(require_own_site)])
+    for router in (searching.router, listing.router, changing.router):
+        app.include_router(router, dependencies=[Depends(require_own_site), Depends(made_when_asked)])
+    app.include_router(listing.pinging, dependencies=[Depends(require_own_site)])
     _add_doors(app, gateway.state.services)
     return app
 

@@ -1,6 +1,7 @@
 """``/healthz``, ``/readyz`` and ``/metrics``: whether it is up, whether it can answer, and its figures so far."""
 
 import asyncio
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Annotated
 
@@ -9,9 +10,13 @@ from fastapi.responses import JSONResponse
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 
-from gateway.errors import refusals
+from gateway.errors import TorchServeError, refusals
 from gateway.readiness import Ready
 from gateway.services import UsesServices
+from gateway.torchserve.model_memory import LoadedModel
+
+#: Models that don't say within this time what they take are left out; Prometheus waits ten seconds.
+_MEASURING_SECONDS = 3.0
 
 router = APIRouter(tags=["health"])
 
@@ -61,4 +66,8 @@ async def readyz(
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 async def metrics(services: UsesServices) -> Response:
-    return Response(await asyncio.to_thread(services.metrics.text), media_type=CONTENT_TYPE_LATEST)
+    models: list[LoadedModel] = []
+    with suppress(TorchServeError, TimeoutError):  # busy for long, or not there: the other figures count
+        async with asyncio.timeout(_MEASURING_SECONDS):
+            models = await services.model_servers.loaded()
+    return Response(await asyncio.to_thread(services.metrics.text, models), media_type=CONTENT_TYPE_LATEST)

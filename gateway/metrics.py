@@ -1,14 +1,16 @@
-"""The figures at ``/metrics``: requests by route, method and status, and the current version.
+"""The figures at ``/metrics``: requests by route, method and status, the current version, and the models' memory.
 
 Measure (outermost) ─▶ times every answer, to its end ─▶ Metrics ─▶ Prometheus' text format
 """
 
 import time
+from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.images.open_versions import OpenVersions
+from gateway.torchserve.model_memory import LoadedModel
 from searcher.errors import SearcherError
 
 
@@ -31,12 +33,21 @@ class Metrics:
             "When the current version was published.",
             registry=self.registry,
         )
+        self._memory = Gauge(
+            "hashlake_gateway_model_memory_bytes",
+            "What the workers of a served model take together, and would give back.",
+            ["model"],
+            registry=self.registry,
+        )
         self.reindexed = Counter(
             "hashlake_gateway_reindex_jobs", "Reindexing jobs that were started here.", registry=self.registry
         )
 
-    def text(self) -> bytes:
-        """Returns all figures in Prometheus' text format."""
+    def text(self, models: Iterable[LoadedModel]) -> bytes:
+        """Returns all figures in Prometheus' text format; ``models`` are those that TorchServe has."""
+        self._memory.clear()
+        for model in models:
+            self._memory.labels(model.name).set(model.memory_bytes)
         try:
             manifest = self._versions.get().manifest
             self._images.set(manifest.count)

@@ -76,11 +76,12 @@ class Services:
         versions = OpenVersions(IndexStore(settings.index_store))
         metrics = Metrics(versions)
         collections = Collections(settings.index_store)
+        models = ModelFolder(settings.models)
         open_collections = OpenCollections(
-            collections, CollectionMetrics(collections, metrics.registry), settings.fold_after
+            collections, models, CollectionMetrics(collections, metrics.registry), settings.fold_after
         )
         torchserve = TorchServeClient(settings.inference, settings.run, settings.start_timeout)
-        model_servers = ModelServers(torchserve, settings, collections)
+        model_servers = ModelServers(torchserve, settings, collections, models)
         hashing = Hashing(torchserve, model_servers)
         bodies = BodyBudget(settings.bodies_max_mb * 1024 * 1024)
         fetcher = Fetcher(settings.fetching)
@@ -97,7 +98,7 @@ class Services:
             failed_tries=FailedTries(),
             bodies=bodies,
             versions=versions,
-            models=ModelFolder(settings.models),
+            models=models,
             metrics=metrics,
             torchserve=torchserve,
             readiness=Readiness(shards.ready if shards else ServedHere(torchserve, versions).ready),

@@ -81,6 +81,7 @@ class GatewaySettings(BaseSettings):
     thumbnail_cache_mb: Annotated[int, Field(ge=1)] = 256
     idios_port: Port | None = None
     collections_read_only: bool = False
+    model_memory_mb: Annotated[int, Field(ge=1)] | None = None
     fold_after: Annotated[int, Field(ge=1)] = 50_000
     shards: Annotated[tuple[str, ...], NoDecode, _by(parse_shards)] = ()
     verify_mb_per_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = DEFAULT_MB_PER_S

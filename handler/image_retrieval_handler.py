@@ -16,6 +16,7 @@ from contract.run_folder import SECRET_VARIABLE, read_secret
 from embedding.card import CARD_FILE, ModelCard, parse_card
 from embedding.device import worker_device
 from embedding.registry import load_embedder
+from handler.memory import own_memory
 from handler.metrics import Metrics
 from handler.retrieval import Retrieval
 from handler.served import Served
@@ -89,13 +90,14 @@ class ImageRetrievalHandler:
         return self.secret is not None and told is not None and hmac.compare_digest(self.secret, str(told).encode())
 
     def _description(self) -> dict[str, Any]:
-        """Returns what the management API shows: the model's card and the version that this worker serves."""
+        """Returns what the management API shows: the model's card, the version that this worker serves, its memory."""
         version = self.served.version()
         return {
             "model": self.model.card.model_dump(mode="json"),
             "identity": self.model.identity.model_dump_json(),  # as text: TorchServe drops nulls from objects
             "sha256": self.model.identity.sha256,
             "precision": self.model.identity.precision,
+            "memory_bytes": own_memory(),
             "version": version.manifest.model_dump(mode="json") if version else None,
             "reason": None if version else self.served.reason,
         }

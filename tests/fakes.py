@@ -70,9 +70,10 @@ class ColourGrid(nn.Module):
         return cells[:, 0], cells[:, 1:].flatten(1)
 
 
-def write_grid_model(path: Path, name: str = "grid") -> Path:
+def write_grid_model(path: Path, name: str = "grid", aliases: tuple[str, ...] = ()) -> Path:
     """Save the fake model with its card. Another ``name`` makes another file, and so another sha256."""
-    save_model(torch.jit.script(Grid().eval()), ModelCard(name=name, bits=BITS, preprocessing=PREPROCESSING), path)
+    card = ModelCard(name=name, aliases=aliases, bits=BITS, preprocessing=PREPROCESSING)
+    save_model(torch.jit.script(Grid().eval()), card, path)
     return path
 
 

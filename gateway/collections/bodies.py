@@ -92,8 +92,8 @@ class NewCollection(BaseModel):
     )
     model_path: str | None = Field(
         default=None,
-        description="whose codes it will hold: a .pt file, or a folder holding one, below the models folder; the "
-        "datalake's model unless given",
+        description="whose codes it will hold: a .pt file below the models folder, a folder holding one, or a name of "
+        "a model there; unless given, the model that answers to the collection's name, or else the datalake's",
         examples=[None],
     )
     engine: str | None = Field(

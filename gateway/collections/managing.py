@@ -1,8 +1,5 @@
 """``/api/collections``: making, folding and deleting them."""
 
-import json
-from contextlib import suppress
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated
 
@@ -11,10 +8,12 @@ from fastapi import APIRouter, Depends, Path
 
 from contract.names import DEFAULT_COLLECTION
 from gateway.access.guards import require_admin, require_changeable
-from gateway.collections.bodies import BIRTH_FILE, CollectionInfo, FoldedCollection, NewCollection, WantedIndex, info_of
+from gateway.collections.bodies import CollectionInfo, FoldedCollection, NewCollection, WantedIndex, info_of
+from gateway.collections.making import make_collection
 from gateway.collections.named import ALWAYS, OF_ONE, Named
 from gateway.errors import FoldFailed, RequestRefused, refusals
 from gateway.services import Services, UsesServices
+from gateway.torchserve.model_folder import only_model_called
 from searcher.collections import Collections
 from searcher.engines.foreign import ForeignCollection
 from searcher.engines.recall import with_index
@@ -38,14 +37,14 @@ router = APIRouter(
 )
 async def create_collection(asked: NewCollection, services: UsesServices) -> CollectionInfo:
     """Empty, for codes of one model, or with what its engine has already. 409 if there is one of that name."""
-    model = await services.model_servers.identity_of(asked.model_path)
+    model_path = asked.model_path
+    if model_path is None and await to_thread.run_sync(only_model_called, services.settings.models, asked.name):
+        model_path = asked.name
+    model = await services.model_servers.identity_of(model_path)
 
     def create() -> CollectionInfo:
-        collection = services.collections.collections.create(asked.name, model, asked.engine, asked.place)
-        with suppress(OSError):  # the collection works without it
-            born = {"created": f"{datetime.now(UTC):%FT%TZ}"}
-            (collection.folder / BIRTH_FILE).write_text(json.dumps(born) + "\n", encoding="utf-8")
-        return info_of(collection)
+        collections = services.collections.collections
+        return info_of(make_collection(collections, asked.name, model, asked.engine, asked.place))
 
     try:
         return await to_thread.run_sync(create)

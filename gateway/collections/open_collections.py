@@ -6,14 +6,17 @@ writer(collection)    ─▶ group commit ─▶ metrics ─▶ folding, past a 
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from anyio import to_thread
 
 from contract.model import ModelIdentity
+from contract.names import plain_model_name
 from gateway.collections.folding import Folding
 from gateway.collections.metrics import CollectionMetrics
 from gateway.collections.writer import Writer
+from gateway.torchserve.model_folder import ModelFolder
 from searcher.collections import Collections
 from searcher.errors import CollectionMissing, SearcherError
 from searcher.live.collection import Collection
@@ -25,8 +28,11 @@ Answer = TypeVar("Answer")
 class OpenCollections:
     """Readers and writers of ``collections``. Belongs to one event loop."""
 
-    def __init__(self, collections: Collections, metrics: CollectionMetrics, fold_after: int) -> None:
+    def __init__(
+        self, collections: Collections, models: ModelFolder, metrics: CollectionMetrics, fold_after: int
+    ) -> None:
         self.collections = collections
+        self._models = models
         self._metrics = metrics
         self.folding = Folding(fold_after, metrics)
         self._writers: dict[str, Writer] = {}
@@ -42,7 +48,7 @@ class OpenCollections:
         return await to_thread.run_sync(self.collections.open, name)
 
     async def named(self, model: str) -> OpenCollection:
-        """Returns the collection called ``model``, or else the only one whose model has that name. Raises
+        """Returns the collection called ``model``, or else the only one whose model answers to that name. Raises
         CollectionMissing."""
         return await to_thread.run_sync(self._named, model)
 
@@ -80,7 +86,12 @@ class OpenCollections:
         try:
             return self.collections.open(model)
         except CollectionMissing:
-            found = [each for name in self.collections.names() if (each := self._of(name, model)) is not None]
+            having = self.with_models()
+        plain = plain_model_name(model)
+        found = [collection for collection, identity in having if plain_model_name(identity.name) == plain]
+        if not found:  # further names are in the model's card
+            called = {each.sha256 for each in self._models.called(model)}
+            found = [collection for collection, identity in having if identity.sha256 in called]
         if len(found) == 1:
             return found[0]
         if found:
@@ -88,11 +99,11 @@ class OpenCollections:
             raise CollectionMissing(f"several collections have the model {model}: name one of {names}")
         raise CollectionMissing(f"there is no collection {model[:100]}, and none with a model of that name")
 
-    def _of(self, name: str, model: str) -> OpenCollection | None:
-        """Returns the collection ``name`` if its model is called ``model``, else None."""
-        try:
-            collection = self.collections.open(name)
-            identity: ModelIdentity = collection.identity()
-        except SearcherError:
-            return None
-        return collection if identity.name == model else None
+    def with_models(self) -> list[tuple[OpenCollection, ModelIdentity]]:
+        """Returns all collections that can be read, and their models."""
+        found: list[tuple[OpenCollection, ModelIdentity]] = []
+        for name in self.collections.names():
+            with suppress(SearcherError):
+                collection = self.collections.open(name)
+                found.append((collection, collection.identity()))
+        return found

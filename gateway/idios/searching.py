@@ -150,12 +150,13 @@ async def _ask_torchserve(
     """Returns TorchServe's answer to a search with ``fields`` and the picture ``data`` in ``collection``."""
     torchserve, servers = services.torchserve, services.model_servers
     with suppress(ModelGone):
-        model = await servers.name_of(await to_thread.run_sync(collection.identity))
-        found = await torchserve.predict(fields, data, model)
+        async with servers.serving(await to_thread.run_sync(collection.identity)) as model:
+            found = await torchserve.predict(fields, data, model)
         if found.status_code != HTTPStatus.CONFLICT:
             return found
     # That model was replaced or unloaded: look up again which one serves the collection.
-    return await torchserve.predict(fields, data, await servers.name_for(collection.name))
+    async with servers.serving_anew(collection.name) as model:
+        return await torchserve.predict(fields, data, model)
 
 
 def _parsed(answer: Answer, subject: str) -> dict[str, Any]:

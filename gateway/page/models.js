@@ -22,7 +22,7 @@ export function modelList(admin, { onLoad }) {
   return { load };
 }
 
-function item({ model_path, bytes: size, sha256, card, current }) {
+function item({ model_path, bytes: size, sha256, card, current, served }) {
   return element(
     "li",
     { class: "model" },
@@ -40,9 +40,14 @@ function item({ model_path, bytes: size, sha256, card, current }) {
       ` · ${bytes(size)} · `,
       element("span", { class: "mono", title: sha256 }, short(sha256)),
     ),
+    served ? element("p", { class: "soft" }, inMemory(served)) : null,
     card === null ? element("p", {}, "It comes without a card.") : facts(card),
     card === null ? null : element("details", {}, element("summary", {}, "The whole card"), tree(card)),
   );
+}
+
+function inMemory({ workers, memory_bytes: taken }) {
+  return workers === 1 ? `Loaded: ${bytes(taken)} of memory.` : `Loaded by ${number(workers)} workers: ${bytes(taken)} of memory.`;
 }
 
 function facts(card) {

@@ -77,7 +77,8 @@ async def predict(request: Request) -> Response:
     answer = await services.torchserve.pass_on(headers, body)
     collection = answer.headers.get(OTHER_MODEL_HEADER)
     if collection is not None and answer.status_code == HTTPStatus.CONFLICT:
-        answer = await services.torchserve.pass_on(headers, body, await services.model_servers.name_for(collection))
+        async with services.model_servers.serving_anew(collection) as model:
+            answer = await services.torchserve.pass_on(headers, body, model)
     if WORKER_HEADER not in answer.headers and not worker_died(answer):
         if answer.status_code in _FORM_ERRORS and headers.get("Content-Type", "").strip().lower().startswith(_FORMS):
             raise RequestRefused(HTTPStatus.BAD_REQUEST, "the form cannot be read: it is malformed")

@@ -143,12 +143,13 @@ class TorchServeClient:
         return [each["modelName"] for each in found["models"]]
 
     async def describe(self, name: str) -> dict[str, Any]:
-        """Returns a worker's description of the model ``name``: ``model`` (its card), ``sha256`` and more."""
+        """Returns a worker's description of the model ``name``: ``model`` (its card), ``sha256`` and more; and the
+        number of its ``workers``."""
         (found,) = (await self._manage("GET", f"/models/{name}", params={"customized": "true"})).json()
         description = found.get("customizedMetadata")
         if not isinstance(description, dict) or "sha256" not in description:
             raise TorchServeError("no worker says which model it serves")
-        return description
+        return description | {"workers": len(found["workers"])}
 
     async def ask_workers(
         self, wanted: str | None, seconds: float, model_version: str | None = None

@@ -45,15 +45,16 @@ class Hashing:
             await queue.close()
 
     async def _complete(self, embeddings: Sequence[bytes], model: ModelIdentity) -> list[Hashed]:
-        name, found = await self._servers.name_of(model), list[Hashed]()
-        for start in range(0, len(embeddings), MAX_COMPLETED):
-            part = embeddings[start : start + MAX_COMPLETED]
-            found += completed(await self._torchserve.complete(part, name), len(part))
+        found = list[Hashed]()
+        async with self._servers.serving(model) as name:
+            for start in range(0, len(embeddings), MAX_COMPLETED):
+                part = embeddings[start : start + MAX_COMPLETED]
+                found += completed(await self._torchserve.complete(part, name), len(part))
         return found
 
     async def _hash(self, data: bytes, model: ModelIdentity, lane: object) -> Hashed:
-        name = await self._servers.name_of(model)
-        queue = self._queues.get(name)
-        if queue is None:
-            queue = self._queues[name] = HashingQueue(self._torchserve, name)
-        return await queue.hash(data, lane)
+        async with self._servers.serving(model) as name:
+            queue = self._queues.get(name)
+            if queue is None:
+                queue = self._queues[name] = HashingQueue(self._torchserve, name)
+            return await queue.hash(data, lane)

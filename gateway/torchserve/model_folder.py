@@ -9,12 +9,14 @@ import re
 import threading
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from http import HTTPStatus
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, Field, JsonValue, TypeAdapter
 
+from contract.names import plain_model_name
 from gateway.errors import RequestRefused
 from sources.open_inside import OutsideFolder, open_inside
 
@@ -24,6 +26,17 @@ _MAX_CARD_BYTES = 1 << 20
 
 Card = dict[str, JsonValue]
 _card = TypeAdapter(Card)
+
+
+class ModelInMemory(BaseModel):
+    """A model in TorchServe."""
+
+    name: str = Field(description="in TorchServe", examples=["image-retrieval-v1.0"])
+    workers: int = Field(description="processes that have it loaded", examples=[2])
+    memory_bytes: int = Field(
+        description="what they take together, and would give back; not the index versions, which all processes share",
+        examples=[551550976],
+    )
 
 
 class Model(BaseModel):
@@ -37,6 +50,11 @@ class Model(BaseModel):
         examples=[{"format": 1, "name": "relahash-small-64bits", "bits": 64}],
     )
     current: bool = Field(description="whether it made the current version's codes", examples=[True])
+    served: ModelInMemory | None = Field(default=None, description="null while it isn't loaded")
+
+    def answers_to(self, name: str) -> bool:
+        """Whether ``name``, in any spelling, is what it is called."""
+        return plain_model_name(name) in _names(self.card)
 
 
 class ModelFolder:
@@ -46,6 +64,10 @@ class ModelFolder:
         self.folder = folder
         self._lock = threading.Lock()
         self._read: dict[tuple[str | int, ...], tuple[str, Card | None]] = {}
+
+    def called(self, name: str) -> list[Model]:
+        """Returns the models that answer to ``name``."""
+        return [model for model in self.models(None) if model.answers_to(name)]
 
     def models(self, current_sha256: str | None) -> list[Model]:
         """Returns the models, sorted by path; the one with ``current_sha256`` is marked as current. Files that cannot
@@ -74,11 +96,48 @@ class ModelFolder:
 
 
 def find_model(folder: Path, model_path: str) -> Path:
-    """Returns the model file that ``model_path`` names below ``folder``: a .pt file, or a folder that holds one.
+    """Returns the model file that ``model_path`` names below ``folder``: a .pt file, a folder that holds one, or a name
+    that one model there answers to.
 
     The path may begin with ``folder``'s own name. Raises RequestRefused (422) for anything else, and for paths that
     lead out of ``folder``.
     """
+    try:
+        return _file_at(folder, model_path)
+    except RequestRefused:
+        named = _called(folder, model_path)
+        if len(named) == 1:
+            return (folder / named[0]).resolve()
+        if named:
+            raise _refused(model_path, f"several models are called so: name one of {', '.join(named)}") from None
+        raise
+
+
+def only_model_called(folder: Path, name: str) -> bool:
+    """Whether one model below ``folder`` answers to ``name``, and no other."""
+    return len(_called(folder, name)) == 1
+
+
+def _called(folder: Path, name: str) -> list[str]:
+    """Returns the paths of the models below ``folder`` that answer to ``name``; one of those that are the same file."""
+    plain, found = plain_model_name(name), dict[Path, str]()
+    for path in sorted(_model_paths(folder), reverse=True):
+        with suppress(OutsideFolder, OSError), open_inside(folder, folder / path) as file:
+            if plain in _names(_read_card(file)):
+                found[(folder / path).resolve()] = path
+    return sorted(found.values())
+
+
+def _names(card: Card | None) -> set[str]:
+    """Returns the plain names that a model with this card answers to; none without one."""
+    named = card or {}
+    aliases = named.get("aliases")
+    given = [named.get("name"), *(aliases if isinstance(aliases, list) else [])]
+    return {plain_model_name(name) for name in given if isinstance(name, str) and name}
+
+
+def _file_at(folder: Path, model_path: str) -> Path:
+    """Returns the model at ``model_path``. Raises RequestRefused."""
     given = PurePosixPath(model_path)
     if not model_path or given.is_absolute() or ".." in given.parts:
         raise _refused(model_path, "give the path of a file or folder below the models' folder")

@@ -90,11 +90,12 @@ class Client:
     def create(
         self, name: str, model_path: str | None = None, *, engine: str | None = None, place: str | None = None
     ) -> CollectionInfo:
-        """Create an empty collection, with the served model or the one at ``model_path`` below the server's models
-        folder. ``engine``: the address of what keeps it instead of the index store, as
-        ``postgresql://USER:PASSWORD@HOST/DATABASE``, and ``place``: the table there, by default called as the
-        collection; what is there already is adopted. Raises Refused: 409 if the name is taken, 422 if there is no model
-        at that path, or if the engine or what is there doesn't suit, 503 if it cannot be reached.
+        """Create an empty collection, with the model at ``model_path`` below the server's models folder, or one of that
+        name; else with the model that is called like the collection, or the served one. ``engine``: the address of what
+        keeps it instead of the index store, as ``postgresql://USER:PASSWORD@HOST/DATABASE``, and ``place``: the table
+        there, by default called as the collection; what is there already is adopted. Raises Refused: 409 if the name is
+        taken, 422 if there is no such model, or if the engine or what is there doesn't suit, 503 if it cannot be
+        reached.
 
         >>> client.create("hats").count
         0

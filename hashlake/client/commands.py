@@ -111,7 +111,9 @@ def list_collections(client: Client) -> None:
 @collections.command()
 @_name
 @click.option(
-    "--model_path", metavar="FILE", help="Not the served model, but this one, below the server's models folder."
+    "--model_path",
+    metavar="FILE|NAME",
+    help="The model: a file below the server's models folder, or a name.  [default: as NAME, or the served one]",
 )
 @click.option(
     "--engine", metavar="ADDRESS",

@@ -82,9 +82,10 @@ class Unservable(nn.Module):
 
 
 def write_models(folder: Path) -> Path:
-    """grid.pt, wide/001/wide.pt, colours.pt, words.pt; damaged.pt and unservable.pt; and a link that leads out."""
+    """grid.pt, which is also called ViT-G/1, wide/001/wide.pt, colours.pt, words.pt; damaged.pt and unservable.pt; and
+    a link that leads out."""
     (folder / WIDE_FOLDER).mkdir(parents=True)
-    write_grid_model(folder / "grid.pt")
+    write_grid_model(folder / "grid.pt", aliases=("vit_g1", "ViT-G/1"))
     write_colour_model(folder / "colours.pt")
     write_words_model(folder / "words.pt")
     for name, module, bits, path in (

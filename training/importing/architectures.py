@@ -3,11 +3,11 @@
 ViT-B/32, vit_b32, ViT-B-32 ─▶ "vitb32" ─▶ Clip("ViT-B/32", …)
 """
 
-import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal
 
+from contract.names import plain_model_name
 from pictures.preparation import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from training.errors import TrainingError
 from training.importing.libraries import library
@@ -26,6 +26,11 @@ class Clip:
     alias: str
     configured: str
     config: dict[str, Any] | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What users call it."""
+        return self.alias, self.name
 
     def sizes(self) -> dict[str, Any]:
         """Returns embed_dim, vision_cfg and text_cfg."""
@@ -47,7 +52,8 @@ class Clip:
 @dataclass(frozen=True)
 class Backbone:
     """An image tower alone, the network ``called`` in ``package``. Weights of its classifier, below ``head``, are left
-    out; ``prefixes`` stand before its weights in checkpoints of the training that it is known for."""
+    out; ``prefixes`` stand before its weights in checkpoints of the training that it is known for; ``also`` is one more
+    name."""
 
     name: str
     alias: str
@@ -59,6 +65,12 @@ class Backbone:
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
+    also: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What users call it."""
+        return tuple(name for name in (self.alias, self.name, self.also) if name)
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -89,8 +101,14 @@ ARCHITECTURES: tuple[Clip | Backbone, ...] = (
     Backbone("ResNet-34", "resnet34", "torchvision", "resnet34", "fc."),
     Backbone("ResNet-50", "resnet50", "torchvision", "resnet50", "fc."),
     Backbone("MoCo v2", "moco_v2", "torchvision", "resnet50", "fc.", _MOCO),
-    Backbone("DINO ViT-S/16", "dino_vits16", "timm", "vit_small_patch16_224", prefixes=_DINO, interpolation="bicubic"),
-    Backbone("DINO ViT-B/8", "dino_vitb8", "timm", "vit_base_patch8_224", prefixes=_DINO, interpolation="bicubic"),
+    Backbone(
+        "DINO ViT-S/16", "dino_vits16", "timm", "vit_small_patch16_224", prefixes=_DINO, interpolation="bicubic",
+        also="dino_vitsmall16",
+    ),
+    Backbone(
+        "DINO ViT-B/8", "dino_vitb8", "timm", "vit_base_patch8_224", prefixes=_DINO, interpolation="bicubic",
+        also="dino_vitbase8",
+    ),
     *(
         Backbone(
             f"EfficientNet-Lite{number}", f"efficientnet_lite{number}", "timm", f"tf_efficientnet_lite{number}",
@@ -100,15 +118,11 @@ ARCHITECTURES: tuple[Clip | Backbone, ...] = (
     ),
 )  # fmt: skip
 
-#: Further spellings.
-_ALSO = {"vitl14336": "vitl14336px", "dinovitsmall16": "dinovits16", "dinovitbase8": "dinovitb8"}
-
 
 def architecture(name: str) -> Clip | Backbone:
     """Returns the architecture called ``name``. Raises TrainingError, which lists those that there are."""
-    plain = _plain(name)
-    plain = _ALSO.get(plain, plain)
-    by_name = {_plain(known): each for each in ARCHITECTURES for known in (each.alias, each.name)}
+    plain = plain_model_name(name)
+    by_name = {plain_model_name(known): each for each in ARCHITECTURES for known in each.names}
     if plain in by_name:
         return by_name[plain]
     alike = [by_name[each].name for each in get_close_matches(plain, by_name, n=3)]
@@ -117,7 +131,3 @@ def architecture(name: str) -> Clip | Backbone:
         f"there is no architecture {name[:60]!r}{meant}; there are: "
         f"{', '.join(each.name for each in ARCHITECTURES)}, torchscript"
     )
-
-
-def _plain(name: str) -> str:
-    return re.sub("[^a-z0-9]", "", name.lower())

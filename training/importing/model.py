@@ -59,7 +59,7 @@ def read_imported(name: str, file: Path, activation: Activation | None, image_si
     if image_size is not None:
         raise TrainingError(f"--image_size is for {TORCHSCRIPT}: {known.name} has its own")
     weights = read_weights(file)
-    aliases = (known.alias, known.name)
+    aliases = known.names
     if not isinstance(known, Clip):
         if activation is not None:
             raise TrainingError(f"--activation is for CLIP's architectures, and {known.name} is none")

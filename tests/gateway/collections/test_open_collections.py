@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator
 from contextlib import asynccontextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from gateway.collections.managing import _served_names
 from gateway.collections.metrics import CollectionMetrics
 from gateway.collections.open_collections import OpenCollections
 from gateway.errors import FoldFailed
+from gateway.torchserve.model_folder import ModelFolder
 from gateway.torchserve.queue import Hashed, ServedModel
 from searcher.collections import Collections
 from searcher.errors import CollectionMissing, SearcherError
 from sources.source import Item
-from tests.fakes import png_of
+from tests.fakes import png_of, write_grid_model
 from tests.gateway.tiny_app import settings_in
 from tests.searcher.live.fixtures import DETAILED, MODEL, addition, publish
 
@@ -33,8 +35,9 @@ def collections(tmp_path: Path) -> Collections:
 
 
 @pytest.fixture
-def opened(collections: Collections) -> OpenCollections:
-    return OpenCollections(collections, CollectionMetrics(collections, CollectorRegistry()), 1_000_000)
+def opened(collections: Collections, tmp_path: Path) -> OpenCollections:
+    metrics = CollectionMetrics(collections, CollectorRegistry())
+    return OpenCollections(collections, ModelFolder(tmp_path / "models"), metrics, 1_000_000)
 
 
 class TestDelete:
@@ -115,6 +118,24 @@ class TestDelete:
             assert (await opened.folding.fold(shoes)).changes == 0
 
         asyncio.run(run())
+
+
+class TestNamed:
+    def test_by_any_name_of_its_model(self, collections: Collections, opened: OpenCollections, tmp_path: Path) -> None:
+        (tmp_path / "models").mkdir()
+        grid = write_grid_model(tmp_path / "models" / "g.pt", "Grid-16", ("ViT-G/1",))
+        model = MODEL.model_copy(update={"name": "Grid-16", "sha256": sha256(grid.read_bytes()).hexdigest()})
+        collections.create("shoes", model)
+        collections.create("hats", DETAILED)
+        for name in ("shoes", "Grid-16", "grid_16", "ViT-G/1", "vit_g1"):
+            assert asyncio.run(opened.named(name)).name == "shoes"
+        with pytest.raises(CollectionMissing, match="none with a model of that name"):
+            asyncio.run(opened.named("vit_g2"))
+        collections.create("vit_g1", DETAILED)  # a collection's own name comes first
+        assert asyncio.run(opened.named("vit_g1")).name == "vit_g1"
+        collections.create("more", model)
+        with pytest.raises(CollectionMissing, match="name one of more, shoes"):
+            asyncio.run(opened.named("ViT-G/1"))
 
 
 class TestModelsThatAreNeeded:

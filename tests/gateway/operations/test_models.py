@@ -13,11 +13,13 @@ import pytest
 from fastapi.routing import APIRoute
 
 from gateway.access.guards import require_admin
-from gateway.errors import RequestRefused
+from gateway.errors import RequestRefused, TorchServeError
 from gateway.operations.models import router
 from gateway.settings import GatewaySettings
 from gateway.torchserve import model_folder
-from gateway.torchserve.model_folder import ModelFolder, find_model
+from gateway.torchserve.model_folder import ModelFolder, find_model, only_model_called
+from gateway.torchserve.model_memory import LoadedModel
+from gateway.torchserve.model_servers import ModelServers
 from searcher.versions.manifest import MANIFEST_FILE
 from searcher.versions.store import IndexStore
 from tests.gateway.tiny_app import Client, settings_in, tiny_app
@@ -37,7 +39,21 @@ def folder(settings: GatewaySettings) -> Path:
 
 
 @pytest.fixture
-def client(settings: GatewaySettings) -> Iterator[Client]:
+def loaded(monkeypatch: pytest.MonkeyPatch) -> list[LoadedModel]:
+    """What TorchServe has; while it is empty, nobody answers there."""
+    found: list[LoadedModel] = []
+
+    async def ask(_servers: ModelServers) -> list[LoadedModel]:
+        if not found:
+            raise TorchServeError("TorchServe's management socket cannot be reached")
+        return found
+
+    monkeypatch.setattr(ModelServers, "loaded", ask)
+    return found
+
+
+@pytest.fixture
+def client(settings: GatewaySettings, loaded: list[LoadedModel]) -> Iterator[Client]:
     with Client(tiny_app(settings, router)) as client:
         yield client
 
@@ -76,10 +92,18 @@ class TestList:
                     "sha256": sha256,
                     "card": card,
                     "current": False,
+                    "served": None,
                 }
                 for path, sha256, card in zip(paths, checksums, [CARD, CARD, None], strict=True)
             ]
         }
+
+    def test_those_in_memory(self, folder: Path, client: Client, loaded: list[LoadedModel]) -> None:
+        sha256 = write_model(folder / "a.pt")
+        write_model(folder / "b.pt", mark=1)
+        loaded += [LoadedModel("grid-123", sha256, 2, 500), LoadedModel("image-retrieval-v1.0", "0" * 64, 2, 600)]
+        served = {each["model_path"]: each["served"] for each in client.get("/api/models").json()["models"]}
+        assert served == {"a.pt": {"name": "grid-123", "workers": 2, "memory_bytes": 500}, "b.pt": None}
 
     def test_a_real_one(self, folder: Path, grid_path: Path, client: Client) -> None:
         shutil.copy(grid_path, folder / "grid.pt")
@@ -279,6 +303,23 @@ class TestFind:
         with pytest.raises(RequestRefused) as refusal:
             find_model(folder, model_path)
         assert (refusal.value.status, str(refusal.value)) == (422, f"model_path {model_path!r}: {why}")
+
+    def test_by_a_name_in_its_card(self, folder: Path) -> None:
+        card = {"name": "vit_b32", "aliases": ["ViT-B/32", 7, "größe-1"]}
+        write_model(folder / "clip/openai.pt", json.dumps(card))
+        write_model(folder / "b.pt", json.dumps({"name": "resnet34", "aliases": None}))
+        (folder / "newest.pt").symlink_to("clip/openai.pt")
+        for name in ("vit_b32", "ViT-B/32", "ViT-B-32", "VITB32", "GRÖSSE 1"):
+            assert find_model(folder, name) == folder / "clip/openai.pt"
+        assert find_model(folder, "ResNet-34") == folder / "b.pt"
+        assert only_model_called(folder, "vit b 32") and not only_model_called(folder, "vit_b16")
+
+    def test_a_name_of_several_models(self, folder: Path) -> None:
+        for number, file in enumerate(("b.pt", "one/c.pt")):
+            write_model(folder / file, json.dumps({"name": f"n{number}", "aliases": ["ViT-B/32"]}))
+        with pytest.raises(RequestRefused, match=r"several models are called so: name one of b\.pt, one/c\.pt"):
+            find_model(folder, "vit_b32")
+        assert not only_model_called(folder, "vit_b32")
 
     def test_no_file_but_a_pipe_or_a_folder(self, folder: Path) -> None:
         os.mkfifo(folder / "pipe.pt")

@@ -126,6 +126,7 @@ def model_entry(name: str, *, current: bool = False) -> dict[str, Any]:
             "training": {"images": 3676, "mAP@all": 0.802, "labels left out": ["Not sure", "Other"]},
         },
         "current": current,
+        "served": {"name": "image-retrieval-v1.0", "workers": 2, "memory_bytes": 540_000_000} if current else None,
     }
 
 

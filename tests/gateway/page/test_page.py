@@ -791,13 +791,14 @@ def test_the_skipped_files_page_by_page(operator: Page) -> None:
 
 def test_the_models_and_their_cards(operator: Page, backend: Backend) -> None:
     backend.models.append(
-        {"model_path": "old.pt", "bytes": 999_000, "sha256": "e" * 64, "card": None, "current": False}
+        {"model_path": "old.pt", "bytes": 999_000, "sha256": "e" * 64, "card": None, "current": False, "served": None}
     )
     operator.get_by_role("button", name="Refresh").click()
     models = operator.locator("#models > li")
     expect(models).to_have_count(3)
     expect(models.first.get_by_role("heading")).to_have_text("relahash-small-64bits current")
     expect(models.first.locator("dl").first).to_contain_text("Dress, Hat, Longsleeve")
+    expect(models.first).to_contain_text("Loaded by 2 workers: 540 MB of memory.")
     models.first.get_by_text("The whole card").click()
     expect(models.first.locator("details")).to_contain_text("mAP@all0.802")
     expect(models.last).to_contain_text("It comes without a card.")
