@@ -82,6 +82,10 @@ class ModelCard(BaseModel):
             self.calibration.require_within(self.bits, self.detail_bits)
             if self.calibration.text is not None and not (self.classes or self.text):
                 raise ValueError("the calibration has a curve for text, and the model knows no classes")
+            if self.calibration.embedding is not None and not self.embedding_width:
+                raise ValueError("the calibration has a curve for embedding, and the model makes none")
+            if self.calibration.words is not None and not self.text:
+                raise ValueError("the calibration has a curve for words, and the model has no text tower")
         return self
 
     @property

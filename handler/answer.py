@@ -11,7 +11,7 @@ from contract.model import ModelIdentity
 from contract.names import CODE_HEADER, DETAIL_HEADER
 from contract.space import CODE, DETAIL, EMBEDDING, Vectors, as_numbers
 from handler.errors import RequestError
-from handler.request import IndexedImage
+from handler.request import IndexedImage, QueryEmbedding
 from handler.searching import Search
 from searcher.matches import Matches
 
@@ -54,18 +54,19 @@ def search_answer(search: Search, matches: Matches, took: Mapping[str, float]) -
 
 def closeness(model: ModelIdentity, matches: Matches, subject: object) -> dict[str, Any]:
     """Returns how close ``matches`` are, in the fields of ``QueryAnswer``; empty where that wasn't measured for
-    ``model``. A ``subject`` that is a text names a class; one that is an image of the collection finds itself, which
-    says nothing of the others."""
-    calibration = model.calibration
-    if calibration is None:
+    ``model``. A ``subject`` that is a text is measured by a curve of its own, and of an embedding nobody knows whether
+    it is of a text; one that is an image of the collection finds itself, which says nothing of the others."""
+    calibration, of_text = model.calibration, isinstance(subject, str)
+    if calibration is None or (isinstance(subject, QueryEmbedding) and model.text):
         return {}
-    curve = calibration.curve(matches.ordered_by, of_text=isinstance(subject, str))
+    curve = calibration.curve(matches.ordered_by, of_text=of_text)
     if curve is None:
         return {}
     close = [curve.at(distance) for distance in matches.distances]
     asked = subject.path if isinstance(subject, IndexedImage) else None
     others = [each for path, each in zip(matches.paths, close, strict=True) if path != asked]
-    return {"closeness": close, "nothing_like_it": calibration.finds_nothing(others or close)}
+    nothing = calibration.finds_nothing(others or close, matches.ordered_by, of_text=of_text)
+    return {"closeness": close, "nothing_like_it": nothing}
 
 
 def vectors_answer(model: ModelIdentity, found: Sequence[Vectors | RequestError]) -> Answer:

@@ -3,29 +3,43 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from contract.names import DEFAULT_COLLECTION
-from contract.query import DEFAULT_RANK, DEFAULT_TEXT_WEIGHT, DEFAULT_TOP_K, MAX_DISTANCE, MAX_TOP_K, RANKS, Rank
+from contract.query import (
+    DEFAULT_RANK,
+    DEFAULT_TEXT_WEIGHT,
+    DEFAULT_TOP_K,
+    MAX_DISTANCE,
+    MAX_TOP_K,
+    RANKS,
+    Finite,
+    Rank,
+)
 from contract.space import Vectors
 from contract.terminal import say
 from embedding.cores import usable_cores
+from embedding.embedder import Embedder
 from embedding.model_files import model_file, models_folder
 from embedding.registry import load_embedder
 from handler.answer import closeness
 from handler.archive import build_archive
+from handler.errors import RequestError
 from handler.mixing import mixed, word_parts
-from handler.preparation import positions
-from handler.request import Words
+from handler.preparation import known_vectors, positions
+from handler.request import QueryEmbedding, Words
 from searcher.collections import COLLECTIONS, Collections
 from searcher.matches import Matches
 from searcher.open_collection import OpenView
 from searcher.scan.ranking import Query
 from searcher.versions.store import IndexStore
 from searcher.versions.version import IndexVersion
+
+_numbers = TypeAdapter(list[Finite])
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -72,6 +86,9 @@ def archive(model_path: Path, model_version: str, beside: bool, model_store: Pat
 )
 @click.option("--negative_text", metavar="WORDS", help="What images should not be like.")
 @click.option(
+    "--embedding", type=click.File(encoding="utf-8"), help="Instead of PHOTO: a file with a list of JSON, - for stdin."
+)
+@click.option(
     "--model_path",
     type=_FILE,
     help="The model that the version was made with (.pt).  [default: found in the folder HASHLAKE_MODELS, "
@@ -108,6 +125,7 @@ def search(
     text: str | None,
     text_weight: float,
     negative_text: str | None,
+    embedding: TextIO | None,
     model_path: Path | None,
     index_store: Path,
     collection: str,
@@ -120,16 +138,21 @@ def search(
     as_json: bool,
     image_size: int | None,
 ) -> None:  # fmt: skip
-    """Print the indexed images most like PHOTO, or like what words say, best first, each with its Hamming
-    distance, or 1 − cos of embeddings, and, where that was measured for the model, its closeness from 0 to 1: the share
-    of pictures so far apart that show the same kind of thing or, with --rank detail, are the very same picture."""
-    if photo is None and not text:
-        raise click.UsageError("give PHOTO, --text WORDS or both")
-    if (text or negative_text) and rank == "detail":
-        raise click.UsageError("--rank detail needs PHOTO alone: words have no detail code")
+    """Print the indexed images most like PHOTO, like an embedding, or like what words say, best first, each with its
+    Hamming distance, or 1 − cos of embeddings, and, where that was measured for the model, its closeness from 0 to 1:
+    the share of pictures so far apart that show the same kind of thing or, with --rank detail, are the very same
+    picture."""
+    if photo is not None and embedding is not None:
+        raise click.UsageError("give PHOTO or --embedding FILE, not both")
+    if photo is None and embedding is None and not text:
+        raise click.UsageError("give PHOTO or --embedding FILE, --text WORDS, or both")
+    if (text or negative_text or embedding) and rank == "detail":
+        raise click.UsageError("--rank detail needs PHOTO alone: words and embeddings have no detail code")
     if photo is None and turned:
-        raise click.UsageError("--turned needs PHOTO: words cannot be turned")
-    words = Words(text if photo else None, text_weight, negative_text)
+        raise click.UsageError("--turned needs PHOTO: words and embeddings cannot be turned")
+    alone = photo is None and embedding is None
+    words = Words(None if alone else text, text_weight, negative_text)
+    subject = photo or (text or "" if embedding is None else _embedding_in(embedding))
     view: IndexVersion | OpenView
     if name is None:
         view = Collections(index_store, threads=usable_cores()).open(collection).view()
@@ -140,20 +163,16 @@ def search(
     view.require_model(model.identity)
     if not view.can(rank):
         raise click.ClickException(f"--rank detail needs detail codes, and version {view.name} has none")
-    if photo is not None:
-        picture = model.prepare(photo.read_bytes())
-        vectors = model.embed(np.stack(positions(picture) if turned else [picture]))
-    else:
-        vectors = model.embed_text([text or ""])
-    asked: list[Vectors] = [
-        {name: array[place] for name, array in vectors.items()} for place in range(len(next(iter(vectors.values()))))
-    ]
     mixing = words.text is not None or words.negative is not None
-    if mixing:
-        parts = word_parts(model, words)
-        asked = [mixed(model, each, words, parts, of_text=photo is None) for each in asked]
+    try:
+        asked = _embedded(model, subject, turned=turned)
+        if mixing:
+            parts = word_parts(model, words)
+            asked = [mixed(model, each, words, parts, of_text=alone) for each in asked]
+    except RequestError as error:
+        raise click.ClickException(str(error)) from error
     matches = view.search_any([Query(each, top_k, max_distance, rank, exact) for each in asked])
-    judged = {} if mixing else closeness(view.model, matches, text)
+    judged = {} if mixing else closeness(view.model, matches, subject)
     if as_json:
         answer = {"index_database_version": view.name, "relevant": matches.paths, "distances": matches.distances}
         say(json.dumps(answer | judged, ensure_ascii=False))
@@ -185,3 +204,23 @@ def _heading(matches: Matches, judged: Mapping[str, Any]) -> str:
     """Returns what the lines have, in words."""
     first = "differing bits" if isinstance(matches.distances[0], int) else "1 − cos"
     return f"{first}, closeness, image" if judged else f"{first}, image"
+
+
+def _embedding_in(file: TextIO) -> QueryEmbedding:
+    try:
+        numbers = _numbers.validate_json(file.read())
+    except ValidationError as error:
+        raise click.BadParameter(f"{file.name} holds no list of numbers", param_hint="--embedding") from error
+    if not any(numbers):
+        raise click.BadParameter("it has no direction: it is empty, or all zero", param_hint="--embedding")
+    return QueryEmbedding(tuple(numbers))
+
+
+def _embedded(model: Embedder, subject: Path | str | QueryEmbedding, *, turned: bool) -> list[Vectors]:
+    """Returns the vectors of ``subject``: of a picture in all positions if it may be ``turned``."""
+    if not isinstance(subject, Path):
+        return [known_vectors(model, subject)]
+    picture = model.prepare(subject.read_bytes())
+    seen = positions(picture) if turned else [picture]
+    vectors = model.embed(np.stack(seen))
+    return [{name: array[place] for name, array in vectors.items()} for place in range(len(seen))]

@@ -105,7 +105,7 @@ class Preparation:
             picture = self._decoded(request.subject, self._work.of_a_request())
             pictures = positions(picture) if request.turned else [picture]
         known = isinstance(request.subject, str | QueryCodes | QueryEmbedding)
-        vectors = self._known(request.subject) if known else None
+        vectors = known_vectors(self._model, request.subject) if known else None
         view = self._view_of(request.collection)
         if not view.can(request.rank):
             raise no_details
@@ -125,20 +125,6 @@ class Preparation:
             [{name: array[row] for name, array in found.items()} for row in range(len(request.embeddings))]
         )
 
-    def _known(self, subject: Subject) -> Vectors:
-        """Returns the vectors of words, or those in the request."""
-        if isinstance(subject, QueryEmbedding):
-            return self._model.mix([Part(_numbers(subject, self._model.identity.space(EMBEDDING)), of_text=None)])
-        if isinstance(subject, str):
-            return {name: array[0] for name, array in self._model.embed_text([subject]).items()}
-        assert isinstance(subject, QueryCodes)
-        given = {CODE: ("code", subject.code), DETAIL: ("detail_code", subject.detail)}
-        return {
-            name: _given(code, self._model.identity.space(name), field)
-            for name, (field, code) in given.items()
-            if code is not None
-        }
-
     def _decoded(self, image: bytes, budget: Budget) -> Picture:
         self._work.check_time()
         try:
@@ -157,6 +143,22 @@ class Preparation:
             return self._decoded(image, budget)
         except RequestError as error:
             return error
+
+
+def known_vectors(model: Embedder, subject: Subject) -> Vectors:
+    """Returns the vectors of words, or those that the ``subject`` itself has. Raises RequestError for vectors that
+    ``model`` doesn't make, TextError for words that it cannot embed."""
+    if isinstance(subject, QueryEmbedding):
+        return model.mix([Part(_numbers(subject, model.identity.space(EMBEDDING)), of_text=None)])
+    if isinstance(subject, str):
+        return {name: array[0] for name, array in model.embed_text([subject]).items()}
+    assert isinstance(subject, QueryCodes)
+    given = {CODE: ("code", subject.code), DETAIL: ("detail_code", subject.detail)}
+    return {
+        name: _given(code, model.identity.space(name), field)
+        for name, (field, code) in given.items()
+        if code is not None
+    }
 
 
 def positions(picture: Picture) -> list[Picture]:

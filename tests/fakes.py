@@ -132,7 +132,7 @@ def colour_tokenizer() -> Tokenizer:
     return tokenizer
 
 
-def write_words_model(path: Path, classes: tuple[str, ...] = ()) -> Path:
+def write_words_model(path: Path, classes: tuple[str, ...] = (), calibration: Calibration | None = None) -> Path:
     """Save the fake model with float vectors and a text tower."""
     card = ModelCard(
         name="colour words",
@@ -141,6 +141,7 @@ def write_words_model(path: Path, classes: tuple[str, ...] = ()) -> Path:
         text=TextTower(context_length=CONTEXT),
         classes=classes,
         preprocessing=Preprocessing(image_size=16, mean=(0, 0, 0), std=(1, 1, 1)),
+        calibration=calibration,
     )
     save_model(torch.jit.script(ColourWords().eval()), card, path, colour_tokenizer().to_str())
     return path

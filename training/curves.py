@@ -20,8 +20,9 @@ _MAX_POINTS = 48
 _DECIMALS = 4
 
 
-def falling_curve(matches: Counts, pairs: Counts) -> Curve:
+def falling_curve(matches: Counts, pairs: Counts, step: float = 1) -> Curve:
     """Returns the curve of the shares of ``matches`` among ``pairs``, int64 (levels,): how many lie at each distance.
+    Two levels are ``step`` apart.
 
     Distances without a pair say nothing. Each block of equal shares is a point, at the mean distance of its pairs; of
     too many, those with the fewest pairs are joined to a neighbour. Raises ValueError if there is no pair.
@@ -40,7 +41,7 @@ def falling_curve(matches: Counts, pairs: Counts) -> Curve:
         fewest = int(np.argmin([one[1] + other[1] for one, other in pairwise(blocks)]))
         blocks[fewest : fewest + 2] = [blocks[fewest] + blocks[fewest + 1]]
     return Curve(
-        distances=tuple(round(float(block[2] / block[1]), _DECIMALS) for block in blocks),
+        distances=tuple(round(float(block[2] / block[1] * step), _DECIMALS) for block in blocks),
         shares=tuple(round(_share(block), _DECIMALS) for block in blocks),
     )
 

@@ -3,6 +3,7 @@
 EfficientNet-Lite0 from its package, which stays as it is
 drawn garments, labelled ones, any photographs ─▶ what it sees in them ─▶ attributes (training/attributes.py)
 imagenet_words.txt ─▶ vocabulary ─▶ what each phrase means (training/meanings.py) ─▶ the model, its card and tokenizer
+pictures that were held out ─▶ what cosines mean (training/cosine_calibration.py) ─▶ its card
 """
 
 from collections.abc import Iterable
@@ -17,19 +18,20 @@ from torch.nn import functional
 
 from contract.terminal import say
 from embedding.card import ModelCard, TextTower
-from embedding.torchscript import save_model
+from embedding.torchscript import TorchScriptEmbedder, save_model
 from pictures.decode import decode
 from pictures.preparation import NEWEST_DECODING, Preprocessing
 from training.attributes import NOT_KNOWN, Described, train_attributes
 from training.cells import CellBackbone
 from training.colours import COLOURS
+from training.cosine_calibration import calibrate_cosines, embedded
 from training.efficientnet import MEAN, STD, class_names, pretrained
 from training.errors import TrainingError
 from training.garments import GARMENTS, PATTERNS, drawn_garments
 from training.general_network import with_half_weights
 from training.importing.rotation import random_rotation
 from training.meanings import meanings
-from training.pictures import held_out, held_out_photograph, pictures_below, read_list
+from training.pictures import LabelledFile, held_out, held_out_photograph, pictures_below, read_list
 from training.vocabulary import CONTEXT, vocabulary, word_tokenizer
 from training.words_network import BITS, WIDTH, Classes, Seeing, WordsNetwork, class_directions
 
@@ -52,16 +54,16 @@ def main(labels: Path, photographs: Path, drawn: Path, out: Path, image_size: in
     """Make the general model with words from LABELS, a list or folder of labelled clothes as for hashlake train,
     PHOTOGRAPHS, a folder of any others, and DRAWN, a folder that hashlake sample has drawn.
 
-    A tenth of the labelled pictures and three tenths of the photographs, chosen by file name, are held out. Labels that
-    aren't the name of a garment (training/garments.py) are left out.
+    A tenth of the labelled pictures and three tenths of the photographs, chosen by file name, are held out: these tell
+    what cosines of pictures mean. Labels that aren't the name of a garment (training/garments.py) are left out.
     """
     torch.set_num_threads(1)
-    files = [
-        file
-        for file in read_list(labels, frozenset())
-        if file.label.lower() in GARMENTS and not held_out(file.path.name)
-    ]
-    paths = [path for path in pictures_below(photographs) if not held_out_photograph(path.name)]
+    listed = [file for file in read_list(labels, frozenset()) if file.label.lower() in GARMENTS]
+    files = [file for file in listed if not held_out(file.path.name)]
+    found = list(pictures_below(photographs))
+    paths = [path for path in found if not held_out_photograph(path.name)]
+    kept = [file for file in listed if held_out(file.path.name)]
+    kept += [LabelledFile(path, "") for path in found if held_out_photograph(path.name)]
     if not files or not paths:
         raise TrainingError(f"{labels} lists {len(files)} garments and {photographs} holds {len(paths)} pictures")
     garments = drawn_garments(drawn)
@@ -125,7 +127,12 @@ def main(labels: Path, photographs: Path, drawn: Path, out: Path, image_size: in
     for name in ("meanings", "rotation"):
         setattr(trained, name, getattr(trained, name).half())
     trained.classes.directions = directions.half()
-    save_model(torch.jit.script(with_half_weights(trained)), card, out, word_tokenizer(phrases).to_str())
+    module, tokenizer = torch.jit.script(with_half_weights(trained)), word_tokenizer(phrases).to_str()
+    save_model(module, card, out, tokenizer)
+    model = TorchScriptEmbedder.load(out)
+    # Words have no curve: the cosines of garments' words and of ImageNet's mean different shares (clip-general.md).
+    calibration = calibrate_cosines(model, embedded(model, kept), words=False)
+    save_model(module, card.model_copy(update={"calibration": calibration}), out, tokenizer)
     say(f"{out}: {len(phrases):,} phrases, {out.stat().st_size / 1e6:.1f} MB")
 
 

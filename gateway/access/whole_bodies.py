@@ -80,7 +80,8 @@ def _most_bytes(scope: Scope) -> int:
     """Returns how long the body may be. What programs send to /api/ is JSON, which is parsed before anybody asks for a
     key, or a form with a picture."""
     is_form = Headers(scope=scope).get("content-type", "").lower().startswith("multipart/form-data")
-    return MAX_FIELDS_BYTES if scope["path"].startswith("/api/") and not is_form else MAX_BODY_BYTES
+    without_pictures = scope["path"].startswith("/api/") and scope["path"] != "/api/search" and not is_form
+    return MAX_FIELDS_BYTES if without_pictures else MAX_BODY_BYTES
 
 
 class _Reading:

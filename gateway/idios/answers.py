@@ -28,6 +28,11 @@ class Found(BaseModel):
         "`detail`, are the very same picture; only where that was measured for the model",
         examples=[0.93],
     )
+    differing_bits: int | SkipJsonSchema[None] = Field(
+        None,
+        description="with `turned`: between its code (detail code, with `rank` `detail`) and that of the picture in "
+        "the position that found it",
+    )
 
 
 class Failed(BaseModel):

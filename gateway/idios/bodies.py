@@ -25,7 +25,7 @@ from pydantic_core import PydanticCustomError, from_json
 from starlette.datastructures import UploadFile
 from typing_extensions import TypedDict
 
-from contract.query import DEFAULT_RANK, MAX_TOP_K, MaxDistance, Rank, TextWeight, described
+from contract.query import DEFAULT_RANK, MAX_TOP_K, Finite, MaxDistance, Rank, TextWeight, described
 from gateway.access.whole_bodies import MAX_FIELDS_BYTES
 from gateway.idios.errors import Problem, Unprocessable, invalid, unprocessable
 from gateway.idios.old_words import bad_json
@@ -41,7 +41,7 @@ Body = TypeVar("Body")
 #: An escaped NUL in JSON text: an even number of backslashes may stand before it.
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
-_JSON_PARTS = ("metadata", "filter")
+_JSON_PARTS = ("metadata", "filter", "embedding")
 _URL = "https://iiif.example.org/letters/001/full/full/0/default.jpg"
 
 
@@ -117,8 +117,8 @@ class NewImage(_Fields):
 
 
 class Question(_Fields):
-    """What to look for: images like the one at ``url``, like ``text``, or both. Order and greatest distance are
-    as in every search (contract/query.py)."""
+    """What to look for: images like the one at ``url`` or like ``embedding``, like ``text``, or both. Order and
+    greatest distance are as in every search (contract/query.py)."""
 
     url: Name | None = None
     text: Annotated[
@@ -132,6 +132,9 @@ class Question(_Fields):
     text_weight: Annotated[TextWeight | None, Field(description=described("text_weight"))] = None
     negative_text: Annotated[
         str | None, Field(min_length=1, max_length=4096, description=described("negative_text"))
+    ] = None
+    embedding: Annotated[
+        list[Finite] | None, Field(min_length=1, description="instead of a picture: its embedding, by the same model")
     ] = None
     limit: Annotated[int, Field(ge=1, le=MAX_RESULTS, description="how many at most")] = 10
     rank: Annotated[Rank, Field(description=described("rank"))] = DEFAULT_RANK

@@ -64,11 +64,17 @@ async def search(request: Request, collection: Named, services: UsesServices) ->
         parse_filter(question.filter)
         fields["filter"] = question.filter
     data, url, text = asked.files.get("image"), question.url, question.text or None
+    embedding = question.embedding
+    if embedding is not None and (data is not None or url is not None):
+        raise unprocessable("stands instead of a picture", "body", "embedding")
     words = {"text": text, "text_weight": question.text_weight, "negative_text": question.negative_text}
-    if (data is not None or url is not None) and not await to_thread.run_sync(_takes_words, collection):
+    alone = data is None and url is None and embedding is None
+    if not alone and not await to_thread.run_sync(_takes_words, collection):
         del words["text"]  # the picture counts, as ever
     fields |= {name: value for name, value in words.items() if value is not None}
     subject = "url" if data is None else "image"
+    if embedding is not None:
+        subject, fields["embedding"] = "embedding", [*embedding]
     answer: Answer | None = None
     if data is None and url is not None and question.turned:  # codes cannot be turned
         with about(asked):
@@ -79,9 +85,9 @@ async def search(request: Request, collection: Named, services: UsesServices) ->
             answer = None
             with about(asked):
                 data = await services.adding.picture(collection, url)
-    elif data is None and text is None:
+    elif alone and text is None:
         raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, "Either 'text' or 'url' must be provided.")
-    elif data is None:
+    elif alone:
         subject = "text"
     if answer is None:
         if data is not None:
@@ -89,7 +95,7 @@ async def search(request: Request, collection: Named, services: UsesServices) ->
                 await to_thread.run_sync(checked, data)
         answer = await _ask_torchserve(services, collection, fields, data)
     found = QueryAnswer.model_validate(_parsed(answer, subject))
-    response = json_answer(_found(found, question.rank))
+    response = json_answer(_found(found, question.rank, turned=question.turned))
     if found.nothing_like_it is not None:
         response.headers[NOTHING_LIKE_IT_HEADER] = json.dumps(found.nothing_like_it)
     return response
@@ -130,8 +136,9 @@ def _takes_words(collection: OpenCollection) -> bool:
     return model.text and model.space(EMBEDDING) is not None
 
 
-def _found(answer: QueryAnswer, rank: Rank) -> list[dict[str, Any]]:
-    """Returns the images of ``answer``, which are in the order of ``rank``."""
+def _found(answer: QueryAnswer, rank: Rank, *, turned: bool) -> list[dict[str, Any]]:
+    """Returns the images of ``answer``, which are in the order of ``rank``; with their differing bits if the picture
+    was looked for ``turned``, since copies are told by these."""
     ordered_by = answer.ordered_by or (DETAIL if rank == "detail" else CODE)
     space = answer.model and answer.model.space(ordered_by)
     assert space  # debug asks for it
@@ -141,6 +148,9 @@ def _found(answer: QueryAnswer, rank: Rank) -> list[dict[str, Any]]:
     ]
     if answer.closeness is not None:
         images = [image | {"closeness": close} for image, close in zip(images, answer.closeness, strict=True)]
+    if turned:
+        bits = (answer.distances_by_space or {})[DETAIL if rank == "detail" else CODE]
+        images = [image | {"differing_bits": each} for image, each in zip(images, bits, strict=True)]
     return images
 
 

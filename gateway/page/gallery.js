@@ -2,7 +2,7 @@
 
 import { caption } from "./caption.js";
 import { element } from "./elements.js";
-import { count, percent } from "./words.js";
+import { cosineText, count, percent } from "./words.js";
 
 const TAIL = 14;
 
@@ -11,7 +11,7 @@ export function showGallery(list, results, source, { onMore, onWhy }) {
   list.replaceChildren(...results.map((result) => card(result, source, { onMore, onWhy })));
 }
 
-/** Hide the cards farther than `threshold` bits; how many those are. */
+/** Hide the cards farther than `threshold`, in bits or 1 − cosine; how many those are. */
 export function hideFarther(list, threshold) {
   let hidden = 0;
   for (const item of list.children) {
@@ -22,8 +22,8 @@ export function hideFarther(list, threshold) {
 }
 
 function card(result, source, { onMore, onWhy }) {
-  const { path, distance, closeness, metadata } = result;
-  const bits = count(distance, "bit");
+  const { path, distance, closeness, cosine, metadata } = result;
+  const apart = cosine === null ? count(distance, "bit") : cosineText(cosine);
   const button = (words, name, press) =>
     element("button", { type: "button", class: "plain", "aria-label": `${name}: ${path}`, onclick: press }, words);
   return element(
@@ -33,7 +33,11 @@ function card(result, source, { onMore, onWhy }) {
       result.image,
       { class: "thumbnail", "aria-label": `Original: ${path}` },
       source.image(result.thumbnail),
-      element("span", { class: "distance", title: `${bits} differ` }, closeness === null ? bits : percent(closeness)),
+      element(
+        "span",
+        { class: "distance", title: cosine === null ? `${apart} differ` : apart },
+        closeness === null ? apart : percent(closeness),
+      ),
     ),
     element("div", { class: "path-box" }, pathText(path)),
     caption(metadata),

@@ -1,7 +1,7 @@
 // The address of a search: everything that is asked stands behind the #.
 //
 //   #code=9f3a…&detail=…&top_k=24&rank=distance&model=0a1b2c3d4e5f     a picture is linked to by its codes
-//   #path=data%2Fa.jpg&…   #text=Dress&…   …&turned=true
+//   #path=data%2Fa.jpg&…   #text=Dress&…   #path=data%2Fa.jpg&text=red&text_weight=0.3&…   …&turned=true
 //   #operators                                                          the operators' page
 
 import { short } from "./words.js";
@@ -15,6 +15,10 @@ export function hashOf(query, { topK, rank, turned }, answer) {
   const fields = new URLSearchParams();
   if (query.kind === "path" || query.kind === "text") {
     fields.set(query.kind, query[query.kind]);
+  } else if (query.kind === "mixture" && query.of.kind === "path") {
+    fields.set("path", query.of.path);
+    fields.set("text", query.text);
+    fields.set("text_weight", String(query.weight));
   } else {
     fields.set("code", answer.query.code);
     if (answer.query.detail_code) fields.set("detail", answer.query.detail_code);
@@ -42,8 +46,16 @@ export function parsed(hash) {
 
 function queryOf(fields) {
   const [path, text, code, detail] = ["path", "text", "code", "detail"].map((name) => fields.get(name));
-  if (path) return { kind: "path", path, image: null, thumbnail: null };
+  if (path) {
+    const of = { kind: "path", path, image: null, thumbnail: null };
+    return text ? { kind: "mixture", of, text, weight: weightIn(fields) } : of;
+  }
   if (text) return { kind: "text", text };
   if (code && CODE.test(code)) return { kind: "code", code, detail: detail && CODE.test(detail) ? detail : null };
   return null;
+}
+
+function weightIn(fields) {
+  const weight = Number(fields.get("text_weight") ?? 0.5);
+  return weight >= 0 && weight <= 1 ? weight : 0.5;
 }

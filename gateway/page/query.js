@@ -3,7 +3,8 @@
 //   {kind: "picture", file}                    a picture of the user's own: a File or Blob, sent untouched
 //   {kind: "part", whole, box}                 what `box` cuts out of the picture of `whole`, a query of another kind
 //   {kind: "path", path, image, thumbnail}     an indexed image; the addresses are null as long as they aren't known
-//   {kind: "text", text}                       the name of a class
+//   {kind: "text", text}                       words, or the name of a class
+//   {kind: "mixture", of, text, weight}        a picture, `of` one of the kinds above, and words that count `weight`, 0 to 1
 //   {kind: "code", code, detail}               the codes themselves, hexadecimal; `detail` may be null
 //
 // each with `model` where it comes from a link: the beginning of the sha256 of the model that the link was made with.
@@ -15,9 +16,16 @@ export function pictureFile(query, load) {
   return query.kind === "picture" ? query.file : load(query.image);
 }
 
+/** The query's picture as a query of its own; null for one without. */
+export function pictured(query) {
+  if (query?.kind === "mixture") return query.of;
+  return ["picture", "part", "path"].includes(query?.kind) ? query : null;
+}
+
 /** The form to send, and `picture`, the Blob in it (null where none is sent). */
-export async function form(query, { topK, rank, turned }, load) {
+export async function form(asked, { topK, rank, turned }, load) {
   const fields = new FormData();
+  const query = asked.kind === "mixture" ? asked.of : asked;
   let picture = null;
   if (query.kind === "picture") {
     picture = query.file;
@@ -31,20 +39,24 @@ export async function form(query, { topK, rank, turned }, load) {
   } else {
     fields.append(query.kind, query[query.kind]);
   }
+  if (asked.kind === "mixture") {
+    fields.append("text", asked.text);
+    fields.append("text_weight", String(asked.weight));
+  }
   fields.append("top_k", String(topK));
-  fields.append("rank", rankOf(query, rank));
-  if (turned && isTurnable(query)) fields.append("turned", "true");
+  fields.append("rank", rankOf(asked, rank));
+  if (turned && isTurnable(asked)) fields.append("turned", "true");
   return { fields, picture };
 }
 
-/** A class has no detail code, so its pictures come by distance whatever is chosen. */
+/** Words have no detail code, so their pictures come by distance whatever is chosen. */
 export function rankOf(query, rank) {
-  return query.kind === "text" ? "distance" : rank;
+  return query.kind === "text" || query.kind === "mixture" ? "distance" : rank;
 }
 
 /** Whether its picture is sent, and so can be looked for in other positions. Codes can't. */
-export function isTurnable({ kind }) {
-  return kind === "picture" || kind === "part";
+export function isTurnable({ kind, of }) {
+  return kind === "mixture" ? isTurnable(of) : kind === "picture" || kind === "part";
 }
 
 /** The query in a few words, after "like". */
@@ -57,7 +69,9 @@ export function described(query) {
     case "path":
       return query.path;
     case "text":
-      return `the class “${query.text}”`;
+      return `“${query.text}”`;
+    case "mixture":
+      return `${described(query.of)} and “${query.text}”`;
     default:
       return `the code ${query.code.length > 16 ? `${query.code.slice(0, 16)}…` : query.code}`;
   }

@@ -4,6 +4,7 @@
 import { cropBox } from "./crop_box.js";
 import { byId, element, say } from "./elements.js";
 import { fingerprint } from "./fingerprint.js";
+import { pictured } from "./query.js";
 import { receiveFiles } from "./received_files.js";
 import { problem } from "./words.js";
 
@@ -39,9 +40,16 @@ export function queryPicture({ onFile, onBox, load }) {
     box.set(null);
   }
 
-  // What is seen of a query: of a part, the picture that it is a part of.
+  // What is seen of a query: of a part, the picture that it is a part of; of a picture with words, the picture.
   function seenOf(query) {
-    return query?.kind === "part" ? query.whole : query;
+    const picture = pictured(query) ?? query;
+    return picture?.kind === "part" ? picture.whole : picture;
+  }
+
+  // The box around the part that is searched for; null for a whole picture.
+  function boxOf(query) {
+    const picture = pictured(query);
+    return picture?.kind === "part" ? picture.box : null;
   }
 
   async function showPicture(seen, file, name) {
@@ -61,7 +69,7 @@ export function queryPicture({ onFile, onBox, load }) {
     }
     frame.style.setProperty("--ratio", String(image.naturalWidth / image.naturalHeight));
     stageShows("picture");
-    if (shownQuery.kind === "part") box.set(shownQuery.box);
+    if (boxOf(shownQuery) !== null) box.set(boxOf(shownQuery));
   }
 
   function showWords(title, text, drawing = null) {
@@ -76,14 +84,14 @@ export function queryPicture({ onFile, onBox, load }) {
     const seen = seenOf(query);
     shownQuery = query;
     if (seen === seenBefore && stage.dataset.shows === "picture") {
-      box.set(query.kind === "part" ? query.box : null);
+      box.set(boxOf(query));
     } else if (seen.kind === "picture") {
       await showPicture(seen, seen.file, seen.file.name || "pasted picture");
     } else if (seen.kind === "path") {
       showWords(seen.path, "");
       if (seen.thumbnail !== null) await showIndexed(seen);
     } else {
-      const title = seen.kind === "text" ? `Class “${seen.text}”` : "A code from a link";
+      const title = seen.kind === "text" ? `“${seen.text}”` : "A code from a link";
       showWords(title, "", code === null ? null : fingerprint(code));
     }
   }

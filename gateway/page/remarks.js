@@ -12,7 +12,7 @@ export function remarkOnRank(query, chosen, model) {
   if (detail.disabled) {
     hint = "The served model gives no detail codes, which would tell this very picture from others like it.";
   } else if (chosen !== rankOf(query, chosen)) {
-    hint = "A class has no detail: its pictures come by what they show.";
+    hint = "Words have no detail: their pictures come by what they show.";
   } else if (chosen === "detail") {
     hint = "Ordered by detail codes, and the distances are theirs.";
   }
@@ -21,7 +21,7 @@ export function remarkOnRank(query, chosen, model) {
 
 /** Where the query isn't looked for in other positions, though that was chosen. */
 export function remarkOnTurned(query, turned) {
-  const hint = "Only a picture of your own, or a part of one, is turned: what is looked for by its code can't be.";
+  const hint = "Only a picture of your own, or a part of one, is turned: what is looked for by its code or words can't be.";
   say(byId("turned-hint"), turned && !isTurnable(query) ? hint : "");
 }
 

@@ -8,7 +8,7 @@ import { here } from "./here.js";
 import { withSearchKey } from "./key_prompt.js";
 import { searchKey } from "./keys.js";
 import { hashOf, parsed } from "./permalink.js";
-import { described, form, isTurnable, rankOf } from "./query.js";
+import { described, form, isTurnable, pictured, rankOf } from "./query.js";
 import { queryPicture } from "./query_picture.js";
 import { remarkOnCloseness, remarkOnModel, remarkOnRank, remarkOnTurned } from "./remarks.js";
 import { thresholdOver } from "./threshold.js";
@@ -16,6 +16,7 @@ import { pictures } from "./thumbnails.js";
 import { showTiming } from "./timing.js";
 import { explain } from "./why.js";
 import { count, problem } from "./words.js";
+import { wordsField } from "./words_field.js";
 
 /** How many pictures brought by the user the Back button finds again. */
 const REMEMBERED = 20;
@@ -40,11 +41,28 @@ export function searchPage() {
     load,
     onFile: (file) => run({ kind: "picture", file }),
     onBox: (box) => {
-      const whole = current.kind === "part" ? current.whole : current;
-      if (box !== null) run({ kind: "part", whole, box });
-      else if (current !== whole) run(whole);
+      const picture = pictured(current);
+      const whole = picture.kind === "part" ? picture.whole : picture;
+      if (box !== null) run(withWords({ kind: "part", whole, box }));
+      else if (picture !== whole) run(withWords(whole));
     },
   });
+
+  const words = wordsField({
+    onWords: (text) => {
+      const picture = words.anyWords() ? pictured(current) : null;
+      if (picture !== null) run(text === "" ? picture : { kind: "mixture", of: picture, text, weight: words.weight() });
+      else if (text !== "") run({ kind: "text", text });
+    },
+    onWeight: (weight) => {
+      if (current?.kind === "mixture") run({ ...current, weight });
+    },
+  });
+
+  // The picture with the words of the current query.
+  function withWords(picture) {
+    return current.kind === "mixture" ? { ...current, of: picture } : picture;
+  }
 
   function settings() {
     const rank = document.querySelector("input[name=rank]:checked").value;
@@ -64,7 +82,8 @@ export function searchPage() {
     const mine = new AbortController();
     running = mine;
     current = query;
-    byId("text").value = query.kind === "text" ? query.text : "";
+    words.show(query.text ?? "", query.kind === "mixture" ? query.weight : null);
+    byId("words-alone").hidden = query.kind !== "mixture";
     answerBox.setAttribute("aria-busy", "true");
     byId("search-status").textContent = "Searching…";
     const chosen = settings();
@@ -109,7 +128,8 @@ export function searchPage() {
       results.length === 0 ? "No picture was found." : `${count(results.length, "picture")} found.`;
     showGallery(gallery, results, asked.source, { onMore: more, onWhy: why });
     showTiming(byId("timing-bar"), byId("timing-steps"), answer.milliseconds, elapsed);
-    threshold.offer(rankOf(query, chosen.rank) === "detail" ? model.detail_bits : model.bits);
+    threshold.offer(results, rankOf(query, chosen.rank) === "detail" ? model.detail_bits : model.bits);
+    words.load();
     remarkOnRank(query, chosen.rank, model);
     remarkOnTurned(query, chosen.turned);
     remarkOnCloseness(byId("nothing-like-it"), answer.nothing_like_it);
@@ -125,9 +145,10 @@ export function searchPage() {
 
   // A link names an indexed picture by its path alone; where the picture is found, it is now known.
   function showOnStage(query, answer) {
-    const unknown = query.kind === "path" && query.image === null;
-    const itself = unknown ? answer.results.find(({ path }) => path === query.path) : undefined;
-    if (itself !== undefined) Object.assign(query, { image: itself.image, thumbnail: itself.thumbnail });
+    const picture = pictured(query);
+    const unknown = picture?.kind === "path" && picture.image === null;
+    const itself = unknown ? answer.results.find(({ path }) => path === picture.path) : undefined;
+    if (itself !== undefined) Object.assign(picture, { image: itself.image, thumbnail: itself.thumbnail });
     if (itself !== undefined || query.kind === "text" || query.kind === "code") stage.show(query, answer.query.code);
   }
 
@@ -159,7 +180,8 @@ export function searchPage() {
   function why(result) {
     const { query, picture, code, source } = asked;
     const turned = asked.turned && isTurnable(query);
-    const image = query.kind === "path" && query.thumbnail !== null ? source.image(query.thumbnail) : null;
+    const of = pictured(query);
+    const image = of?.kind === "path" && of.thumbnail !== null ? source.image(of.thumbnail) : null;
     explain({ label: described(query), picture, image, code, turned }, result, source);
   }
 
@@ -173,11 +195,7 @@ export function searchPage() {
 
   for (const field of [topK, turned]) field.addEventListener("change", again);
   for (const radio of document.querySelectorAll("input[name=rank]")) radio.addEventListener("change", again);
-  byId("text-form").addEventListener("submit", (event) => {
-    event.preventDefault();
-    const text = byId("text").value.trim();
-    if (text !== "") run({ kind: "text", text });
-  });
+  byId("words-alone").addEventListener("click", () => run({ kind: "text", text: current.text }));
   byId("forget-search-key").addEventListener("click", () => {
     searchKey.forget();
     showKeyInUse();

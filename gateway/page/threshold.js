@@ -2,27 +2,39 @@
 
 import { byId, say } from "./elements.js";
 import { hideFarther } from "./gallery.js";
-import { count } from "./words.js";
+import { cosineText, count } from "./words.js";
 
-/** The slider over the cards of `gallery`; `offer(bits)` whenever it holds new ones, whose codes are so wide. */
+// What the slider counts: bits, or hundredths of 1 − cosine.
+const BITS = { distance: (most) => most, says: (most) => count(most, "bit"), beyond: "farther than" };
+const COSINES = {
+  distance: (most) => most / 100,
+  says: (most) => cosineText(1 - most / 100),
+  beyond: "below",
+};
+
+/** The slider over the cards of `gallery`; `offer(results, bits)` whenever it holds new ones, whose codes are so wide. */
 export function thresholdOver(gallery) {
   const slider = byId("threshold");
+  let scale = BITS;
 
   function apply() {
     const most = Number(slider.value);
-    const hidden = hideFarther(gallery, most);
-    const bits = count(most, "bit");
-    byId("threshold-says").textContent = `${bits}, ${hidden === 0 ? "none" : hidden} hidden`;
+    const hidden = hideFarther(gallery, scale.distance(most));
+    const said = scale.says(most);
+    byId("threshold-says").textContent = `${said}, ${hidden === 0 ? "none" : hidden} hidden`;
     const nothing = hidden > 0 && hidden === gallery.children.length;
-    say(byId("nothing-left"), nothing ? `All ${hidden} are farther than ${bits}: move the slider to see them.` : "");
+    say(byId("nothing-left"), nothing ? `All ${hidden} are ${scale.beyond} ${said}: move the slider to see them.` : "");
   }
 
   slider.addEventListener("input", apply);
   return {
-    offer(bits) {
-      if (Number(slider.max) !== bits) {
-        slider.max = String(bits);
-        slider.value = String(bits);
+    offer(results, bits) {
+      const cosines = results.some(({ cosine }) => cosine !== null);
+      const most = cosines ? Math.max(1, Math.ceil(100 * results.at(-1).distance)) : bits;
+      if (scale !== (cosines ? COSINES : BITS) || Number(slider.max) !== most) {
+        scale = cosines ? COSINES : BITS;
+        slider.max = String(most);
+        slider.value = String(most);
       }
       apply();
     },

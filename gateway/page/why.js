@@ -4,7 +4,7 @@ import { bitsOf, differing } from "./bits.js";
 import { closeOnBackdrop, shown } from "./dialogs.js";
 import { byId, element } from "./elements.js";
 import { fingerprint } from "./fingerprint.js";
-import { count } from "./words.js";
+import { cosineText, count } from "./words.js";
 
 const dialog = byId("why");
 closeOnBackdrop(dialog);
@@ -24,7 +24,7 @@ export async function explain(asked, result, source) {
   const bits = bitsOf(asked.code);
   byId("why-count").replaceChildren(
     element("strong", {}, `${places.length} of ${bits.length} bits differ`),
-    meaning(places, asked.turned),
+    meaning(places, asked.turned, result.cosine),
   );
   byId("why-legend").textContent = "Upper row: the query. Lower row: the result. ≠ marks the bits that differ.";
   const grid = byId("why-bits");
@@ -34,7 +34,8 @@ export async function explain(asked, result, source) {
   if (own !== null) URL.revokeObjectURL(own);
 }
 
-function meaning(places, turned) {
+function meaning(places, turned, cosine) {
+  if (cosine !== null) return `; the codes are a sketch of the embeddings, whose ${cosineText(cosine)} counts.`;
   if (places.length === 0) return ": to the model the two show the same.";
   return turned ? " from the query as it is; turned it may be nearer." : ": that is the distance by what they show.";
 }

@@ -19,6 +19,11 @@ export function percent(share) {
   return `${Math.round(100 * share)}%`;
 }
 
+/** cosineText(0.3141) → "cosine 0.31". */
+export function cosineText(cosine) {
+  return `cosine ${cosine.toFixed(2)}`;
+}
+
 /** bytes(43_200_000) → "43.2 MB". */
 export function bytes(value) {
   const units = ["bytes", "kB", "MB", "GB", "TB"];

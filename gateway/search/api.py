@@ -1,31 +1,57 @@
 """``POST /api/search``: a search whose answer has rows, pictures, codes and times, for people and pages.
 
-    picture, indexed image, class or code ─▶ TorchServe, in debug mode ─▶ its answer, with URLs of the pictures
+    picture, indexed image, words, embedding or code ─▶ TorchServe, in debug mode ─▶ its answer, with URLs of the
+    pictures
 
-Everything comes from one worker's answer, so it is all of one version, even if another becomes current meanwhile. An
-image that was added after the version was built has no row yet.
+A question is a form or a JSON object, of the same fields. Everything comes from one worker's answer, so it is all of
+one version, even if another becomes current meanwhile. An image that was added after the version was built has no row
+yet.
 """
 
 import re
 import time
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, File, Form, UploadFile
-from pydantic import BaseModel, Field, JsonValue
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, Field, JsonValue, TypeAdapter, ValidationError
+from starlette.datastructures import Headers
+from starlette.routing import Match
+from starlette.types import Scope
 
 from contract.answer import QueryAnswer
 from contract.names import CODE_HEADER, DEFAULT_COLLECTION, DETAIL_HEADER
-from contract.query import DEFAULT_RANK, DEFAULT_TOP_K, WITH_TEXT, MaxDistance, Rank, TextWeight, TopK, described
-from contract.space import CODE, DETAIL
+from contract.query import (
+    DEFAULT_RANK,
+    DEFAULT_TOP_K,
+    SUBJECTS,
+    WITH_TEXT,
+    Finite,
+    MaxDistance,
+    QueryFields,
+    Rank,
+    TextWeight,
+    TopK,
+    described,
+    request_schema,
+)
+from contract.space import CODE, DETAIL, EMBEDDING
 from gateway.access.guards import require_search
 from gateway.errors import RequestRefused, refusals
-from gateway.services import UsesServices
+from gateway.services import Services, UsesServices
 from gateway.torchserve.http import Answer
 from pictures.base64_text import file_in
 
 _STEP = re.compile(r"(\w+);dur=([0-9.]+)")
+#: What a question may have here, beside its picture: it is about the datalake, and not filtered.
+_FIELDS = (
+    "path", "text", "text_weight", "negative_text", "embedding", "code", "detail_code", "top_k", "max_distance", "rank",
+    "turned", "exact",
+)  # fmt: skip
+_numbers = TypeAdapter(list[Finite])
 
 router = APIRouter(prefix="/api", tags=["search"], dependencies=[Depends(require_search)])
 
@@ -40,7 +66,7 @@ class SearchModel(BaseModel):
 
 
 class SearchQuery(BaseModel):
-    """What was searched for, as codes: sent back as ``code`` and ``detail_code``, they find the same images."""
+    """What was searched for, as codes: sent back as ``code`` and ``detail_code``, they find images by them alone."""
 
     code: str = Field(description="hex", examples=["9f3a00c1d2e4f507"])
     detail_code: str | None = Field(description="hex; null where there is none", examples=[None])
@@ -56,6 +82,9 @@ class Result(BaseModel):
     distance: int | float = Field(
         description="differing bits, of the detail codes with `rank` `detail`; or 1 − cos of the embeddings",
         examples=[2],
+    )
+    cosine: float | None = Field(
+        description="of the embeddings, −1 to 1; null where the images aren't ordered by them", examples=[None]
     )
     closeness: float | None = Field(
         description="0 to 1: the share of pictures so far apart that show the same kind of thing or, with `rank` "
@@ -102,6 +131,31 @@ class SearchAnswer(BaseModel):
     milliseconds: Milliseconds
 
 
+class JsonRoute(APIRoute):
+    """A route for JSON alone; requests of other types go on to the next route of its path."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        kind = Headers(scope=scope).get("Content-Type", "").partition(";")[0].strip().lower()
+        return super().matches(scope) if kind == "application/json" else (Match.NONE, {})
+
+
+async def search_by_json(services: UsesServices, asked: QueryFields) -> SearchAnswer:
+    """As ``search``, the picture being base64."""
+    told = asked.model_dump(include={"image", *_FIELDS})
+    return await _searched(services, told, None, time.perf_counter())
+
+
+router.add_api_route(
+    "/search", search_by_json, methods=["POST"], include_in_schema=False, route_class_override=JsonRoute
+)
+
+
+def _json_schema() -> dict[str, Any]:
+    schema = request_schema(as_form=False)
+    schema["properties"] = {name: schema["properties"][name] for name in ("image", *_FIELDS)}
+    return schema
+
+
 @router.post(
     "/search",
     summary="Search for people and programs",
@@ -117,6 +171,7 @@ class SearchAnswer(BaseModel):
         HTTPStatus.TOO_MANY_REQUESTS,
         HTTPStatus.SERVICE_UNAVAILABLE,
     ),
+    openapi_extra={"requestBody": {"content": {"application/json": {"schema": _json_schema()}}}},
 )
 async def search(
     services: UsesServices,
@@ -125,6 +180,7 @@ async def search(
     text: Annotated[str | None, Form(description=described("text"))] = None,
     text_weight: Annotated[TextWeight | None, Form(description=described("text_weight"))] = None,
     negative_text: Annotated[str | None, Form(description=described("negative_text"))] = None,
+    embedding: Annotated[str | None, Form(description=f"{described('embedding')}: a list of JSON")] = None,
     code: Annotated[str | None, Form(description=described("code"))] = None,
     detail_code: Annotated[str | None, Form(description=described("detail_code"))] = None,
     top_k: Annotated[TopK, Form(description=described("top_k"))] = DEFAULT_TOP_K,
@@ -133,30 +189,38 @@ async def search(
     turned: Annotated[bool, Form(description=described("turned"))] = False,
     exact: Annotated[bool, Form(description=described("exact"))] = False,
 ) -> SearchAnswer:
-    """One of `image`, `path`, `text` and `code` says what to look for; `text` may stand beside a picture,
-    where the model takes any words."""
+    """One of `image`, `path`, `text`, `embedding` and `code` says what to look for; `text` may stand beside a picture
+    or an embedding, where the model takes any words. A form, or a JSON object of the same fields with the picture in
+    base64."""
     started = time.perf_counter()
-    subjects = {"image": image, "path": path, "text": text, "code": code}
-    given = [name for name, value in subjects.items() if value]
+    told = {
+        "path": path, "text": text, "text_weight": text_weight, "negative_text": negative_text,
+        "embedding": _parsed(embedding) if embedding and embedding.strip() else None, "code": code,
+        "detail_code": detail_code, "top_k": top_k, "max_distance": max_distance, "rank": rank, "turned": turned,
+        "exact": exact,
+    }  # fmt: skip
+    return await _searched(services, told, file_in(await image.read()) if image else None, started)
+
+
+def _parsed(embedding: str) -> list[float]:
+    try:
+        return _numbers.validate_json(embedding)
+    except ValidationError as error:
+        raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, "embedding: must be a list of numbers") from error
+
+
+async def _searched(services: Services, told: Mapping[str, Any], picture: bytes | None, started: float) -> SearchAnswer:
+    """Returns the answer to what is ``told``, with the ``picture`` of a form; the clock said ``started`` when it
+    came."""
+    given = [name for name in SUBJECTS if told.get(name) or (name == "image" and picture)]
     if len(given) != 1 and not (len(given) == 2 and "text" in given and {*given} & {*WITH_TEXT}):
         raise RequestRefused(
             HTTPStatus.UNPROCESSABLE_ENTITY,
-            f"give one of image, path, text and code; given: {' and '.join(given) or 'none'}",
+            f"give one of image, path, text, embedding and code; given: {' and '.join(given) or 'none'}",
         )
-    torchserve = services.torchserve
-    fields: dict[str, JsonValue] = {"top_k": top_k, "rank": rank, "debug": True, "metadata": True}
-    optional = {
-        "max_distance": max_distance, "path": path, "text": text, "text_weight": text_weight,
-        "negative_text": negative_text, "code": code, "detail_code": detail_code,
-    }  # fmt: skip
-    fields |= {name: value for name, value in optional.items() if value not in (None, "")}
-    if turned:
-        fields["turned"] = True
-    if exact:
-        fields["exact"] = True
-    picture = file_in(await image.read()) if image else None
+    fields: dict[str, JsonValue] = {name: value for name, value in told.items() if value not in (None, "", [], False)}
     asked = time.perf_counter()
-    answer = await torchserve.predict(fields, picture)
+    answer = await services.torchserve.predict(fields | {"debug": True, "metadata": True}, picture)
     torchserve_ms = 1000 * (time.perf_counter() - asked)
     if answer.status_code != HTTPStatus.OK:
         raise RequestRefused(HTTPStatus(answer.status_code), _message(answer), answer.retry_after)
@@ -205,6 +269,7 @@ def _results(found: QueryAnswer, root: str) -> list[Result]:
                 row=row,
                 path=path,
                 distance=distance,
+                cosine=round(1 - distance, 6) if found.ordered_by == EMBEDDING else None,
                 closeness=None if found.closeness is None else found.closeness[place],
                 code=code,
                 image=small if row is None else f"{root}/images/{row}?{query}",

@@ -100,14 +100,17 @@ class Reindexed:
 
 @dataclass(frozen=True)
 class Match:
-    """``similarity`` is 100 for equal codes, 0 if half of the bits or more differ: 100 · (1 − 2 distance / bits).
-    ``closeness``, from 0 to 1, is the share of pictures so far apart that show the same kind of thing or, by detail,
-    are the very same picture; None where that wasn't measured for the model."""
+    """``similarity`` is 100 for equal codes, 0 if half of the bits or more differ: 100 · (1 − 2 distance / bits); where
+    the model makes embeddings, 100 times their cosine. ``closeness``, from 0 to 1, is the share of pictures so far
+    apart that show the same kind of thing or, by detail, are the very same picture; None where that wasn't measured
+    for the model. ``differing_bits`` are those of the codes, or the detail codes by rank, where a picture was looked
+    for in all positions."""
 
     url: str
     metadata: Metadata
     similarity: float
     closeness: float | None = None
+    differing_bits: int | None = None
 
 
 class Matches(list[Match]):

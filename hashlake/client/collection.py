@@ -145,14 +145,16 @@ class Collection:
         text_weight: float | None = None,
         negative_text: str | None = None,
         image: Picture | None = None,
+        embedding: Sequence[float] | None = None,
         limit: int = 10,
         filter: Filter | None = None,
         rank: Literal["distance", "detail"] = "distance",
         max_distance: int | None = None,
         turned: bool = False,
     ) -> Matches:
-        """Returns the ``limit`` images most like the one at ``url``, like ``image``, or like ``text``, best first,
-        among those that match ``filter``. A URL that the collection has is not downloaded.
+        """Returns the ``limit`` images most like the one at ``url``, like ``image``, like ``embedding``, which its
+        model made, or like ``text``, best first, among those that match ``filter``. A URL that the collection has is
+        not downloaded.
 
         ``text`` is the name of a class, or any words where the model takes them; there it may also stand beside a
         picture, and counts ``text_weight`` of the whole, from 0 to 1; and images should not be like ``negative_text``.
@@ -166,11 +168,13 @@ class Collection:
         >>> [match.url for match in shoes.search(image="clog.jpg", filter={"colour": "red"})]
         ['https://example.org/sandal.jpg']
         """
-        if [url, image].count(None) == 0 or (url is None and image is None and text is None):
-            raise ValueError("give url, image or text; text may stand beside one of the others")
+        pictured = [url, image, embedding].count(None)
+        if pictured < 2 or (pictured == 3 and text is None):
+            raise ValueError("give url, image, embedding or text; text may stand beside one of the others")
         fields = {
             "url": url, "text": text, "text_weight": text_weight, "negative_text": negative_text, "limit": limit,
             "filter": filter, "rank": rank, "max_distance": max_distance, "turned": turned or None,
+            "embedding": None if embedding is None else [float(number) for number in embedding],
         }  # fmt: skip
         answer = self._connection.post(f"{self._models}/search", fields, {"image": image}, again=True)
         found: list[Match] = self._connection.understood(_matches, answer.content)

@@ -295,6 +295,11 @@ def add_bulk(name: str, file: BinaryIO, client: Client) -> None:
 )
 @click.option("--text_weight", type=click.FloatRange(0, 1), help="How much --text counts beside URL|FILE.")
 @click.option("--negative_text", metavar="WORDS", help="What images should not be like.")
+@click.option(
+    "--embedding",
+    type=click.File(encoding="utf-8"),
+    help="Instead of URL|FILE: a file, or - for stdin, with a list of JSON.",
+)
 @click.option("--limit", default=10, show_default=True, type=click.IntRange(1, 16_384), help="Answers wanted.")
 @click.option(
     "--rank",
@@ -314,6 +319,7 @@ def search(
     text: str | None,
     text_weight: float | None,
     negative_text: str | None,
+    embedding: TextIO | None,
     limit: int,
     rank: Literal["distance", "detail"],
     max_distance: int | None,
@@ -326,9 +332,13 @@ def search(
     percent: the share of pictures so far apart that show the same kind of thing or, with --rank detail, are the very
     same picture. Where that wasn't measured for the model, it is the similarity: 100 for equal codes, 0 where half of
     the bits differ."""
-    if image is None and text is None:
-        raise click.UsageError("give URL|FILE, --text WORDS or both")
+    if image is not None and embedding is not None:
+        raise click.UsageError("give URL|FILE or --embedding FILE, not both")
+    if image is None and embedding is None and text is None:
+        raise click.UsageError("give URL|FILE or --embedding FILE, --text WORDS, or both")
     given: dict[str, Any] = {"text": text, "text_weight": text_weight, "negative_text": negative_text}
+    if embedding is not None:
+        given["embedding"] = _numbers_in(embedding)
     given |= {} if image is None else _given(image)
     given |= {"limit": limit, "filter": condition, "rank": rank, "max_distance": max_distance, "turned": turned}
     matches = client.collection(name).search(**given)
@@ -531,6 +541,17 @@ def _given(word: str, url: str = "url", image: str = "image") -> dict[str, Any]:
     """Returns URL|FILE as the keyword argument for a method of Collection."""
     is_url = "://" in word or word.startswith("upload:")
     return {image: Path(word)} if not is_url and Path(word).is_file() else {url: word}
+
+
+def _numbers_in(file: TextIO) -> list[float]:
+    """Returns the list of numbers that ``file`` holds as JSON."""
+    try:
+        found = decode(file.read())
+    except ValueError as error:
+        raise click.BadParameter(f"{file.name}: {error}", param_hint="--embedding") from error
+    if not isinstance(found, list) or not all(type(each) in (int, float) for each in found):
+        raise click.BadParameter(f"{file.name} holds no list of numbers", param_hint="--embedding")
+    return found
 
 
 def _text(value: Json) -> str:

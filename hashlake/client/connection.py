@@ -28,8 +28,6 @@ _LIMITS = httpx.Limits(keepalive_expiry=2.0)
 #: Reached without a proxy, whatever the environment says.
 _THIS_MACHINE = ("all://127.0.0.1", "all://localhost", "all://[::1]")
 _BROKEN = (httpx.NetworkError, httpx.RemoteProtocolError)
-#: Fields of a form or a query that are plain text; the others are JSON.
-_TEXTS = frozenset({"url", "other", "text", "cursor", "view", "rank"})
 
 
 class Connection:
@@ -169,8 +167,11 @@ def contents(picture: Picture) -> bytes:
 
 
 def _texts(fields: Mapping[str, Json]) -> dict[str, str]:
+    """Returns the fields of a form or a query: texts as they are, all else as JSON."""
     return {
-        name: value if name in _TEXTS else encode(value).decode() for name, value in fields.items() if value is not None
+        name: value if isinstance(value, str) else encode(value).decode()
+        for name, value in fields.items()
+        if value is not None
     }
 
 

@@ -77,7 +77,11 @@ def test_what_is_no_curve(wrong: dict[str, Any], message: str) -> None:
         ({"copies_within": -1}, "greater than or equal to 0"),
         ({"nothing_below": 1.5}, "less than or equal to 1"),
         ({"nothing_below": None}, "valid number"),
-        ({"code": None}, "valid"),
+        ({"code": None}, "has code or embedding"),
+        ({"embedding": CODE}, "has code or embedding"),
+        ({"words": CODE, "words_nothing_below": 0.1}, "words needs embedding"),
+        ({"code": None, "embedding": CODE, "words": CODE}, "words and words_nothing_below go together"),
+        ({"code": None, "embedding": CODE, "words_nothing_below": 0.1}, "words and words_nothing_below go together"),
         ({"colour": DETAIL}, "Extra inputs"),
     ],
 )
@@ -86,9 +90,34 @@ def test_what_is_no_calibration(wrong: dict[str, Any], message: str) -> None:
         Calibration(**WHOLE | wrong)
 
 
-def test_a_calibration_survives_its_own_text() -> None:
-    calibration = Calibration(**WHOLE, text=CODE)
+COSINES = Calibration(
+    embedding=Curve(distances=(0, 1), shares=(1, 0)),
+    nothing_below=0.5,
+    words=Curve(distances=(0.5, 1), shares=(0.8, 0)),
+    words_nothing_below=0.2,
+)
+
+
+@pytest.mark.parametrize("calibration", [Calibration(**WHOLE, text=CODE), COSINES])
+def test_a_calibration_survives_its_own_text(calibration: Calibration) -> None:
     assert Calibration.model_validate_json(calibration.model_dump_json()) == calibration
+
+
+def test_words_and_pictures_have_curves_and_bounds_of_their_own() -> None:
+    pictures, words = COSINES.curve("embedding"), COSINES.curve("embedding", of_text=True)
+    assert pictures is not None and words is not None
+    assert (pictures.at(0.75), words.at(0.75)) == (0.25, 0.4)
+    assert COSINES.finds_nothing([0.25], "embedding")
+    assert not COSINES.finds_nothing([0.25], "embedding", of_text=True)
+    assert COSINES.finds_nothing([0.1], "embedding", of_text=True)
+    assert COSINES.curve("code") is None and COSINES.curve("code", of_text=True) is None
+
+
+def test_no_cosine_is_so_far() -> None:
+    far = COSINES.model_copy(update={"words": Curve(distances=(2.5,), shares=(1,))})
+    COSINES.require_within(256, None)
+    with pytest.raises(ValueError, match=r"words has a distance of 2\.5, and 1 − cos is at most 2"):
+        far.require_within(256, None)
 
 
 @pytest.mark.parametrize(

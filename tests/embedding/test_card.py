@@ -44,6 +44,9 @@ FULL = ModelCard(
 )
 
 
+LINE = {"distances": [0, 1], "shares": [1, 0]}
+
+
 def changed(**fields: Any) -> str:
     """The text of a good card with ``fields`` changed; a field of the preprocessing is written ``preprocessing__x``."""
     card = json.loads(FULL.model_dump_json())
@@ -109,7 +112,12 @@ def test_every_card_survives_its_own_text(name: str, width: int, preprocessing: 
         (changed(name=""), "name: "),
         (changed(colour="red"), "colour: "),
         (changed(cuda_precision="int8"), "cuda_precision: "),
-        (changed(calibration={}), "calibration.code: .*required"),
+        (changed(calibration={}), "calibration.nothing_below: .*required"),
+        (changed(calibration={"nothing_below": 0.1}), "calibration: .*it has code or embedding"),
+        (
+            changed(calibration={"embedding": LINE, "nothing_below": 0.1}),
+            "the whole card: .*embedding, and .*makes none",
+        ),
         (changed(calibration__code={"distances": [0, 1], "shares": [0, 1]}), "calibration.code: .*no share may be"),
         (changed(calibration__copies_within=33), "the whole card: .*copies_within has a distance of 33, .*32 bits"),
         (changed(detail_bits=None), "the whole card: .*detail has a distance of 32, .*0 bits"),

@@ -7,16 +7,22 @@ blue.png    0    0    1                        "blue"
 green.png   0    1    0                        "green"
 """
 
-from collections.abc import Iterator
+import base64
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from hashlake import Client
+from hashlake.client.turned import turned_copies
 from tests.fakes import png_of
 from tests.gateway.stack import Stack
 from tests.handler.server import free_ports
+from tests.hashlake.command import hashlake
 
 LAKE = {
     "data/blue.png": (0, 0xFFFF),
@@ -24,6 +30,7 @@ LAKE = {
     "data/pink.png": (0xFFFF, 0xFFFF),
     "data/red.png": (0xFFFF, 0),
 }
+RED, PINK = (png_of(code, 160, detail=detail) for code, detail in (LAKE["data/red.png"], LAKE["data/pink.png"]))
 #: Room for one model beside the datalake's: a worker takes about 260 MB, whatever the fake model.
 MEMORY_MB = 400
 
@@ -91,3 +98,139 @@ def test_a_model_that_nobody_has_is_no_collection(stack: Stack) -> None:
     assert httpx.post(url, trust_env=False).status_code == 422
     refused = stack.call("POST", "/api/collections", json={"name": "x", "model_path": "ViT-B/32"})
     assert (refused.status_code, refused.json()["message"]) == (422, "model_path 'ViT-B/32': there is no such model")
+
+
+# --- One question at every door
+
+#: What is asked, and what is found first.
+QUESTIONS: dict[str, tuple[dict[str, Any], str]] = {
+    "words": ({"text": "green"}, "data/green.png"),
+    "a picture": ({"image": RED}, "data/red.png"),
+    "a picture and words": ({"image": RED, "text": "blue"}, "data/pink.png"),
+    "mostly words": ({"image": RED, "text": "green", "text_weight": 0.9}, "data/green.png"),
+    "other words away from a picture": ({"image": PINK, "negative_text": "red red"}, "data/blue.png"),
+    "an embedding": ({"embedding": [0, 0, 2]}, "data/blue.png"),
+    "an embedding and words": ({"embedding": [1, 0, 0], "text": "blue", "text_weight": 0.5}, "data/pink.png"),
+    "words away from words": ({"text": "green red", "negative_text": "green green"}, "data/red.png"),
+}
+
+
+def as_json(asked: dict[str, Any]) -> dict[str, Any]:
+    """The picture in base64."""
+    return {name: base64.b64encode(value).decode() if name == "image" else value for name, value in asked.items()}
+
+
+def as_form(asked: dict[str, Any]) -> dict[str, Any]:
+    """The picture as a file, the others as text."""
+    return {
+        name: ("photo.png", value)
+        if name == "image"
+        else (None, value if isinstance(value, str) else json.dumps(value))
+        for name, value in asked.items()
+    }
+
+
+def of_predictions(stack: Stack, **question: Any) -> list[str]:
+    answer = stack.call("POST", "/predictions/image-retrieval-v1.0", **question)
+    assert answer.status_code == 200, answer.text
+    found: list[str] = answer.json()["relevant"]
+    return found
+
+
+def of_api(stack: Stack, **question: Any) -> list[str]:
+    answer = stack.call("POST", "/api/search", **question)
+    assert answer.status_code == 200, answer.text
+    results = answer.json()["results"]
+    assert all(each["cosine"] == pytest.approx(1 - each["distance"], abs=1e-6) for each in results)
+    return [each["path"] for each in results]
+
+
+def of_idios(stack: Stack, **question: Any) -> list[str]:
+    return [each["url"] for each in idios(stack, "default", "search", **question)]
+
+
+def options(folder: Path, asked: dict[str, Any]) -> list[str]:
+    """Those of a command, whose picture and embedding are files."""
+    words: list[str] = []
+    for name, value in asked.items():
+        if name == "image":
+            (folder / "photo.png").write_bytes(value)
+            words.append(str(folder / "photo.png"))
+        elif name == "embedding":
+            (folder / "embedding.json").write_text(json.dumps(value))
+            words += ["--embedding", str(folder / "embedding.json")]
+        else:
+            words += [f"--{name}", str(value)]
+    return words
+
+
+def of_command(stack: Stack, *command: object) -> list[str]:
+    answer = hashlake(*command, "--json")
+    assert answer.status == 0, answer.err
+    found = json.loads(answer.out)
+    return [each["url"] for each in found] if isinstance(found, list) else found["relevant"]
+
+
+DOORS: dict[str, Callable[[Stack, dict[str, Any], Path], list[str]]] = {
+    "predictions, JSON": lambda stack, asked, _: of_predictions(stack, json=as_json(asked)),
+    "predictions, form": lambda stack, asked, _: of_predictions(stack, files=as_form(asked)),
+    "/api/search, JSON": lambda stack, asked, _: of_api(stack, json=as_json(asked)),
+    "/api/search, form": lambda stack, asked, _: of_api(stack, files=as_form(asked)),
+    "Idios, form": lambda stack, asked, _: of_idios(stack, files=as_form(asked)),
+    "client": lambda stack, asked, _: [
+        match.url for match in Client(stack.url, stack.search_key).collection("default").search(**asked)
+    ],
+    "hashlake collections search": lambda stack, asked, folder: of_command(
+        stack, "collections", "search", "default", *options(folder, asked), "--url", stack.url
+    ),
+    "hashlake search": lambda stack, asked, folder: of_command(
+        stack, "search", *options(folder, asked), "--model_path", stack.models / "words.pt",
+        "--index_store", stack.store.folder,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_every_question_at_every_door(stack: Stack, door: str, tmp_path: Path) -> None:
+    found = {name: DOORS[door](stack, asked, tmp_path)[0] for name, (asked, _) in QUESTIONS.items()}
+    assert found == {name: first for name, (_, first) in QUESTIONS.items()}
+
+
+def test_idios_takes_json_without_a_picture(stack: Stack) -> None:
+    """As its own clients send it; a picture is given by its URL there, or by its name."""
+    for asked, first in (
+        ({"text": "green"}, "data/green.png"),
+        ({"url": "data/red.png", "text": "blue"}, "data/pink.png"),
+        ({"url": "data/pink.png", "negative_text": "red red"}, "data/blue.png"),
+        ({"embedding": [0, 1, 0]}, "data/green.png"),
+    ):
+        assert of_idios(stack, json=asked)[0] == first
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"embedding": [1, 0]}, "embedding has 3 numbers by the served model, and 2 are given"),
+        ({"embedding": [0, 0, 0]}, "embedding has no direction: it is empty, or all zero"),
+        ({"text": "red " * 9}, "it has 11 tokens, and the model reads 6 tokens"),
+        (
+            {"embedding": [1, 0, 0], "code": "80"},
+            "embedding and code; given: code and embedding",
+        ),
+    ],
+)
+def test_what_cannot_be_asked(stack: Stack, asked: dict[str, Any], said: str) -> None:
+    for question in ({"json": asked}, {"files": as_form(asked)}):
+        answer = stack.call("POST", "/api/search", **question)
+        assert answer.status_code in (400, 422) and said in answer.json()["message"], answer.text
+
+
+def test_turned_copies_are_told_by_their_codes(stack: Stack) -> None:
+    """Codes have a bit for each colour: blue differs from green in two, at a cosine of 0."""
+    client = Client(stack.url, stack.search_key)
+    rule = client.info("default").copies
+    assert rule is not None and (rule.space, rule.bits) == ("code", 8)
+    pairs = turned_copies(client.collection("default"), rule, 2, lambda url, error: pytest.fail(f"{url}: {error}"))
+    assert {(each.url[5:-4], each.other[5:-4]): each.distance for each in pairs} == {
+        ("blue", "green"): 2, ("blue", "pink"): 1, ("blue", "red"): 2, ("green", "red"): 2, ("pink", "red"): 1,
+    }  # fmt: skip

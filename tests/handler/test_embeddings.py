@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from contract.answer import QueryAnswer
+from contract.closeness import Calibration, Curve
 from contract.space import row_of
 from embedding.torchscript import TorchScriptEmbedder
 from handler.metrics import Metrics
@@ -31,7 +32,11 @@ def png_of(colour: tuple[int, int, int]) -> bytes:
 
 @pytest.fixture
 def retrieval(tmp_path: Path) -> Retrieval:
-    model = TorchScriptEmbedder.load(write_words_model(tmp_path / "words.pt"))
+    return made(tmp_path)
+
+
+def made(tmp_path: Path, calibration: Calibration | None = None) -> Retrieval:
+    model = TorchScriptEmbedder.load(write_words_model(tmp_path / "words.pt", calibration=calibration))
     vectors = model.embed(np.stack([model.prepare(png_of(colour)) for colour in COLOURS.values()]))
     collections = Collections(tmp_path / "index_store")
     collections.create("colours", model.identity).add(
@@ -59,6 +64,26 @@ def test_the_nearest_by_cosine(exact: bool, retrieval: Retrieval) -> None:
     assert np.float16(found.embeddings) == pytest.approx(
         np.array([[1, 0, 0], [5 / 26**0.5, 0, 1 / 26**0.5], [0.5**0.5, 0, 0.5**0.5]], np.float16)
     )
+
+
+def test_closeness_of_pictures_and_of_words_by_curves_of_their_own(tmp_path: Path) -> None:
+    """Pink is at 1 − 0.71 from red, and rather red at 0.02; from the word "red" likewise, but there that means less."""
+    calibration = Calibration(
+        embedding=Curve(distances=(0, 1), shares=(1, 0)),
+        nothing_below=0.5,
+        words=Curve(distances=(0, 1), shares=(0.5, 0)),
+        words_nothing_below=0.6,
+    )
+    retrieval = made(tmp_path, calibration)
+    red = base64.b64encode(png_of((255, 0, 0))).decode()
+    of_picture, of_words = ask(retrieval, image=red, top_k=3), ask(retrieval, text="red", top_k=3)
+    assert of_picture.relevant == of_words.relevant == ["red", "rather red", "pink"]
+    assert of_picture.closeness == pytest.approx([1, 0.98, 0.71], abs=0.01)
+    assert of_words.closeness == pytest.approx([0.5, 0.49, 0.355], abs=0.01)
+    assert (of_picture.nothing_like_it, of_words.nothing_like_it) == (False, True)
+    # Nobody measured mixtures, nor knows whether an embedding is of a picture or of words; codes have no curve.
+    for unmeasured in ({"image": red, "text": "blue"}, {"embedding": [1, 0, 0]}, {"code": "80"}):
+        assert ask(retrieval, **unmeasured).closeness is None
 
 
 def test_of_an_image_of_the_collection_and_of_words(retrieval: Retrieval) -> None:

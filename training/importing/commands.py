@@ -11,6 +11,7 @@ from pictures.formats import SUFFIXES
 from training.errors import TrainingError
 from training.importing.model import read_imported, write_model
 from training.importing.networks import Activation
+from training.pictures import LabelledFile
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -32,7 +33,8 @@ def models() -> None:
 )  # fmt: skip
 @click.option(
     "--calibrate", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="FOLDER",
-    help="Pictures like those to be searched, to which the codes are fitted.",
+    help="Pictures like those to be searched, to which the codes are fitted. With a folder for each kind of thing, "
+    "named as what it shows, answers have closeness, too.",
 )  # fmt: skip
 @click.option(
     "--bits", default="512", show_default=True, type=click.Choice(["256", "512"]), help="Length of the codes."
@@ -67,11 +69,17 @@ def import_(
     )
     if not pictures:
         say("its codes are fitted to no pictures: --calibrate FOLDER makes searches faster", err=True)
+    elif model.card.calibration is None:
+        say(f"{calibrate} has no folders for two kinds of things: answers will have no closeness", err=True)
 
 
-def _pictures(folder: Path) -> list[Path]:
-    """Returns the pictures below ``folder``, in a stable order. Raises TrainingError if there are none."""
+def _pictures(folder: Path) -> list[LabelledFile]:
+    """Returns the pictures below ``folder``, in a stable order; their labels are the folders in it, and empty in none.
+    Raises TrainingError if there are no pictures."""
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not found:
         raise TrainingError(f"{folder} has no pictures to calibrate with")
-    return found
+    below = [path.relative_to(folder).parts for path in found]
+    return [
+        LabelledFile(path, parts[0].strip() if len(parts) > 1 else "") for path, parts in zip(found, below, strict=True)
+    ]

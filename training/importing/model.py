@@ -1,10 +1,11 @@
 """Weights of an architecture ─▶ one carded TorchScript file.
 
-read ─▶ network ─▶ script ─▶ save ─▶ compare with the library's own vectors ─▶ fit means and rotation ─▶ save again
+read ─▶ network ─▶ script ─▶ save ─▶ compare with the library's own vectors ─▶ fit means and rotation, and measure what
+distances mean ─▶ save again
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
@@ -15,13 +16,14 @@ import torch
 from pydantic import JsonValue
 from torch import nn
 
+from contract.closeness import Calibration
 from contract.space import EMBEDDING
 from embedding.card import ModelCard, TextTower
 from embedding.projection import Floats, unit
 from embedding.tokens import TextTokens
 from embedding.torchscript import TorchScriptEmbedder, save_model
-from pictures.errors import ImageError
 from pictures.preparation import Preprocessing
+from training.cosine_calibration import calibrate_cosines, embedded
 from training.errors import TrainingError
 from training.importing.architectures import Clip, architecture
 from training.importing.libraries import clip_vocabulary
@@ -29,6 +31,7 @@ from training.importing.networks import Activation, BothTowers, ImageTower, back
 from training.importing.rotation import Rotation, fitted, unfitted
 from training.importing.tokenizer import clip_tokenizer
 from training.importing.weights import read_weights
+from training.pictures import LabelledFile
 
 TORCHSCRIPT = "torchscript"
 
@@ -81,19 +84,21 @@ def _foreign(file: Path, image_size: int | None) -> Imported:
     return Imported(file.stem, (), network, preprocessing)
 
 
-def write_model(imported: Imported, out: Path, bits: int, calibrate: Sequence[Path] = ()) -> TorchScriptEmbedder:
-    """Write ``imported`` to ``out``, whole or not at all, with codes of ``bits`` bits, fitted to the pictures
-    ``calibrate``. Returns it as servers load it. Raises TrainingError where its vectors aren't those of the library."""
+def write_model(imported: Imported, out: Path, bits: int, pictures: Sequence[LabelledFile] = ()) -> TorchScriptEmbedder:
+    """Write ``imported`` to ``out``, whole or not at all, with codes of ``bits`` bits, fitted to ``pictures``. Their
+    labels, where they have some, tell what distances mean. Returns it as servers load it. Raises TrainingError where
+    its vectors aren't those of the library."""
     width = library_vectors(imported).shape[1]
     beside = out.with_name(f".{out.name}.part")
     try:
         model = _written(imported, unfitted(width, bits), beside, {"fitted": "no"})
         _require_equal(imported, beside)
-        if calibrate:
-            pictures = _of_pictures(model, calibrate[:_FITTED])
+        if pictures:
+            seen = embedded(model, pictures[:: -(-len(pictures) // _FITTED)])
             texts = _of_texts(model) if imported.tokenizer else np.empty((0, width), np.float32)
-            told: dict[str, JsonValue] = {"pictures": len(pictures), "texts": len(texts)}
-            model = _written(imported, fitted(pictures, texts, bits), beside, {"fitted": told})
+            told: dict[str, JsonValue] = {"pictures": len(seen.labels), "texts": len(texts)}
+            calibration = calibrate_cosines(model, seen, words=bool(imported.tokenizer))
+            model = _written(imported, fitted(seen.embeddings, texts, bits), beside, {"fitted": told}, calibration)
         with beside.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(beside, out)
@@ -102,7 +107,13 @@ def write_model(imported: Imported, out: Path, bits: int, calibrate: Sequence[Pa
     return model
 
 
-def _written(imported: Imported, rotation: Rotation, path: Path, training: dict[str, JsonValue]) -> TorchScriptEmbedder:
+def _written(
+    imported: Imported,
+    rotation: Rotation,
+    path: Path,
+    training: dict[str, JsonValue],
+    calibration: Calibration | None = None,
+) -> TorchScriptEmbedder:
     module = (BothTowers if imported.tokenizer else ImageTower)(imported.network, rotation).eval()
     card = ModelCard(
         name=imported.name,
@@ -111,6 +122,7 @@ def _written(imported: Imported, rotation: Rotation, path: Path, training: dict[
         embedding_width=len(rotation.rotation),
         text=TextTower(context_length=imported.context_length) if imported.tokenizer else None,
         preprocessing=imported.preprocessing,
+        calibration=calibration,
         training=training,
     )
     with _in_half(imported.network):
@@ -179,19 +191,6 @@ def _require_equal(imported: Imported, path: Path) -> None:
 
 def _last_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[-1]
-
-
-def _of_pictures(model: TorchScriptEmbedder, paths: Iterable[Path]) -> Floats:
-    """Returns float32 (n, width) of the pictures that can be read. Raises TrainingError if none can."""
-    found = []
-    for path in paths:
-        try:
-            found.append(model.embed(model.prepare(path.read_bytes())[None])[EMBEDDING])
-        except ImageError:
-            continue
-    if not found:
-        raise TrainingError("the folder to calibrate with has no picture that can be read")
-    return np.concatenate(found).astype(np.float32)
 
 
 def _of_texts(model: TorchScriptEmbedder) -> Floats:

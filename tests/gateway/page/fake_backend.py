@@ -168,6 +168,8 @@ class Backend:
     closeness: list[float] | None = None
     #: Of the pictures by row; the others have none.
     metadata: dict[int, dict[str, Any]] = field(default_factory=dict)
+    #: Whether the model takes any words; it then makes embeddings, and 1 − cos is a 64th of the differing bits.
+    any_words: bool = False
     pictures_without_key: int = 0
     #: Streams of events break off and none begins.
     down: bool = False
@@ -263,6 +265,7 @@ def create_app(backend: Backend) -> FastAPI:
         image: Annotated[UploadFile | None, File()] = None,
         path: Annotated[str | None, Form()] = None,
         text: Annotated[str | None, Form()] = None,
+        text_weight: Annotated[str | None, Form()] = None,
         code: Annotated[str | None, Form()] = None,
         detail_code: Annotated[str | None, Form()] = None,
         turned: Annotated[str | None, Form()] = None,
@@ -270,6 +273,7 @@ def create_app(backend: Backend) -> FastAPI:
         given = {
             "path": path,
             "text": text,
+            "text_weight": text_weight,
             "code": code,
             "detail_code": detail_code,
             "top_k": str(top_k),
@@ -284,7 +288,7 @@ def create_app(backend: Backend) -> FastAPI:
         if path is not None:
             wanted = code_of(PATHS.index(path))
         elif text is not None:
-            if text != "Dress":
+            if text != "Dress" and not backend.any_words:
                 raise Refused(400, f"the model knows no class {text}")
             wanted = code_of(DRESS)
         elif code is not None:
@@ -300,7 +304,8 @@ def create_app(backend: Backend) -> FastAPI:
                 {
                     "row": row,
                     "path": PATHS[row],
-                    "distance": distances[row],
+                    "distance": distances[row] / 64 if backend.any_words else distances[row],
+                    "cosine": 1 - distances[row] / 64 if backend.any_words else None,
                     "closeness": backend.closeness and (backend.closeness + [0.0] * 40)[place],
                     "code": f"{code_of(row):016x}",
                     "image": f"/images/{row}?version=1.2.0",
@@ -312,6 +317,11 @@ def create_app(backend: Backend) -> FastAPI:
             "nothing_like_it": None if backend.closeness is None else backend.closeness[0] < 0.25,
             "milliseconds": MILLISECONDS,
         }
+
+    @app.get("/api/words", dependencies=[Depends(searcher)])
+    async def words() -> dict[str, Any]:
+        classes = ["Dress", "Hat", "Shoes", "Shorts", "Skirt", "Socks"]
+        return {"any_words": backend.any_words, "suggestions": classes}
 
     @app.get("/images/{row}", dependencies=[Depends(picture_viewer)])
     def original(row: int) -> Response:

@@ -245,7 +245,7 @@ def test_a_class_is_searched_for_by_name(page: Page, backend: Backend) -> None:
     assert backend.searches[-1].fields == {"text": "Dress", "top_k": "24", "rank": "distance"}
     expect(page.locator("#stage .fingerprint rect.bit-1")).to_have_count((QUERY_CODE ^ (1 << DRESS) - 1).bit_count())
     page.get_by_label("this very picture").check()
-    expect(page.locator("#rank-hint")).to_contain_text("A class has no detail")
+    expect(page.locator("#rank-hint")).to_contain_text("Words have no detail")
     assert backend.searches[-1].fields["rank"] == "distance"
 
 
@@ -256,6 +256,81 @@ def test_an_unknown_class_is_refused_in_the_servers_words(visits: Visits, page: 
     expect(page.locator("#search-problem span")).to_have_text("The model knows no class Trombone.")
     expect(page.get_by_role("button", name="Try again")).to_be_hidden()  # the answer would be the same
     expect(page.locator("#found")).to_be_hidden()
+
+
+def test_words_that_are_known_are_suggested(page: Page, backend: Backend) -> None:
+    options = page.locator("#text-suggestions option")
+    field = page.get_by_label("Or the name of a class")
+    field.press_sequentially("s")
+    expect(options).to_have_count(4)
+    field.press_sequentially("ho")
+    assert [option.get_attribute("value") for option in options.all()] == ["Shoes", "Shorts"]
+    field.fill("red sh")  # a class is one whole name
+    expect(options).to_have_count(0)
+
+
+@pytest.fixture
+def any_words(backend: Backend) -> Backend:
+    """A model of embeddings with a text tower: answers have cosines."""
+    backend.any_words = True
+    backend.model |= {"detail_bits": None}
+    return backend
+
+
+def test_words_beside_a_picture(any_words: Backend, visits: Visits, photo: bytes) -> None:
+    page = visits.open()
+    field = page.get_by_label("Or words, by themselves or beside the picture")
+    field.fill("red sh")
+    assert [each.get_attribute("value") for each in page.locator("#text-suggestions option").all()] == [
+        "red Shoes",
+        "red Shorts",
+    ]
+    field.fill("a red one")
+    field.press("Enter")
+    expect(results(page).first).to_contain_text("cosine 1.00")
+    assert any_words.searches[-1].fields["text"] == "a red one" and not any_words.searches[-1].file
+    expect(page.get_by_label("How much the words count")).to_be_hidden()
+
+    upload(page, photo)  # a new picture stands alone
+    until(page, lambda: any_words.searches[-1].file == photo)
+    assert "text" not in any_words.searches[-1].fields
+    expect(field).to_have_value("")
+    field.fill("in red")
+    field.press("Enter")
+    expect(page.locator("#found-from")).to_contain_text("like holiday.png and “in red”")
+    last = any_words.searches[-1]
+    assert (last.file, last.fields["text"], last.fields["text_weight"]) == (photo, "in red", "0.5")
+    weight = page.get_by_label("How much the words count")
+    weight.fill("80")
+    until(page, lambda: any_words.searches[-1].fields["text_weight"] == "0.8")
+    expect(page.locator("#text-weight-says")).to_have_text("20% picture, 80% words")
+
+    page.get_by_role("button", name=f"More like this: {PATHS[1]}").click()
+    until(page, lambda: any_words.searches[-1].fields.get("path") == PATHS[1])
+    assert "text" not in any_words.searches[-1].fields
+    field.fill("in red")
+    field.press("Enter")
+    expect(page).to_have_url(re.compile("path=.*text=in\\+red&text_weight=0.8"))
+    page.get_by_role("button", name="Words without the picture").click()
+    expect(page).to_have_url(re.compile("#text=in"))
+    assert any_words.searches[-1].fields.keys() == {"text", "top_k", "rank"}
+    page.go_back()
+    until(page, lambda: any_words.searches[-1].fields.get("text_weight") == "0.8")
+    expect(field).to_have_value("in red")
+
+
+def test_cosines_are_named_and_hidden_below(any_words: Backend, visits: Visits, photo: bytes) -> None:
+    page = visits.open()
+    upload(page, photo)
+    badges = [f"cosine {1 - distance / 64:.2f}" for distance in range(24)]
+    expect(results(page).locator(".distance")).to_have_text(badges)
+    expect(page.locator("#threshold-says")).to_have_text("cosine 0.64, none hidden")
+    page.get_by_label("Farthest shown").fill("10")
+    expect(page.locator("#threshold-says")).to_have_text("cosine 0.90, 17 hidden")
+    page.get_by_role("button", name=f"Why: {PATHS[5]}").click()
+    expect(page.locator("#why-count")).to_have_text(
+        "5 of 64 bits differ; the codes are a sketch of the embeddings, whose cosine 0.92 counts."
+    )
 
 
 def test_how_many_and_in_which_order(page: Page, backend: Backend, photo: bytes) -> None:
@@ -293,7 +368,7 @@ def test_a_picture_turned_and_mirrored(page: Page, backend: Backend, photo: byte
     page.keyboard.press("Escape")
     page.get_by_label("Or the name of a class").fill("Dress")
     page.get_by_label("Or the name of a class").press("Enter")
-    expect(page.locator("#turned-hint")).to_contain_text("what is looked for by its code can't be")
+    expect(page.locator("#turned-hint")).to_contain_text("looked for by its code or words can't be")
     until(page, lambda: backend.searches[-1].fields == {"text": "Dress", "top_k": "24", "rank": "distance"})
     page.go_back()
     page.go_back()

@@ -1,9 +1,12 @@
 """The page on the real stack: what a visitor and an operator do first."""
 
+import re
 from pathlib import Path
+from random import Random
 
 from playwright.sync_api import Browser, expect
 
+from indexer.sample_datalake import draw_garment
 from tests.fakes import png_of
 from tests.gateway.page.test_page import (  # noqa: F401 (a fixture, and what says when to skip)
     SCREENSHOTS,
@@ -17,6 +20,13 @@ from tests.gateway.stack import Stack, wait_until
 
 #: Distances from 0xFFFF: 0, 1, 4, 16.
 LAKE = {"data/white.png": 0xFFFF, "data/dot.png": 0xFFFE, "data/stripe.png": 0xFFF0, "data/black.png": 0x0000}
+
+GARMENTS = (
+    ("dress", "red", "stripes"),
+    ("dress", "green", "plain"),
+    ("hat", "red", "plain"),
+    ("skirt", "navy", "dots"),
+)
 
 
 def test_search_more_like_this_and_reindex_with_another_model(browser: Browser, tmp_path: Path) -> None:
@@ -44,6 +54,40 @@ def test_search_more_like_this_and_reindex_with_another_model(browser: Browser, 
         page.screenshot(path=SCREENSHOTS / "stack-operators.png", full_page=True)
         assert stack.store.current() == "2.0.0"
         assert stack.store.manifest("2.0.0").model.name == "colours"
+        visits.close()
+
+
+def test_search_by_words(browser: Browser, tmp_path: Path) -> None:
+    """With the model that ships, among drawn garments."""
+    models = Path("torchscripts_models").absolute()
+    made = Stack(tmp_path, {}, str(models / "clip-general.pt"), models=models)
+    (made.lake / "data").mkdir(parents=True)
+    for seed, garment in enumerate(GARMENTS):
+        draw_garment(*garment, Random(seed)).save(made.lake / "data" / f"{'-'.join(garment)}.png")
+    with made as stack:
+        assert stack.reindex("1.0.0").status_code == 200
+        visits = Visits(browser, stack.url)
+        page = visits.open()
+        field = page.get_by_label("Or words, by themselves or beside the picture")
+        field.fill("red dre")
+        expect(page.locator("#text-suggestions option[value='red dress']")).to_have_count(1)
+        for words, first in (
+            ("a red striped dress", "dress-red-stripes"),
+            ("green dress", "dress-green-plain"),
+            ("red hat", "hat-red-plain"),
+            ("dotted skirt", "skirt-navy-dots"),
+        ):
+            field.fill(words)
+            field.press("Enter")
+            expect(results(page).first.locator(".path")).to_have_text(f"data/{first}.png")
+            expect(results(page).first.locator(".distance")).to_contain_text("cosine 0.")  # words have no closeness
+        results(page).first.get_by_role("button", name="More like this").click()
+        expect(results(page).first.locator(".distance")).to_have_text(re.compile("^[0-9]+%$"))  # pictures have some
+        field.fill("green dress")
+        field.press("Enter")
+        page.get_by_label("How much the words count").fill("90")
+        expect(results(page).first.locator(".path")).to_have_text("data/dress-green-plain.png")
+        page.screenshot(path=SCREENSHOTS / "stack-words.png")
         visits.close()
 
 

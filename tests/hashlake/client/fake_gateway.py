@@ -346,6 +346,8 @@ def create_app(fake: Fake) -> FastAPI:
             if distance <= query.fields.get("max_distance", BITS):
                 close = {"closeness": 1 - distance / BITS} if fake.calibrated else {}
                 alike = {"similarity": similarity(0, (1 << distance) - 1)} | close
+                if query.fields.get("turned"):
+                    alike |= {"differing_bits": distance}
                 found.append((distance, {"url": url, "metadata": image.metadata} | alike))
         found.sort(key=lambda match: match[0])
         best = [match for _, match in found[: query.fields.get("limit", 10)]]

@@ -169,7 +169,13 @@ class TestImages:
         fake.collections["shoes"] = {SUMMER: Image(0, {"saison": "été"})}
         (line,) = said(run("collections", "search", "shoes", SUMMER, "--json"))
         assert json.loads(line) == [
-            {"url": SUMMER, "metadata": {"saison": "été"}, "similarity": 100.0, "closeness": None}
+            {
+                "url": SUMMER,
+                "metadata": {"saison": "été"},
+                "similarity": 100.0,
+                "closeness": None,
+                "differing_bits": None,
+            }
         ]
         assert "été" in line
 
@@ -394,7 +400,7 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("words", "complaint"),
         [
-            (["search", "shoes"], "give URL|FILE, --text WORDS or both"),
+            (["search", "shoes"], "give URL|FILE or --embedding FILE, --text WORDS, or both"),
             (["count", "shoes", "--filter", "{"], "Invalid value for '--filter': not JSON: Expecting property name"),
             (["add", "shoes", BOOT, "--metadata", "[NaN]"], "Invalid value for '--metadata': NaN is no number"),
             (["count", ".."], "Invalid value for 'NAME': '..' is no collection's name"),
