@@ -1,11 +1,10 @@
 """The nearest of float16 vectors by cosine: exact, of listed rows or of all, with ties ordered by row."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from threading import Thread
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,32 +40,26 @@ class FloatIndex:
     def nearest_of(self, query: NDArray[np.float16], rows: NDArray[np.int64], top_k: int) -> Near:
         """The ``top_k`` of ``rows`` nearest to ``query``, float16 (width,), nearest first, then by row."""
         rows = np.sort(rows)  # in the order of memory
-        return _best(rows, self.distances(query, rows), top_k)
+        return best_of([(rows, self.distances(query, rows))], top_k)
 
     def nearest(self, query: NDArray[np.float16], top_k: int, allowed: NDArray[np.uint8] | None = None) -> Near:
         """As ``nearest_of``, of all rows, or of those in the bitmap ``allowed`` (``CodeIndex.search``)."""
 
-        def best_of(first: int) -> Near:
+        def best_from(first: int) -> Near:
             rows = np.arange(first, min(first + _BLOCK, self.count))
             if allowed is not None:
                 bits = np.unpackbits(allowed[first // 8 :], count=len(rows), bitorder="little")
                 rows = rows[bits.view(bool)]
-            distances = self.distances(query, rows)
-            if len(rows) > top_k:
-                near = distances <= np.partition(distances, top_k - 1)[top_k - 1]
-                rows, distances = rows[near], distances[near]
-            return rows, distances
+            return best_of([(rows, self.distances(query, rows))], top_k)
 
         blocks = range(0, max(1, self.count), _BLOCK)
         threads = max(1, min(self._threads, self.count // _ROWS_PER_THREAD))
         if threads == 1:
-            parts = list(map(best_of, blocks))
+            parts = list(map(best_from, blocks))
         else:
             with ThreadPoolExecutor(threads) as pool:  # no thread outlives its query
-                parts = list(pool.map(best_of, blocks))
-        return _best(
-            np.concatenate([rows for rows, _ in parts]), np.concatenate([distances for _, distances in parts]), top_k
-        )
+                parts = list(pool.map(best_from, blocks))
+        return best_of(parts, top_k)
 
     def warm_up(self) -> None:
         """As ``CodeIndex.warm_up``; vectors that would fill half of the memory are left where they are, since a search
@@ -81,6 +74,12 @@ class FloatIndex:
         return kernel()
 
 
-def _best(rows: NDArray[Any], distances: NDArray[np.float64], top_k: int) -> Near:
+def best_of(parts: Sequence[Near], top_k: int) -> Near:
+    """The ``top_k`` nearest of all ``parts``, nearest first, then by row."""
+    rows = np.concatenate([part for part, _ in parts])
+    distances = np.concatenate([part for _, part in parts])
+    if len(rows) > top_k:
+        near = distances <= np.partition(distances, top_k - 1)[top_k - 1]
+        rows, distances = rows[near], distances[near]
     order = np.lexsort((rows, distances))[:top_k]
     return rows[order], distances[order]

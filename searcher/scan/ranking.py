@@ -9,8 +9,8 @@
 The first space is searched, the second decides ties. The order holds over all rows: a search keeps the best by both
 distances as it goes, however many rows share the k-th distance.
 
-Floats are compared exactly, but not all: those of a shortlist, the nearest by their codes (shortlist.py). All of them
-are where nothing was measured, where query or version lack codes, and where the query says so.
+Floats are compared exactly, but not all: those of a shortlist, the nearest by their codes (shortlist.py), as far as it
+reaches. All of them are where nothing was measured, where query or version lack codes, and where the query says so.
 """
 
 from collections.abc import Container, Mapping, Sequence
@@ -21,12 +21,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.space import CODE, DETAIL, EMBEDDING, Space, Vectors
-from searcher.scan.floats import FloatIndex
+from searcher.scan.floats import FloatIndex, Near, best_of
 from searcher.scan.kernels import needing_numba
 from searcher.scan.question import Ties
-from searcher.scan.search import CodeIndex
-from searcher.scan.shortlist import Shortlist, size_for
+from searcher.scan.search import CodeIndex, Hits
+from searcher.scan.shortlist import Shortlist, shortlist_for
 from searcher.scan.tables import MAX_BITS
+
+#: Of a shortlist, rows for each answer wanted that are compared first, and how many times as many there are next.
+_BEGINNING = 6
+_FARTHER = 4
 
 Order = tuple[str, ...]
 
@@ -177,28 +181,44 @@ class Ranking:
 
     def _search_floats(self, queries: list[Query], allowed: NDArray[np.uint8] | None) -> list[Ranked]:
         assert self._floats is not None
-        sizes = [self._shortlist(query) for query in queries]
-        listing = [place for place, size in enumerate(sizes) if size is not None]
-        near: dict[int, NDArray[np.int64]] = {}
-        if listing:  # queries that have shortlists share one pass over the codes
-            codes = _stacked([queries[place] for place in listing], CODE)
-            hits = self._indexes[CODE].search(codes, [sizes[place] or 0 for place in listing], allowed=allowed)
-            near = {place: each.rows for place, each in zip(listing, hits, strict=True)}
+        lists = {place: each for place, query in enumerate(queries) if (each := self._shortlist(query)) is not None}
+        near: dict[int, Hits] = {}
+        if lists:  # queries that have shortlists share one pass over the codes
+            codes = _stacked([queries[place] for place in lists], CODE)
+            hits = self._indexes[CODE].search(codes, [each.size for each in lists.values()], allowed=allowed)
+            near = dict(zip(lists, hits, strict=True))
         answers = []
         for place, query in enumerate(queries):
             asked = query.vectors[EMBEDDING]
             if place in near:
-                rows, distances = self._floats.nearest_of(asked, near[place], query.top_k)
+                rows, distances = self._nearest_of(asked, near[place], query.top_k, lists[place])
             else:
                 rows, distances = self._floats.nearest(asked, query.top_k, allowed)
             answers.append(Ranked(rows, {EMBEDDING: distances}))
         return answers
 
-    def _shortlist(self, query: Query) -> int | None:
-        """How many codes to look at first; None to compare all floats."""
+    def _shortlist(self, query: Query) -> Shortlist | None:
+        """Which codes to look at first; None to compare all floats."""
         if query.exact or CODE not in query.vectors or CODE not in self._indexes:
             return None
-        return size_for(query.top_k, self._measured)
+        return shortlist_for(query.top_k, self._measured)
+
+    def _nearest_of(self, asked: NDArray[np.float16], listed: Hits, top_k: int, shortlist: Shortlist) -> Near:
+        """The ``top_k`` of the ``listed`` rows nearest to ``asked``: of those within the reach of the k-th nearest so
+        far, which is compared again each time that nearer ones are found."""
+        assert self._floats is not None
+        compared, within = 0, min(_BEGINNING * top_k, len(listed.rows))
+        found: Near = (np.empty(0, np.int64), np.empty(0))
+        while compared < within:
+            more = self._floats.nearest_of(asked, listed.rows[compared:within], top_k)
+            found = best_of([found, more], top_k)
+            compared = within
+            if len(found[0]) == top_k:
+                reach = shortlist.reach(float(found[1][-1]))
+                within = min(int(np.searchsorted(listed.distances, reach, "right")), _FARTHER * compared)
+            else:
+                within = len(listed.rows)
+        return found
 
     def _search_selected(self, order: Order, queries: list[Query], allowed: NDArray[np.uint8] | None) -> list[Ranked]:
         answers = []

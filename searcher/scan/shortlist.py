@@ -2,12 +2,22 @@
 
     sample of the version's pictures ─┬─▶ their nearest by cosine, of all vectors, themselves left out
                                       └─▶ how many codes are as near as those of the nearest ─▶ sizes
+                                          in how many bits these differ, beside 1 − cos      ─▶ reach
 
-A shortlist is as large as it must be to hold 99.5% of the nearest, in each half of the sample by itself: of pictures
-that weren't measured it then holds 99%.
+A shortlist is as large as the hardest pictures need it. Most need far less of it: the nearer the k-th nearest vector
+is, the fewer bits do the codes of the nearest differ in, nearly a straight line. So the beginning of the list is
+compared, then what lies within the reach of the k-th nearest so far, until nothing more does.
+
+    bits    ·  ·          what is compared for a k-th nearest at 1 − cos = d:
+      │  ·  ·             codes that differ in at most   base + slope · d   bits
+      └──────── 1 − cos
+
+Size and base are such that 99.5% of the nearest are compared, in each half of the sample by itself: of pictures that
+weren't measured it is then 99%.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +25,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from searcher.scan.tables import as_words
 
-#: The share of the nearest that shortlists must hold, of any pictures; and of those that they are measured on.
+#: The share of the nearest that must be compared, of any pictures; and of those that are measured; and the share of
+#: these that lists hold, of which some are out of reach.
 RECALL = 0.99
 _MEASURED = 0.995
+_LISTED = 0.9965
 
 #: With fewer images, all of them are compared: that costs less than a request's JSON.
 LEAST = 1000
@@ -28,23 +40,33 @@ _BLOCK = 8192
 
 
 class Shortlist(BaseModel):
-    """Asked for ``queries`` of the version's own pictures, the ``size`` nearest codes held the share ``recall`` of the
-    ``top_k`` nearest vectors; of codes equally near, one of the nearest vectors counts as the last."""
+    """Asked for ``queries`` of the version's own pictures, of the ``size`` nearest codes those that differ in at most
+    ``base`` + ``slope`` times 1 − cos of the k-th nearest vector held the share ``recall`` of the ``top_k`` nearest
+    vectors; of codes equally near, one of the nearest vectors counts as the last."""
 
     model_config = ConfigDict(frozen=True)
 
     top_k: int = Field(ge=1)
     size: int = Field(ge=1)
+    base: float = Field(allow_inf_nan=False)
+    slope: float = Field(ge=0, allow_inf_nan=False)
     recall: float = Field(ge=0, le=1)
     queries: int = Field(ge=1)
 
+    def reach(self, distance: float) -> float:
+        """The most bits in which the code of one of the nearest differs, if the k-th nearest is at ``distance``."""
+        return self.base + self.slope * distance
 
-def size_for(top_k: int, measured: Sequence[Shortlist]) -> int | None:
-    """How many codes to look at for the ``top_k`` nearest vectors; None for all. ``measured`` rises."""
+
+def shortlist_for(top_k: int, measured: Sequence[Shortlist]) -> Shortlist | None:
+    """The codes to look at for the ``top_k`` nearest vectors; None for all. ``measured`` rises."""
     for each in measured:
         if top_k <= each.top_k:
-            return each.size
-    return -(-measured[-1].size * top_k // measured[-1].top_k) if measured else None
+            return each
+    if not measured:
+        return None
+    last = measured[-1]
+    return last.model_copy(update={"size": -(-last.size * top_k // last.top_k)})
 
 
 def measure(vectors: NDArray[np.float16], codes: NDArray[np.uint8]) -> tuple[Shortlist, ...]:
@@ -58,16 +80,52 @@ def measure(vectors: NDArray[np.float16], codes: NDArray[np.uint8]) -> tuple[Sho
     sample = np.random.default_rng(0).choice(count, min(_SAMPLE, count), replace=False)
     top_ks = [top_k for top_k in _TOP_KS if top_k < count]
     nearest = _nearest(vectors, sample, top_ks[-1])
-    places = _places(codes, sample, nearest)
-    return tuple(_shortlist(places[:, :top_k], count) for top_k in top_ks)
+    apart = _bits(codes, sample, nearest)
+    places = _places(codes, sample, apart)
+    far = _distances(vectors, sample, nearest)
+    slope = _slope(far, apart)
+    return tuple(
+        _shortlist(places[:, :top_k], apart[:, :top_k] - slope * far[:, [top_k - 1]], slope, count) for top_k in top_ks
+    )
 
 
-def _shortlist(places: NDArray[np.int64], count: int) -> Shortlist:
-    """The shortlist that holds the ``places`` of the nearest, (queries, top_k), in the order of their codes."""
-    wanted = int(np.ceil(_MEASURED * places[::2].size)) - 1
-    size = max(int(np.sort(half, axis=None)[min(wanted, half.size - 1)]) for half in (places[::2], places[1::2]))
-    recall = np.count_nonzero(places <= size) / places.size
-    return Shortlist(top_k=places.shape[1], size=min(size, count), recall=round(recall, 4), queries=len(places))
+def _slope(far: NDArray[np.float64], apart: NDArray[np.int64]) -> float:
+    """Bits for each unit of 1 − cos: the straight line through all pairs; 0 where they say nothing."""
+    spread = float(far.var())
+    return max(0.0, float(((far - far.mean()) * apart).mean()) / spread) if spread > 0 else 0.0
+
+
+def _shortlist(places: NDArray[np.int64], above: NDArray[np.float64], slope: float, count: int) -> Shortlist:
+    """The shortlist that holds the ``places`` of the nearest, (queries, top_k), in the order of their codes; these lie
+    so many bits ``above`` the line through the origin with this ``slope``."""
+    size = max(_reaching(half, _LISTED) for half in (places[::2], places[1::2]))
+    needed = np.where(places <= size, above, np.inf)
+    base = float(np.ceil(max(_reaching(half, _MEASURED) for half in (needed[::2], needed[1::2]))))
+    recall = np.count_nonzero(needed <= base) / places.size
+    return Shortlist(
+        top_k=places.shape[1], size=min(int(size), count), base=base, slope=round(slope, 4),
+        recall=round(recall, 4), queries=len(places),
+    )  # fmt: skip
+
+
+def _reaching(values: NDArray[Any], share: float) -> float:
+    """The least number that so large a ``share`` of ``values`` doesn't exceed."""
+    return float(np.sort(values, axis=None)[min(int(np.ceil(share * values.size)) - 1, values.size - 1)])
+
+
+def _distances(
+    vectors: NDArray[np.float16], sample: NDArray[np.int64], nearest: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """1 − cos between each of ``sample`` and its ``nearest``, (m, top_k)."""
+    far = [1.0 - _unit(vectors[rows]) @ _unit(vectors[[row]])[0] for row, rows in zip(sample, nearest, strict=True)]
+    return np.stack(far).astype(np.float64)
+
+
+def _bits(codes: NDArray[np.uint8], sample: NDArray[np.int64], nearest: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The bits in which the code of each of ``sample`` differs from those of its ``nearest``, (m, top_k)."""
+    asked = as_words(codes[sample])
+    found = [_apart(asked[:, [each]], as_words(codes[rows]))[0] for each, rows in enumerate(nearest)]
+    return np.stack(found).astype(np.int64)
 
 
 def _nearest(vectors: NDArray[np.float16], sample: NDArray[np.int64], top_k: int) -> NDArray[np.int64]:
@@ -89,19 +147,17 @@ def _nearest(vectors: NDArray[np.float16], sample: NDArray[np.int64], top_k: int
     return np.take_along_axis(rows, np.argsort(-best, axis=1, kind="stable"), axis=1)
 
 
-def _places(codes: NDArray[np.uint8], sample: NDArray[np.int64], nearest: NDArray[np.int64]) -> NDArray[np.int64]:
-    """For each of ``nearest``, (m, top_k), how many codes are at most as far from that of its query in ``sample``, the
-    query's own left out."""
+def _places(codes: NDArray[np.uint8], sample: NDArray[np.int64], apart: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For each of the distances ``apart``, (m, top_k), how many codes are at most as far from that of its query in
+    ``sample``, the query's own left out."""
     farthest = 8 * codes.shape[1]
     counts = np.zeros((len(sample), farthest + 1), np.int64)
     asked = as_words(codes[sample])
     offsets = np.arange(len(sample))[:, None] * (farthest + 1)
     for first in range(0, len(codes), _BLOCK):
-        apart = _apart(asked, as_words(codes[first : first + _BLOCK]))
-        counts += np.bincount((apart + offsets).ravel(), minlength=counts.size).reshape(counts.shape)
-    at_most = counts.cumsum(axis=1) - 1
-    distances = np.stack([_apart(asked[:, [each]], as_words(codes[rows]))[0] for each, rows in enumerate(nearest)])
-    return np.take_along_axis(at_most, distances.astype(np.int64), axis=1)
+        block = _apart(asked, as_words(codes[first : first + _BLOCK]))
+        counts += np.bincount((block + offsets).ravel(), minlength=counts.size).reshape(counts.shape)
+    return np.take_along_axis(counts.cumsum(axis=1) - 1, apart, axis=1)
 
 
 def _apart(asked: NDArray[np.uint64], words: NDArray[np.uint64]) -> NDArray[np.uint16]:
