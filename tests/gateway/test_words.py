@@ -9,16 +9,22 @@ green.png   0    1    0                        "green"
 
 import base64
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from contract.space import EMBEDDING
+from embedding.torchscript import TorchScriptEmbedder
 from hashlake import Client
 from hashlake.client.turned import turned_copies
+from indexer.sample_datalake import draw_garment
 from tests.fakes import png_of
 from tests.gateway.stack import Stack
 from tests.handler.server import free_ports
@@ -171,15 +177,18 @@ def of_command(stack: Stack, *command: object) -> list[str]:
     return [each["url"] for each in found] if isinstance(found, list) else found["relevant"]
 
 
+def of_client(stack: Stack, asked: dict[str, Any]) -> list[str]:
+    with Client(stack.url, stack.search_key) as client:
+        return [match.url for match in client.collection("default").search(**asked)]
+
+
 DOORS: dict[str, Callable[[Stack, dict[str, Any], Path], list[str]]] = {
     "predictions, JSON": lambda stack, asked, _: of_predictions(stack, json=as_json(asked)),
     "predictions, form": lambda stack, asked, _: of_predictions(stack, files=as_form(asked)),
     "/api/search, JSON": lambda stack, asked, _: of_api(stack, json=as_json(asked)),
     "/api/search, form": lambda stack, asked, _: of_api(stack, files=as_form(asked)),
     "Idios, form": lambda stack, asked, _: of_idios(stack, files=as_form(asked)),
-    "client": lambda stack, asked, _: [
-        match.url for match in Client(stack.url, stack.search_key).collection("default").search(**asked)
-    ],
+    "client": lambda stack, asked, _: of_client(stack, asked),
     "hashlake collections search": lambda stack, asked, folder: of_command(
         stack, "collections", "search", "default", *options(folder, asked), "--url", stack.url
     ),
@@ -227,10 +236,46 @@ def test_what_cannot_be_asked(stack: Stack, asked: dict[str, Any], said: str) ->
 
 def test_turned_copies_are_told_by_their_codes(stack: Stack) -> None:
     """Codes have a bit for each colour: blue differs from green in two, at a cosine of 0."""
-    client = Client(stack.url, stack.search_key)
-    rule = client.info("default").copies
-    assert rule is not None and (rule.space, rule.bits) == ("code", 8)
-    pairs = turned_copies(client.collection("default"), rule, 2, lambda url, error: pytest.fail(f"{url}: {error}"))
+    with Client(stack.url, stack.search_key) as client:
+        rule = client.info("default").copies
+        assert rule is not None and (rule.space, rule.bits) == ("code", 8)
+        lake = client.collection("default")
+        pairs = list(turned_copies(lake, rule, 2, lambda url, error: pytest.fail(f"{url}: {error}")))
     assert {(each.url[5:-4], each.other[5:-4]): each.distance for each in pairs} == {
         ("blue", "green"): 2, ("blue", "pink"): 1, ("blue", "red"): 2, ("green", "red"): 2, ("pink", "red"): 1,
     }  # fmt: skip
+
+
+def test_dumps_of_idios_come_and_go_with_their_512_floats(stack: Stack) -> None:
+    """Idios' dumps have URLs, metadata and floats alone. The model that ships is one of 512 dimensions."""
+    shutil.copy("torchscripts_models/clip-general.pt", stack.models)
+    model = TorchScriptEmbedder.load(stack.models / "clip-general.pt")
+    garments = {
+        "dress": ("dress", "red", "stripes"),
+        "hat": ("hat", "navy", "dots"),
+        "skirt": ("skirt", "green", "plain"),
+    }
+    pictures = [np.asarray(draw_garment(*each, Random(1)).resize((128, 128))) for each in garments.values()]
+    embedded = model.embed(np.stack(pictures))[EMBEDDING]
+    dumped = [
+        {"url": f"https://example.org/{name}.jpg", "metadata": {"name": name}, "embedding": vector.tolist()}
+        for name, vector in zip(garments, embedded.astype(float), strict=True)
+    ]
+    assert {len(each["embedding"]) for each in dumped} == {512}
+    idios(stack, "clip-general", "restore?assume_model=clip-general", json=dumped)
+    for words, name in (("a red striped dress", "dress"), ("hat with dots", "hat"), ("green skirt", "skirt")):
+        found = idios(stack, "clip-general", "search", json={"text": words, "limit": 1})
+        assert [each["metadata"] for each in found] == [{"name": name}]
+        assert 0 < found[0]["similarity"] < 100 and "closeness" not in found[0]  # words have none by this model
+    (itself, *_) = idios(stack, "clip-general", "search", json={"url": "https://example.org/hat.jpg"})
+    assert (itself["metadata"], itself["similarity"]) == ({"name": "hat"}, pytest.approx(100, abs=0.1))
+    assert itself["closeness"] > 0.8
+
+    back = idios(stack, "clip-general", "dump")
+    assert [{name: each[name] for name in ("url", "metadata", "embedding")} for each in back] == [
+        each | {"embedding": pytest.approx(each["embedding"], abs=1e-7)} for each in dumped
+    ]
+    made = stack.call("POST", "/api/collections", json={"name": "again", "model_path": "clip_general"})
+    assert made.status_code == 201, made.text
+    idios(stack, "again", "restore", json=back)  # ours say which model made them
+    assert idios(stack, "again", "dump")[1:] == back[1:]
