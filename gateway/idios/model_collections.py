@@ -8,11 +8,12 @@ from contextlib import suppress
 from anyio import to_thread
 
 from gateway.collections.making import make_collection
+from gateway.idios.named import ModelName
 from gateway.services import Services, UsesServices
 from searcher.errors import CollectionExists, CollectionMissing
 
 
-async def made_when_asked(model_name: str, services: UsesServices) -> None:
+async def made_when_asked(model_name: ModelName, services: UsesServices) -> None:
     """Make the collection ``model_name`` if there is none, if one model is called so, and if no other collection has
     it. Raises RequestRefused (503) if that model cannot be served."""
     if services.settings.collections_read_only:

@@ -34,10 +34,13 @@ ALWAYS = refusals(
 QUERY_FILE = {"image": "the picture itself, instead of a URL"}
 
 
+ModelName = Annotated[
+    str, Path(description="a collection's name, or that of its model if no other has it", examples=["default"])
+]
+
+
 async def _named(
-    model_name: Annotated[
-        str, Path(description="a collection's name, or that of its model if no other has it", examples=["default"])
-    ],
+    model_name: ModelName,
     services: UsesServices,
 ) -> OpenCollection:
     return await services.collections.named(model_name)

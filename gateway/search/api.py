@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, File, Form, UploadFile
+from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field, JsonValue, TypeAdapter, ValidationError
 from starlette.datastructures import Headers
@@ -139,8 +139,15 @@ class JsonRoute(APIRoute):
         return super().matches(scope) if kind == "application/json" else (Match.NONE, {})
 
 
-async def search_by_json(services: UsesServices, asked: QueryFields) -> SearchAnswer:
-    """As ``search``, the picture being base64."""
+async def search_by_json(request: Request, services: UsesServices) -> SearchAnswer:
+    """As ``search``, the picture being base64. The body is parsed here: FastAPI would do it before it asks for a
+    key."""
+    try:
+        asked = QueryFields.model_validate_json(await request.body())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "body"
+        raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, f"{where}: {first['msg']}") from error
     told = asked.model_dump(include={"image", *_FIELDS})
     return await _searched(services, told, None, time.perf_counter())
 
