@@ -51,9 +51,10 @@ async def search_form(
 ) -> HTMLResponse:
     """Of the collection `pictures`, or of `default` if there is none of that name."""
     collection = await _collection(services)
-    model = await services.model_servers.name_of(await to_thread.run_sync(collection.identity))
+    identity = await to_thread.run_sync(collection.identity)
     asked: dict[str, JsonValue] = {"collection": collection.name, "text": search_text, "top_k": _SHOWN}
-    answer = await services.torchserve.predict(asked, None, model)
+    async with services.model_servers.serving(identity) as model:
+        answer = await services.torchserve.predict(asked, None, model)
     if answer.status_code != HTTPStatus.OK:
         try:
             message = str(answer.json()["message"])

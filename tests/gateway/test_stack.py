@@ -283,7 +283,7 @@ class TestSearch:
     @pytest.mark.parametrize(
         ("request_", "status", "said"),
         [
-            (form(), 422, "give one of image, path, text and code; given: none"),
+            (form(), 422, "give one of image, path, text, embedding and code; given: none"),
             (form(text="shirt", code="ff00"), 422, "given: text and code"),
             ({"files": {"image": QUERY}} | form(path="data/robe.png"), 422, "given: image and path"),
             (form(text="shirt", top_k="0"), 422, "top_k: Input should be greater than or equal to 1"),
@@ -627,11 +627,11 @@ def test_a_search_is_asked_once_and_answered_by_what_was_said(
     small = "/api/collections/default/thumbnail?url=data%2Fnew.png"
     assert found["results"] == [
         {
-            "row": 7, "path": "data/robe.png", "distance": 0, "closeness": None, "code": "1234",
+            "row": 7, "path": "data/robe.png", "distance": 0, "cosine": None, "closeness": None, "code": "1234",
             "image": "/images/7?version=next", "thumbnail": "/thumbnails/7?version=next", "metadata": None,
         },
         {
-            "row": None, "path": "data/new.png", "distance": 3, "closeness": None, "code": "1235",
+            "row": None, "path": "data/new.png", "distance": 3, "cosine": None, "closeness": None, "code": "1235",
             "image": small, "thumbnail": small, "metadata": None,
         },
     ]  # fmt: skip

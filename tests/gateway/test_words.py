@@ -26,7 +26,7 @@ from hashlake import Client
 from hashlake.client.turned import turned_copies
 from indexer.sample_datalake import draw_garment
 from tests.fakes import png_of
-from tests.gateway.stack import Stack
+from tests.gateway.stack import Stack, wait_until
 from tests.handler.server import free_ports
 from tests.hashlake.command import hashlake
 
@@ -58,6 +58,16 @@ def idios(stack: Stack, collection: str, what: str, **options: Any) -> Any:
     return answer.json() if answer.content else None
 
 
+def memory_metric(stack: Stack) -> dict[str, float]:
+    """The bytes of each model, as /metrics tells them."""
+    return {
+        sample.labels["model"]: sample.value
+        for family in text_string_to_metric_families(stack.call("GET", "/metrics").text)
+        for sample in family.samples
+        if sample.name == "hashlake_gateway_model_memory_bytes"
+    }
+
+
 def in_memory(stack: Stack) -> dict[str, int]:
     """The megabytes of each model beside the datalake's, by its file, as the admin API tells them."""
     models = stack.call("GET", "/api/models").json()["models"]
@@ -85,13 +95,7 @@ def test_a_model_has_a_collection_of_any_of_its_names_and_makes_room_for_the_nex
         "image-retrieval-v1.0.mar", archive.name,
     ]  # fmt: skip
 
-    families = text_string_to_metric_families(stack.call("GET", "/metrics").text)
-    told = {
-        sample.labels["model"]: sample.value
-        for family in families
-        for sample in family.samples
-        if sample.name == "hashlake_gateway_model_memory_bytes"
-    }
+    told = wait_until(lambda: found if len(found := memory_metric(stack)) > 1 else None, "what busy workers say")
     assert told.keys() == {"image-retrieval-v1.0", archive.stem} and min(told.values()) > 100 << 20
 
 

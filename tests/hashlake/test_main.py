@@ -342,9 +342,12 @@ def test_search_by_words_and_a_photo(tmp_path: Path, photo: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ((), "give PHOTO, --text WORDS or both"),
-        (("--negative_text", "shirt"), "give PHOTO, --text WORDS or both"),
-        (("--text", "shirt", "--rank", "detail"), "--rank detail needs PHOTO alone: words have no detail code"),
+        ((), "give PHOTO or --embedding FILE, --text WORDS, or both"),
+        (("--negative_text", "shirt"), "give PHOTO or --embedding FILE, --text WORDS, or both"),
+        (
+            ("--text", "shirt", "--rank", "detail"),
+            "--rank detail needs PHOTO alone: words and embeddings have no detail code",
+        ),
         (("photo.png", "--rank", "near"), "Invalid value for '--rank': 'near' is not one of 'distance', 'detail'."),
     ],
 )

@@ -131,9 +131,9 @@ class TestSearching:
         assert shoes.compare(image="clog.jpg", other_image=picture(0xFFFE)) == 96.875
 
     def test_too_little_and_too_much(self, shoes: Collection, fake: Fake) -> None:
-        with pytest.raises(ValueError, match="give url, image or text"):
+        with pytest.raises(ValueError, match="give url, image, embedding or text"):
             shoes.search()
-        with pytest.raises(ValueError, match="give url, image or text"):
+        with pytest.raises(ValueError, match="give url, image, embedding or text"):
             shoes.search(BOOT, image=b"boots")
         with pytest.raises(ValueError, match="give url or image, and other or other_image"):
             shoes.compare(BOOT)
