@@ -1,11 +1,12 @@
-"""hashlake for Python programs: a client for the gateway's collections.
+"""hashlake for Python programs: a client for a gateway's datalake and collections.
 
 >>> from hashlake import Client
 >>> with Client("http://127.0.0.1:8000", key="hlk_…") as client:
 ...     shoes = client.collection("shoes")
 ...     matches = shoes.search("https://example.org/boot.jpg", limit=3)
 
-Names are imported on first use, so the command line and the server start without the client.
+``AsyncClient`` has the same methods, to be awaited. Names are imported on first use, so the command line and the
+server start without the client.
 """
 
 from importlib import import_module
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         Group,
         Image,
         Index,
+        Job,
         Journal,
         Match,
         Member,
@@ -28,19 +30,27 @@ if TYPE_CHECKING:
         NewImage,
         Pair,
         Reindexed,
+        Result,
+        Results,
         StoredImage,
+        Version,
     )
+    from hashlake.client.async_client import AsyncClient, AsyncCollection
     from hashlake.client.client import Client
     from hashlake.client.collection import Collection
     from hashlake.client.errors import AlreadyInserted, BadLine, ClientError, NotUnderstood, Refused, Unreachable
 
 __all__ = [
-    "Added", "AlreadyInserted", "BadLine", "Client", "ClientError", "Collection", "CollectionInfo", "Engine", "Failure",
-    "Folded", "Group", "Image", "Index", "Journal", "Match", "Member", "Model", "NewImage", "NotUnderstood", "Pair",
-    "Refused", "Reindexed", "StoredImage", "Unreachable",
+    "Added", "AlreadyInserted", "AsyncClient", "AsyncCollection", "BadLine", "Client", "ClientError", "Collection",
+    "CollectionInfo", "Engine", "Failure", "Folded", "Group", "Image", "Index", "Job", "Journal", "Match", "Member",
+    "Model", "NewImage", "NotUnderstood", "Pair", "Refused", "Reindexed", "Result", "Results", "StoredImage",
+    "Unreachable", "Version",
 ]  # fmt: skip
 
-_HOMES = ("hashlake.client.client", "hashlake.client.collection", "hashlake.client.answers", "hashlake.client.errors")
+_HOMES = (
+    "hashlake.client.client", "hashlake.client.collection", "hashlake.client.async_client", "hashlake.client.answers",
+    "hashlake.client.errors",
+)  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -1,9 +1,11 @@
-"""The commands of README and docs/ that stand below ``<!-- runs -->`` work as they are written, on one running stack.
+"""The commands of README and docs/ that stand below ``<!-- runs -->``, and the notebook's cells, work as they are
+written, on one running stack.
 
 The working folder has what `make serve` leaves there: a few pictures of the sample datalake, a model under the name of
 the default one, and a server. Only the ports are other ones.
 """
 
+import json
 import os
 import re
 import shutil
@@ -42,6 +44,10 @@ def blocks() -> Iterator[Block]:
             language, fenced, indented = match.groups()
             lines = fenced if language else re.sub("(?m)^    ", "", indented)
             yield Block(path.name, language or "bash", lines)
+    for path in sorted((REPOSITORY / "docs").glob("*.ipynb")):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+        yield Block(path.name, "python", "\n".join(code))
 
 
 @dataclass(frozen=True)

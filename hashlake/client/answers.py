@@ -1,9 +1,11 @@
 """The values that requests to the gateway and its answers consist of."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
+
+from hashlake.client.pictures_shown import row_of
 
 #: A value from ``json.loads``.
 Json: TypeAlias = Any
@@ -115,9 +117,83 @@ class Match:
 
 class Matches(list[Match]):
     """The images found, best first. ``nothing_like_it``: whether even the best is hardly like the query; None where
-    closeness is."""
+    closeness is. A notebook shows their pictures."""
 
     nothing_like_it: bool | None = None
+    #: Asks for the thumbnail of an image by its URL.
+    _thumbnail: Callable[[str], bytes] | None = None
+
+    def _repr_html_(self) -> str:
+        return row_of(
+            ((match.url, _caption(match.closeness, f"{match.similarity:g}")) for match in self), self._thumbnail
+        )
+
+
+@dataclass(frozen=True)
+class Result:
+    """An image of the datalake. ``row`` is its number in the version, None if it was added since; ``distance`` is in
+    bits of the codes or, with the rank "detail", of the detail codes, or 1 − cos of embeddings; ``closeness`` as in
+    Match; ``code`` in hex, as a search takes it; ``image`` and ``thumbnail`` are URLs relative to the gateway's."""
+
+    row: int | None
+    path: str
+    distance: float
+    closeness: float | None
+    code: str
+    image: str
+    thumbnail: str
+
+
+class Results(list[Result]):
+    """The images found, best first, in the index ``version``. ``code`` and ``detail_code`` are the query's, in hex:
+    sent again, they find the same. A notebook shows their pictures."""
+
+    version: str
+    code: str
+    detail_code: str | None = None
+    nothing_like_it: bool | None = None
+    #: Asks for what is at a URL relative to the gateway's.
+    _asked: Callable[[str], bytes] | None = None
+
+    def _repr_html_(self) -> str:
+        places = {each.path: each.thumbnail for each in self}
+        asked = self._asked
+        thumbnail = None if asked is None else lambda path: asked(places[path])
+        return row_of(((each.path, _caption(each.closeness, f"{each.distance:g}")) for each in self), thumbnail)
+
+
+def _caption(closeness: float | None, otherwise: str) -> str:
+    return otherwise if closeness is None else f"{closeness:.0%}"
+
+
+@dataclass(frozen=True)
+class Version:
+    """An index version of ``count`` images; ``skipped``: those of the listing that it lacks. ``damaged``: the file that
+    isn't what was published, None if none is known of."""
+
+    version: str
+    created: datetime
+    count: int
+    skipped: int
+    mode: str
+    model: Model
+    bytes: int
+    current: bool
+    damaged: str | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """A reindexing job: "running", or how it ended; ``done`` of ``total`` images; ``message``: why it failed."""
+
+    id: str
+    state: str
+    phase: str
+    done: int
+    total: int
+    message: str
+    created: datetime
+    finished: datetime | None = None
 
 
 @dataclass(frozen=True)

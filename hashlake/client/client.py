@@ -2,18 +2,19 @@
 
 Client ─▶ collection("shoes") ─▶ add, search, dump, …
 ├─ create, list, fold and delete collections
-└─ reindex the datalake, or another source
+├─ search the datalake, reindex it or another source, look at jobs
+└─ list versions and promote one
 """
 
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import TypeAdapter
 
-from hashlake.client.answers import CollectionInfo, Folded, Json, Reindexed
+from hashlake.client.answers import CollectionInfo, Folded, Job, Json, Reindexed, Result, Results, Version
 from hashlake.client.collection import Collection
-from hashlake.client.connection import Connection, quoted
+from hashlake.client.connection import Connection, Picture, quoted
 
 URL = "http://127.0.0.1:8000"
 #: A gateway that adds hundreds of images from a slow server may be silent for minutes.
@@ -35,6 +36,36 @@ _properties = TypeAdapter(_Properties)
 _info = TypeAdapter(CollectionInfo)
 _folded = TypeAdapter(Folded)
 _reindexed = TypeAdapter(Reindexed)
+_job = TypeAdapter(Job)
+
+
+@dataclass(frozen=True)
+class _Query:
+    code: str
+    detail_code: str | None
+
+
+@dataclass(frozen=True)
+class _Found:
+    version: str
+    query: _Query
+    results: list[Result]
+    nothing_like_it: bool | None
+
+
+@dataclass(frozen=True)
+class _Versions:
+    versions: list[Version]
+
+
+@dataclass(frozen=True)
+class _Jobs:
+    jobs: list[Job]
+
+
+_found = TypeAdapter(_Found)
+_versions = TypeAdapter(_Versions)
+_jobs = TypeAdapter(_Jobs)
 
 
 class Client:
@@ -165,6 +196,77 @@ class Client:
         """
         asked = {"new_index_database_version": version, "source": source, "model_path": model_path, "mode": mode}
         return self._connection.understood(_reindexed, self._connection.post("/api/reindex", asked, waits=True).content)
+
+    def search(
+        self,
+        *,
+        image: Picture | None = None,
+        path: str | None = None,
+        text: str | None = None,
+        text_weight: float | None = None,
+        negative_text: str | None = None,
+        code: str | None = None,
+        detail_code: str | None = None,
+        top_k: int = 10,
+        max_distance: int | None = None,
+        rank: Literal["distance", "detail"] = "distance",
+        turned: bool = False,
+        exact: bool = False,
+    ) -> Results:
+        """Returns the ``top_k`` images of the datalake most like one of: ``image``, the bytes of a file or its path;
+        ``path``, an indexed image as answers spell it; ``text``, which may also stand beside one of these two where the
+        model takes any words; ``code``, that of an earlier answer, with its ``detail_code``. The others are as in
+        ``Collection.search``; ``exact`` compares all embeddings, where the model makes some.
+
+        >>> client.search(path="data/boot.jpg", top_k=1)[0].distance
+        0.0
+        """
+        fields = {
+            "path": path, "text": text, "text_weight": text_weight, "negative_text": negative_text, "code": code,
+            "detail_code": detail_code, "top_k": top_k, "max_distance": max_distance, "rank": rank,
+            "turned": turned or None, "exact": exact or None,
+        }  # fmt: skip
+        answer = self._connection.post("/api/search", fields, {"image": image}, again=True, form=True)
+        found = self._connection.understood(_found, answer.content)
+        results = Results(found.results)
+        results.version, results.nothing_like_it = found.version, found.nothing_like_it
+        results.code, results.detail_code = found.query.code, found.query.detail_code
+        results._asked = lambda url: self._connection.get(url).content
+        return results
+
+    def versions(self) -> list[Version]:
+        """Returns the index versions of the datalake, the newest first.
+
+        >>> [version.version for version in client.versions() if version.current]
+        ['1.2.0']
+        """
+        return self._connection.understood(_versions, self._connection.get("/api/versions").content).versions
+
+    def promote(self, version: str) -> Reindexed:
+        """Serve another version, forwards or back. Raises Refused: 404 if there is none of that name, 409 if another
+        model made it.
+
+        >>> client.promote("1.1.0").previous_index_database_version
+        '1.2.0'
+        """
+        answer = self._connection.post(f"/api/versions/{quoted(version)}/promote", waits=True)
+        return self._connection.understood(_reindexed, answer.content)
+
+    def jobs(self) -> list[Job]:
+        """Returns the reindexing jobs, the newest first.
+
+        >>> [job.state for job in client.jobs()]
+        ['succeeded']
+        """
+        return self._connection.understood(_jobs, self._connection.get("/api/jobs").content).jobs
+
+    def job(self, id: str) -> Job:
+        """Returns a reindexing job. Raises Refused (404) if there is none.
+
+        >>> client.job("3f9c01ab").total
+        4332
+        """
+        return self._connection.understood(_job, self._connection.get(f"/api/jobs/{quoted(id)}").content)
 
     def collection(self, name: str) -> Collection:
         """Returns a handle on a collection, without asking the gateway. Raises ValueError for an invalid name.

@@ -179,6 +179,7 @@ class Collection:
         answer = self._connection.post(f"{self._models}/search", fields, {"image": image}, again=True)
         found: list[Match] = self._connection.understood(_matches, answer.content)
         matches = Matches(found)
+        matches._thumbnail = self.thumbnail
         said = answer.headers.get("X-Hashlake-Nothing-Like-It")
         matches.nothing_like_it = None if said is None else said == "true"
         return matches

@@ -70,15 +70,17 @@ class Connection:
         *,
         again: bool = False,
         waits: bool = False,
+        form: bool = False,
     ) -> httpx.Response:
-        """Send ``fields`` as a JSON object, or as a form if there are ``images``; None values are left out.
+        """Send ``fields`` as a JSON object, or as a form if there are ``images``, or if it must be a ``form``; None
+        values are left out.
 
         ``again``: the request is safe to repeat. ``waits``: wait however long it takes. Raises OSError for an
         unreadable picture file.
         """
         files = {name: ("image", contents(picture)) for name, picture in (images or {}).items() if picture is not None}
         timeout = self._patience(None if waits else self._timeout)
-        if files:
+        if files or form:
             request = self._http.build_request("POST", path, data=_texts(fields or {}), files=files, timeout=timeout)
         else:
             body = encode({name: value for name, value in (fields or {}).items() if value is not None})

@@ -57,6 +57,8 @@ class Fake:
     folds: int = 0
     #: Bodies of requests to build a version.
     reindexed: list[dict[str, Any]] = field(default_factory=list)
+    #: The words of searches of the datalake.
+    searched: list[dict[str, str]] = field(default_factory=list)
     #: Whether answers to searches have a closeness: 1 − distance / bits, and 0.9 is little.
     calibrated: bool = False
     #: What a collection's description says of copies; None for an older gateway's.
@@ -254,6 +256,53 @@ def create_app(fake: Fake) -> FastAPI:
         if name == "default":
             raise managing(409, "the collection default is never deleted")
         del fake.collections[name]
+
+    @app.post("/api/search")
+    async def search_datalake(request: Request) -> dict[str, Any]:
+        async with request.form() as form:
+            fake.searched.append({name: value for name, value in form.items() if isinstance(value, str)})
+        result = {
+            "row": 0, "path": "data/boot.jpg", "distance": 0, "closeness": 0.93, "code": "00" * 8,
+            "image": "/images/0?version=1.2.0", "thumbnail": "/thumbnails/0?version=1.2.0",
+        }  # fmt: skip
+        query = {"code": "00" * 8, "detail_code": None}
+        return {"version": "1.2.0", "query": query, "results": [result], "nothing_like_it": False}
+
+    @app.get("/thumbnails/{row}")
+    async def thumbnail_of_row(row: int) -> Response:
+        return Response(b"RIFF of %d" % row, media_type="image/webp")
+
+    @app.get("/api/versions")
+    async def versions() -> dict[str, Any]:
+        model = {"name": "relahash-small-64bits", "sha256": SHA256, "bits": 64, "detail_bits": None}
+        versions = [
+            {
+                "version": name, "created": "2026-11-21T10:00:00Z", "count": 3, "skipped": 0, "mode": "default",
+                "model": model, "bytes": 8192, "current": name == "1.2.0", "damaged": None,
+            }
+            for name in ("1.2.0", "1.1.0")
+        ]  # fmt: skip
+        return {"current": "1.2.0", "versions": versions, "damaged": []}
+
+    @app.post("/api/versions/{name}/promote")
+    async def promote(name: str) -> dict[str, Any]:
+        return {"result": "success", "previous_index_database_version": "1.2.0", "index_database_version": name}
+
+    def the_job() -> dict[str, Any]:
+        return {
+            "id": "3f9c01ab", "state": "succeeded", "phase": "done", "done": 4332, "total": 4332, "message": "",
+            "created": "2026-11-21T10:00:00Z", "finished": "2026-11-21T10:01:00Z",
+        }  # fmt: skip
+
+    @app.get("/api/jobs")
+    async def jobs() -> dict[str, Any]:
+        return {"jobs": [the_job()]}
+
+    @app.get("/api/jobs/{id}")
+    async def job(id: str) -> dict[str, Any]:
+        if id != "3f9c01ab":
+            raise Refused(404, {"code": 404, "type": "NotFound", "message": f"there is no job {id}"})
+        return the_job()
 
     @app.post("/api/reindex")
     async def reindex(request: Request) -> Response:
