@@ -215,6 +215,7 @@ class Backend:
 def create_app(backend: Backend) -> FastAPI:
     app = FastAPI(openapi_url=None)
     app.mount("/page", StaticFiles(directory=PAGE))
+    app.mount("/reference", StaticFiles(directory=PAGE.parent / "reference"))
 
     @app.middleware("http")
     async def policy(request: Request, call_next: Any) -> Response:
