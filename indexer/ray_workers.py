@@ -13,7 +13,7 @@ import logging
 import os
 import pickle
 import socket
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -114,7 +114,7 @@ def connected(address: str) -> Iterator[None]:
         os.environ["RAY_IGNORE_UNHANDLED_ERRORS"] = "1"  # of blocks that nobody waits for any more
         try:
             ray.init(**quiet)
-        except (ConnectionError, RayError, RuntimeError, ValueError, OSError) as error:
+        except Exception as error:  # Ray raises plain ones, too
             reason = str(error).strip().partition("\n")[0]
             raise IndexingError(f"the Ray cluster {address or 'here'} cannot be used: {reason}") from error
         ending.callback(ray.shutdown)
@@ -146,13 +146,14 @@ class _Worker:
     def __init__(self, open_work: OpenWork) -> None:
         self._open_work = open_work
 
-    def prepare(self) -> None:
-        """Load the model. Raises IndexingError, which says where."""
+    def prepare(self) -> str:
+        """Load the model. Returns the number of the node. Raises IndexingError, which says where."""
         try:
             self._work = ExitStack().enter_context(self._open_work())
         except Exception as error:  # of a model or a source, perhaps one that cannot be pickled
             node = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
             raise IndexingError(f"the worker on {node}: {error}") from None
+        return str(ray.get_runtime_context().get_node_id())
 
     def work(self, items: list[Item]) -> list[Outcome]:
         return self._work(items)
@@ -181,7 +182,7 @@ class RayWorkers:
         self._actor = actor
         self._starting: dict[Any, Any] = {}  # what an actor's preparation answers → the actor
         self._working: dict[Any, tuple[Any, _Block]] = {}  # what an actor answers → the actor, its block
-        self._ready: list[Any] = []
+        self._ready: dict[Any, str] = {}  # an actor → its node
         self._stillborn = 0
 
     def __enter__(self) -> "RayWorkers":
@@ -210,21 +211,22 @@ class RayWorkers:
                     block.done = self._blocks.has(block.start, block.items)
                     if not block.done:
                         waiting.append(block)
-            if ahead and ahead[0].failure:
-                raise ahead[0].failure
-            elif ahead and ahead[0].done:
-                block = ahead.popleft()
-                try:
-                    yield self._blocks.read(block.start, block.items)
-                except ValueError:  # the disk lost some of it
-                    block.done = False
-                    ahead.appendleft(block)
-                    waiting.appendleft(block)
-            elif not ahead and not more:
+            if not ahead:
                 return
-            else:
-                self._hand_out(waiting)
-                self._take_in(waiting)
+            first = ahead[0]
+            self._hand_out(waiting)
+            self._take_in(waiting, 0 if first.done or first.failure else _SECONDS_TO_LOOK)
+            if first.failure:
+                raise first.failure
+            if first.done:
+                try:
+                    outcomes = self._blocks.read(first.start, first.items)
+                except ValueError:  # the disk lost some of it
+                    first.done = False
+                    waiting.appendleft(first)
+                else:
+                    ahead.popleft()
+                    yield outcomes
 
     def _cut(self, items: Iterator[Item], start: int) -> Iterator[_Block]:
         """Yields the items in blocks that end at multiples of their size, wherever a run begins."""
@@ -246,17 +248,20 @@ class RayWorkers:
         return fitting
 
     def _hand_out(self, waiting: deque[_Block]) -> None:
-        load = [actor for actor, _ in self._working.values()]
+        load = Counter(actor for actor, _ in self._working.values())
         for round_ in range(_AT_ONCE):
             for actor in self._ready:
-                if waiting and load.count(actor) <= round_:
+                if waiting and load[actor] <= round_:
                     block = waiting.popleft()
                     self._working[actor.work.remote(block.items)] = actor, block
-                    load.append(actor)
+                    load[actor] += 1
 
-    def _take_in(self, waiting: deque[_Block]) -> None:
-        """Wait for an answer, but not for long: the cluster may have grown."""
-        answers, _ = ray.wait([*self._starting, *self._working], timeout=_SECONDS_TO_LOOK)
+    def _take_in(self, waiting: deque[_Block], seconds: float) -> None:
+        """Take what has come, or wait so long for an answer: the cluster may have grown meanwhile."""
+        coming = [*self._starting, *self._working]
+        if not coming:
+            return
+        answers, _ = ray.wait(coming, num_returns=1 if seconds else len(coming), timeout=seconds)
         for answer in answers:
             if answer in self._starting:
                 actor, block = self._starting.pop(answer), None
@@ -274,7 +279,7 @@ class RayWorkers:
                 self._bury(actor, block, error, waiting)
             else:
                 if block is None:
-                    self._ready.append(actor)
+                    self._ready[actor] = found
                     self._stillborn = 0
                 else:
                     self._blocks.write(block.start, found)
@@ -288,14 +293,17 @@ class RayWorkers:
             if self._stillborn > _MOST_DEATHS * max(1, self._need.fits()):
                 raise IndexingError(f"workers die before they have begun: {reason}")
         else:
-            block.deaths += 1
+            block.deaths += self._is_alive(self._ready.get(actor))  # a machine that dies does so for its own reasons
             if block.deaths == _MOST_DEATHS:
                 first, last = block.items[0].name, block.items[-1].name
                 raise IndexingError(f"{_MOST_DEATHS} workers died of the images from {first} to {last}: {reason}")
             waiting.appendleft(block)
         ray.kill(actor)
-        self._ready = [each for each in self._ready if each != actor]
+        self._ready.pop(actor, None)
         for answer, (other, left) in list(self._working.items()):
             if other == actor:
                 del self._working[answer]
                 waiting.appendleft(left)
+
+    def _is_alive(self, node: str | None) -> bool:
+        return any(each["Alive"] and each["NodeID"] == node for each in ray.nodes())  # type: ignore[no-untyped-call]

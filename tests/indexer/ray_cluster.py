@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
@@ -24,7 +25,7 @@ class TwoNodes:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._node = cluster.add_node(**_NODE)
+        self._node = _patiently(cluster)
         self.address = str(cluster.address)
         self.second = str(self._node.node_id)
 
@@ -41,11 +42,23 @@ def two_nodes() -> Iterator[TwoNodes]:
         patch.setattr(ray_constants, "ENABLE_RAY_CLUSTER", False)
         patch.setenv(ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, "0")
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        cluster = Cluster(initialize_head=True, head_node_args=_NODE | {"include_dashboard": False})
+        cluster = Cluster()
         try:
+            _patiently(cluster, include_dashboard=False)
             yield TwoNodes(cluster)
         finally:
             cluster.shutdown()
+
+
+def _patiently(cluster: Cluster, **more: Any) -> Any:
+    """Returns a new node of ``cluster``. Ray gives it 30 s to start, which a machine with much else to do may not."""
+    for _ in range(2):
+        try:
+            return cluster.add_node(**_NODE, **more)
+        except Exception as error:
+            if "timed out during startup" not in str(error):
+                raise
+    return cluster.add_node(**_NODE, **more)
 
 
 def wait_for(path: Path) -> None:
