@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hashlake.client.answers import (
         Added,
         CollectionInfo,
+        Copied,
         Engine,
         Failure,
         Folded,
@@ -42,8 +43,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Added", "AlreadyInserted", "AsyncClient", "AsyncCollection", "BadLine", "Client", "ClientError", "Collection",
-    "CollectionInfo", "Engine", "Failure", "Folded", "Group", "Image", "Index", "Job", "Journal", "Match", "Member",
-    "Model", "NewImage", "NotUnderstood", "Pair", "Refused", "Reindexed", "Result", "Results", "StoredImage",
+    "CollectionInfo", "Copied", "Engine", "Failure", "Folded", "Group", "Image", "Index", "Job", "Journal", "Match",
+    "Member", "Model", "NewImage", "NotUnderstood", "Pair", "Refused", "Reindexed", "Result", "Results", "StoredImage",
     "Unreachable", "Version",
 ]  # fmt: skip
 

@@ -17,6 +17,7 @@ SearcherError
 ├── CollectionMissing  no such collection
 ├── CollectionExists   a collection of that name already exists
 ├── CollectionInUse    the collection `default` is never deleted
+├── CopyDiffers        a collection didn't become a copy of another one
 ├── EngineRefused      a collection cannot live where it is asked to
 ├── EngineUnavailable  the engine of a collection cannot be reached, or fails
 └── FilterError        not a valid filter of metadata
@@ -89,6 +90,10 @@ class CollectionExists(SearcherError):
 
 class CollectionInUse(SearcherError):
     """The collection is the datalake's own, which is never deleted."""
+
+
+class CopyDiffers(SearcherError):
+    """A copy of a collection has not become equal to it; copying again goes on."""
 
 
 class EngineRefused(SearcherError):

@@ -5,7 +5,7 @@ another engine (searcher/engines/).
                   └─▶ add, remove
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -66,6 +66,9 @@ class OpenView(Protocol):
 
     def number(self, where: Filter) -> int:
         """How many images meet ``where``."""
+
+    def entries(self) -> Iterator[Entry]:
+        """All images, in the order of adding."""
 
     def all_of(self, space: str) -> tuple[NDArray[Any], Callable[[Sequence[int]], list[Named]]]:
         """The vectors of all images in ``space``, (count, columns), in the order of adding, and a function from

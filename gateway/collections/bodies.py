@@ -112,6 +112,28 @@ class NewCollection(BaseModel):
     )
 
 
+class WantedCopy(BaseModel):
+    """Where to copy a collection."""
+
+    to: str = Field(description="the copy's name; made if there is none", examples=["shoes-pg"])
+    engine: str | None = Field(default=None, description="what keeps it if it is made, as in `createCollection`")
+    place: str | None = Field(
+        default=None, min_length=1, max_length=127, description="beside `engine`, as in `createCollection`"
+    )
+
+
+class CopiedCollection(BaseModel):
+    """A collection that is equal to another one."""
+
+    count: int = Field(description="images in each of them", examples=[4320])
+    added: int = Field(description="images that were missing or differed", examples=[4320])
+    removed: int = Field(description="images that the other one hasn't", examples=[0])
+    checksum: str = Field(
+        description="of names, vectors and metadata in the order of adding, hex: of both the same",
+        examples=["0e5751c026e543b2…"],
+    )
+
+
 class CollectionProperties(BaseModel):
     """What a collection's engine says of itself and of the collection."""
 

@@ -8,17 +8,27 @@ from fastapi import APIRouter, Depends, Path
 
 from contract.names import DEFAULT_COLLECTION
 from gateway.access.guards import require_admin, require_changeable
-from gateway.collections.bodies import CollectionInfo, FoldedCollection, NewCollection, WantedIndex, info_of
+from gateway.collections.bodies import (
+    CollectionInfo,
+    CopiedCollection,
+    FoldedCollection,
+    NewCollection,
+    WantedCopy,
+    WantedIndex,
+    info_of,
+)
 from gateway.collections.making import make_collection
 from gateway.collections.named import ALWAYS, OF_ONE, Named
 from gateway.errors import FoldFailed, RequestRefused, refusals
 from gateway.services import Services, UsesServices
 from gateway.torchserve.model_folder import only_model_called
 from searcher.collections import Collections
+from searcher.copying import copy
 from searcher.engines.foreign import ForeignCollection
 from searcher.engines.recall import with_index
-from searcher.errors import CollectionMissing, SearcherError
+from searcher.errors import CollectionInUse, CollectionMissing, SearcherError
 from searcher.live.collection import Collection
+from searcher.open_collection import OpenCollection
 
 router = APIRouter(
     prefix="/api/collections",
@@ -86,6 +96,33 @@ async def index_collection(asked: WantedIndex, collection: Named, services: Uses
         return info_of(services.collections.collections.open(collection.name))
 
     return await to_thread.run_sync(build)
+
+
+@router.post(
+    "/{name}/copy",
+    summary="Copy a collection, to another engine too",
+    operation_id="copyCollection",
+    responses=OF_ONE,
+)
+async def copy_collection(asked: WantedCopy, collection: Named, services: UsesServices) -> CopiedCollection:
+    """The answer comes when both were read and found equal, in the order of adding too. Asked again after an
+    interruption, it goes on with what is missing; what the other collection has beyond that is removed from it. 409 if
+    it is of another model, or if this one changes all the while."""
+    collections = services.collections.collections
+
+    def copied() -> CopiedCollection:
+        if asked.to in (DEFAULT_COLLECTION, collection.name):
+            raise CollectionInUse(f"the collection {asked.to} cannot become a copy")
+        try:
+            target: OpenCollection = collections.open(asked.to)
+        except CollectionMissing:
+            target = make_collection(collections, asked.to, collection.identity(), asked.engine, asked.place)
+        try:
+            return CopiedCollection.model_validate(copy(collection, target), from_attributes=True)
+        except ValueError as error:
+            raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
+
+    return await to_thread.run_sync(copied)
 
 
 @router.post(

@@ -101,6 +101,17 @@ class Reindexed:
 
 
 @dataclass(frozen=True)
+class Copied:
+    """A copy with ``count`` images, of which ``added`` were missing; ``removed`` were beyond them. ``checksum`` is of
+    both the same."""
+
+    count: int
+    added: int
+    removed: int
+    checksum: str
+
+
+@dataclass(frozen=True)
 class Match:
     """``similarity`` is 100 for equal codes, 0 if half of the bits or more differ: 100 · (1 − 2 distance / bits); where
     the model makes embeddings, 100 times their cosine. ``closeness``, from 0 to 1, is the share of pictures so far

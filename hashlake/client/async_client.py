@@ -118,6 +118,9 @@ class AsyncClient:
     info = _awaited(Client.info)
     delete = _awaited(Client.delete)
     fold = _awaited(Client.fold)
+    copy = _awaited(Client.copy)
+    index = _awaited(Client.index)
+    properties = _awaited(Client.properties)
 
     def collection(self, name: str) -> AsyncCollection:
         """Returns a handle on a collection, without asking the gateway. Raises ValueError for an invalid name."""

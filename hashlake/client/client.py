@@ -12,7 +12,7 @@ from typing import Literal, Self
 
 from pydantic import TypeAdapter
 
-from hashlake.client.answers import CollectionInfo, Folded, Job, Json, Reindexed, Result, Results, Version
+from hashlake.client.answers import CollectionInfo, Copied, Folded, Job, Json, Reindexed, Result, Results, Version
 from hashlake.client.collection import Collection
 from hashlake.client.connection import Connection, Picture, quoted
 
@@ -35,6 +35,7 @@ _infos = TypeAdapter(_Infos)
 _properties = TypeAdapter(_Properties)
 _info = TypeAdapter(CollectionInfo)
 _folded = TypeAdapter(Folded)
+_copied = TypeAdapter(Copied)
 _reindexed = TypeAdapter(Reindexed)
 _job = TypeAdapter(Job)
 
@@ -164,6 +165,18 @@ class Client:
         """
         answer = self._connection.get(f"/api/collections/{quoted(name)}")
         return self._connection.understood(_info, answer.content)
+
+    def copy(self, name: str, to: str, *, engine: str | None = None, place: str | None = None) -> Copied:
+        """Make the collection ``to`` a copy of ``name``, however long that takes; ``engine`` and ``place`` as in
+        ``create``. Interrupted, it goes on when it is called again. Raises Refused: 409 for a collection of another
+        model.
+
+        >>> client.copy("shoes", "spare").count
+        3
+        """
+        fields = {"to": to, "engine": engine, "place": place}
+        answer = self._connection.post(f"/api/collections/{quoted(name)}/copy", fields, waits=True)
+        return self._connection.understood(_copied, answer.content)
 
     def delete(self, name: str) -> None:
         """Delete a collection and everything in it, for good. Raises Refused: 404 if missing, 409 for `default`.

@@ -163,6 +163,22 @@ def stats(name: str, client: Client) -> None:
             say(f"{what:<14} {line}")
 
 
+@collections.command(short_help="Copy a collection, to another engine too.")
+@_name
+@click.argument("to", callback=_collection_name)
+@click.option("--engine", metavar="ADDRESS", help="What keeps the copy, if it is made now, as in `create`.")
+@click.option("--place", metavar="TABLE", help="Beside --engine: the table there.  [default: TO]")
+@_url
+def copy(name: str, to: str, engine: str | None, place: str | None, client: Client) -> None:
+    """Make the collection TO a copy of the collection NAME, and compare both when it is done. Interrupted, the same
+    command goes on with what is missing. What TO has beyond NAME's images is removed."""
+    done = client.copy(name, to, engine=engine, place=place)
+    say(
+        f"{to} has the same {done.count:,} images as {name}: {done.added:,} added, {done.removed:,} removed, "
+        f"checksum {done.checksum[:16]}"
+    )
+
+
 @collections.command(short_help="Have an engine search by an approximate index.")
 @_name
 @click.argument("kind", metavar="KIND|exact")

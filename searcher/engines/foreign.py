@@ -6,7 +6,7 @@ An engine has no states to hold on to: two calls of one view may see two states,
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +138,9 @@ class ForeignView:
 
     def number(self, where: Filter) -> int:
         return self._engine.count(where)
+
+    def entries(self) -> Iterator[Entry]:
+        return self._engine.entries()
 
     def all_of(self, space: str) -> tuple[NDArray[Any], Callable[[Sequence[int]], list[Named]]]:
         kept = self.model.space(space)

@@ -33,6 +33,9 @@ from searcher.scan.ranking import Query, Ranked, Ranking, in_positions, nearest_
 from searcher.scan.search import CodeIndex
 from searcher.versions.version import IndexVersion
 
+#: Images of the version that are in memory together while all are read.
+_PAGE = 2000
+
 
 @dataclass(frozen=True)
 class Edited:
@@ -142,6 +145,15 @@ class View:
         listed = self._base.listed_of(paths)
         for path, place in zip(paths, places, strict=True):
             yield Edited(self._tail.entry(place), path in listed)
+
+    def entries(self) -> Iterator[Entry]:
+        """All images: the version's, by row, then the added ones, oldest first."""
+        for start in range(0, self.version.manifest.count, _PAGE):
+            rows = range(start, min(start + _PAGE, self.version.manifest.count))
+            found = self._base.named([row for row in rows if not self._is_hidden(row)])
+            yield from self._base_entries([found[row] for row in sorted(found)])
+        for place in self._tail.living().tolist():
+            yield self._tail.entry(place)
 
     def all_of(self, space: str = CODE) -> tuple[NDArray[Any], Callable[[Sequence[int]], list[Named]]]:
         """The vectors of all images in ``space``, (count, columns), and a function from positions in them to

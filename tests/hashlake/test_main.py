@@ -86,7 +86,7 @@ def test_the_commands_are_these() -> None:
         "keys list", "keys revoke", "duplicates", "reindex", "collections", "collections list", "collections create",
         "collections delete", "collections stats", "collections add", "collections add_bulk", "collections search",
         "collections compare", "collections urls", "collections dump", "collections restore", "collections count",
-        "collections remove", "collections fold", "collections index",
+        "collections remove", "collections fold", "collections index", "collections copy",
     }  # fmt: skip
 
 

@@ -44,6 +44,7 @@ RULES = {
     "administrators": {
         "POST": [*(f"{_IDIOS}/{end}" for end in ("add", "search_add", "add_bulk", "restore", "remove")),
                  "/api/collections", "/api/collections/{name}/fold", "/api/collections/{name}/index", "/api/reindex",
+                 "/api/collections/{name}/copy",
                  "/api/jobs/{id}/resume",
                  "/api/versions/{name}/promote", "/api/versions/{name}/verify"],
         "DELETE": ["/api/collections/{name}", "/api/jobs/{id}", "/api/versions/{name}"],

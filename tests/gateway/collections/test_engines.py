@@ -185,6 +185,22 @@ def test_a_table_of_others_is_searched_by_words_and_filled_on(
         assert connection.execute(f"SELECT count(*) FROM {place}").fetchone() == (4,)
 
 
+def test_a_collection_is_moved_by_a_copy(client: Client, postgres: PostgresServer, place: str) -> None:
+    ask(client, "POST", "/api/collections", 201, json={"name": "shoes"})
+    add(client, "red.png", RED, size=1)
+    add(client, "green.png", GREEN)
+    wanted = {"to": "shoes-pg", "engine": postgres.address(), "place": place}
+    copied = ask(client, "POST", "/api/collections/shoes/copy", json=wanted)
+    assert (copied["count"], copied["added"], copied["removed"]) == (2, 2, 0)
+    found = ask(client, "POST", "/models/shoes-pg/search", json={"text": "green"})
+    assert urls(found) == ["green.png", "red.png"] and found[1]["metadata"] == {"size": 1}
+    back = ask(client, "POST", "/api/collections/shoes-pg/copy", json={"to": "back"})
+    assert back["checksum"] == copied["checksum"]
+    for to in ("shoes", "default"):
+        refused = ask(client, "POST", "/api/collections/shoes/copy", 409, json={"to": to})
+        assert refused["message"] == f"the collection {to} cannot become a copy"
+
+
 def test_while_the_server_is_gone(client: Client, postgres: PostgresServer, place: str) -> None:
     create(client, postgres, place)
     add(client, "red.png", RED)

@@ -236,6 +236,13 @@ def create_app(fake: Fake) -> FastAPI:
         managed(name)
         return {"properties": {"tables": 3, "indexes": ["one", "other"]} if name in fake.engines else {}}
 
+    @app.post("/api/collections/{name}/copy")
+    async def copy(name: str, request: Request) -> dict[str, Any]:
+        to = (await request.json())["to"]
+        fake.collections[to] = dict(managed(name))
+        count = len(fake.collections[to])
+        return {"count": count, "added": count, "removed": 0, "checksum": "c0ffee" * 8}
+
     @app.post("/api/collections/{name}/index")
     async def index(name: str, request: Request) -> dict[str, Any]:
         managed(name)

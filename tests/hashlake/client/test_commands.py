@@ -121,6 +121,11 @@ class TestCollections:
         assert run("collections", "delete", "socks", stdin="n\n").err.startswith(question)
         assert error(run("collections", "index", "shoes", "hnsw")).endswith("shoes is searched exactly as it is")
 
+    def test_copy(self, run: Run, fake: Fake) -> None:
+        said_so = ["spare has the same 3 images as shoes: 3 added, 0 removed, checksum c0ffeec0ffeec0ff"]
+        assert said(run("collections", "copy", "shoes", "spare", "--engine", "postgresql://")) == said_so
+        assert fake.collections["spare"] == fake.collections["shoes"]
+
     def test_delete_asks(self, run: Run, fake: Fake) -> None:
         question = "Delete the collection shoes and its 3 images for good? [y/N]: "
         refused = run("collections", "delete", "shoes", stdin="n\n")
