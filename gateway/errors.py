@@ -121,3 +121,13 @@ def error_body(status: int, message: str) -> ErrorBody:
 def refusals(*statuses: HTTPStatus) -> dict[int | str, dict[str, object]]:
     """Returns the ``responses`` argument of a route that may answer with ``statuses``, for the OpenAPI document."""
     return {int(status): {"model": ErrorBody, "description": status.phrase} for status in statuses}
+
+
+def json_refusals(*statuses: HTTPStatus) -> dict[int | str, dict[str, object]]:
+    """As ``refusals``, for a route whose answers aren't JSON: FastAPI would document its errors with the route's media
+    type too."""
+    schema = {"$ref": f"#/components/schemas/{ErrorBody.__name__}"}
+    return {
+        int(status): {"description": status.phrase, "content": {"application/json": {"schema": schema}}}
+        for status in statuses
+    }

@@ -12,13 +12,21 @@ from pydantic import BaseModel, Field
 
 from contract.names import DEFAULT_COLLECTION
 from gateway.access.guards import require_admin
-from gateway.errors import ErrorBody, RequestRefused, StepFailed, TorchServeError, refusals, unreachable
+from gateway.errors import (
+    ErrorBody,
+    RequestRefused,
+    StepFailed,
+    TorchServeError,
+    json_refusals,
+    refusals,
+    unreachable,
+)
 from gateway.operations.jobs import Job, ReindexRequest, Switched
 from gateway.operations.reindex_job import WAIT_SECONDS, require_all
 from gateway.services import Services, UsesServices
 from searcher.errors import VersionDamaged, VersionMissing
 
-_ALWAYS = refusals(
+_USUAL = (
     HTTPStatus.BAD_REQUEST,
     HTTPStatus.UNAUTHORIZED,
     HTTPStatus.FORBIDDEN,
@@ -26,18 +34,10 @@ _ALWAYS = refusals(
     HTTPStatus.TOO_MANY_REQUESTS,
     HTTPStatus.SERVICE_UNAVAILABLE,
 )
-router = APIRouter(prefix="/api", dependencies=[Depends(require_admin)], responses=_ALWAYS)
+router = APIRouter(prefix="/api", dependencies=[Depends(require_admin)], responses=refusals(*_USUAL))
 
 _NOT_FOUND = refusals(HTTPStatus.NOT_FOUND)
 _CONFLICT = refusals(HTTPStatus.CONFLICT)
-#: For a route whose answers aren't JSON: FastAPI would document its errors with the route's media type too.
-_JSON_REFUSALS: dict[int | str, dict[str, object]] = {
-    status: {
-        "description": refusal["description"],
-        "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{ErrorBody.__name__}"}}},
-    }
-    for status, refusal in (_ALWAYS | _NOT_FOUND).items()
-}
 
 
 class JobList(BaseModel):
@@ -116,7 +116,7 @@ async def get_job(job: Known) -> Job:
     summary="Watch a job: server-sent events",
     operation_id="watchJob",
     response_class=EventSourceResponse,
-    responses=_JSON_REFUSALS,
+    responses=json_refusals(*_USUAL, HTTPStatus.NOT_FOUND),
 )
 async def watch_job(job: Known, services: UsesServices) -> AsyncIterator[ServerSentEvent]:
     """An event `job` with the job as JSON, now and whenever it has changed, until it has ended."""

@@ -21,7 +21,7 @@ from pydantic import JsonValue
 from contract.answer import QueryAnswer
 from contract.names import DEFAULT_COLLECTION
 from gateway.access.guards import require_search
-from gateway.errors import RequestRefused, refusals
+from gateway.errors import RequestRefused, json_refusals
 from gateway.services import Services, UsesServices
 from searcher.errors import CollectionMissing
 from searcher.open_collection import OpenCollection
@@ -39,7 +39,7 @@ router = APIRouter(tags=["search"], dependencies=[Depends(require_search)])
     summary="The pictures most like some words, as HTML",
     operation_id="searchForm",
     response_class=HTMLResponse,
-    responses=refusals(
+    responses=json_refusals(
         HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT,
         HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_GATEWAY,
         HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT,
