@@ -30,8 +30,8 @@ export PYTHONDONTWRITEBYTECODE :=
 serve: .venv/installed $(ARCHIVE) $(filter sample_datalake,$(DATALAKE))
 	@echo "indexing $(DATALAKE), by $(MODEL)"
 	@hashlake refresh --model_path "$(MODEL)" --database database_info.txt -- "$(DATALAKE)"
-	@HASHLAKE_FIRST_KEY="$$(hashlake keys create first --role admin --unless_any 2>/dev/null)" \
-		HASHLAKE_DATALAKE="$(DATALAKE)" exec hashlake serve --admin
+	@key=$$(mktemp) && hashlake keys create first --role admin --unless_any > "$$key" 2> >(grep ^Error >&2) && \
+		HASHLAKE_FIRST_KEY_FILE="$$key" HASHLAKE_DATALAKE="$(DATALAKE)" exec hashlake serve --admin
 
 test: .venv/installed-dev
 	@$(MAKE) --no-print-directory --jobs 2 style pytest

@@ -25,7 +25,7 @@ _PATIENCE = 30.0
 _RULE = "─" * 80
 
 
-def run(settings: Settings, first_key: str | None) -> int:
+def run(settings: Settings, first_key: str) -> int:
     """Serve until SIGTERM. Returns the exit status. Raises HandlerError if it cannot be started."""
     server = TorchServe(settings)
 
@@ -52,7 +52,7 @@ def run(settings: Settings, first_key: str | None) -> int:
         server.stop()
 
 
-def _say_ready(settings: Settings, first_key: str | None) -> None:
+def _say_ready(settings: Settings, first_key: str) -> None:
     """Print, between two rules, all that a person needs to go on."""
     url = f"{settings.inference}/predictions/{MODEL_NAME}"
     picture = _some_image(IndexStore(settings.index_store))
@@ -84,10 +84,20 @@ def _quoted(path: str) -> str:
     return "'" + path.replace("'", "'\\''") + "'"
 
 
+def _first_key() -> str:
+    """The admin key that is handed over in a file, and the file deleted; "" where there is none, as at a later start."""
+    path = os.environ.get(FIRST_KEY_VARIABLE)
+    if not path or not os.path.exists(path):
+        return ""
+    with open(path, encoding="ascii") as file:
+        key = file.read().strip()
+    os.unlink(path)
+    return key
+
+
 def main() -> None:
     try:
-        # TorchServe and its workers don't need it.
-        status = run(Settings.from_json(os.environ[SETTINGS_VARIABLE]), os.environ.pop(FIRST_KEY_VARIABLE, None))
+        status = run(Settings.from_json(os.environ[SETTINGS_VARIABLE]), _first_key())
     except (HandlerError, SearcherError, OSError) as error:
         sys.exit(visible(f"Error: {error}"))
     sys.exit(status)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from handler.frontend import _say_ready
-from handler.settings import Settings
+from handler.frontend import _first_key, _say_ready
+from handler.settings import FIRST_KEY_VARIABLE, Settings
 from handler.torchserve import _pass_on
 
 
@@ -28,6 +28,14 @@ def test_one_closing_box(tmp_path: Path, capsys: pytest.CaptureFixture[str], pag
         f"  ask    curl -F image=@'photo.jpg' -F top_k=5 -F debug=true {url}",
         "  stop   Ctrl-C, or SIGTERM to this process",
     ]
+
+
+def test_the_first_key_is_handed_over_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _first_key() == ""
+    file = tmp_path / "key"
+    file.write_text("hlk_x\n")
+    monkeypatch.setenv(FIRST_KEY_VARIABLE, str(file))
+    assert (_first_key(), file.exists(), _first_key()) == ("hlk_x", False, "")
 
 
 def test_a_remark_of_javas_log_library_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
