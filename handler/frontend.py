@@ -8,6 +8,7 @@ cannot start: says why, status 1
 import os
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 
 from contract.names import MODEL_NAME
@@ -85,13 +86,13 @@ def _quoted(path: str) -> str:
 
 
 def _first_key() -> str:
-    """The admin key that is handed over in a file, and the file deleted; "" where there is none, as at a later start."""
-    path = os.environ.get(FIRST_KEY_VARIABLE)
-    if not path or not os.path.exists(path):
+    """The admin key in the file that `make serve` names, which is deleted. Empty where there is none, as at a later
+    start."""
+    file = Path(os.environ.get(FIRST_KEY_VARIABLE, ""))
+    if not file.is_file():
         return ""
-    with open(path, encoding="ascii") as file:
-        key = file.read().strip()
-    os.unlink(path)
+    key = file.read_text(encoding="ascii").strip()
+    file.unlink()
     return key
 
 

@@ -15,7 +15,7 @@ STORE_VARIABLE = "HASHLAKE_INDEX_STORE"
 THREADS_VARIABLE = "HASHLAKE_SEARCH_THREADS"
 #: A variable of the environment of `python -m handler.frontend`: the settings, as JSON.
 SETTINGS_VARIABLE = "HASHLAKE_SERVE_SETTINGS"
-#: The file of the admin key that `make serve` has just made, to be shown with the addresses, once: no environment has it.
+#: The file of the admin key that `make serve` has just made, to be shown once: the environment doesn't have it.
 FIRST_KEY_VARIABLE = "HASHLAKE_FIRST_KEY_FILE"
 
 
