@@ -38,8 +38,11 @@ from searcher.scrubbing import RATE_VARIABLE
 _HERE = Path(__file__).parent
 DRAIN_SECONDS = 20.0
 STOP_SECONDS = 20.0
+_LAST_LINES_SECONDS = 1.0
 #: A worker that has died so often before it was ready will not become it.
 _DEATHS = 3
+#: What is printed beside the log: of Java's age, of graphics cards that aren't there, and of what hashlake says itself.
+_NOISE = (b"WARNING: sun.reflect.Reflection.getCallerClass", b"nvidia-smi not available", b"Model server started.")
 #: What a Unix socket's name may have.
 _SOCKET_NAME_BYTES = 107
 _LOOPBACK = "127.0.0.1"
@@ -97,9 +100,10 @@ class TorchServe:
         # A session of its own: Ctrl-C in a terminal reaches only this process, which then stops the child cleanly.
         self._process = subprocess.Popen(
             command, env=self._environment(), cwd=self._folder, start_new_session=True, preexec_fn=end_with_parent,
-            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )  # fmt: skip
-        Thread(target=_pass_on, args=(self._process.stderr,), daemon=True).start()
+        self._passing_on = Thread(target=_pass_on, args=(self._process.stdout,), daemon=True)
+        self._passing_on.start()
 
     def wait_ready(self) -> None:
         """Return once every worker of every model is ready.
@@ -155,6 +159,7 @@ class TorchServe:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)  # kill whatever outlived the frontend
             self._process.wait()
+            self._passing_on.join(_LAST_LINES_SECONDS)
             shutil.rmtree(self._folder, ignore_errors=True)
         self._claim.close()
 
@@ -232,11 +237,12 @@ class StartProgress:
 
 
 def _pass_on(lines: IO[bytes] | None) -> None:
-    """Write what Java says to standard error, but for the remark of its log library about Java's age."""
+    """Write what Java prints to standard output, but for what isn't said through its log and helps nobody."""
     for line in lines or ():
-        if b"sun.reflect.Reflection.getCallerClass" not in line:
-            sys.stderr.buffer.write(line)
-            sys.stderr.buffer.flush()
+        if not line.startswith(_NOISE):
+            with contextlib.suppress(OSError):  # nobody listens any more; Java must not wait until somebody does
+                sys.stdout.buffer.write(line)
+                sys.stdout.buffer.flush()
 
 
 def require_startable(settings: Settings, patience: float = 0.0) -> None:

@@ -38,9 +38,13 @@ def test_the_first_key_is_handed_over_once(tmp_path: Path, monkeypatch: pytest.M
     assert (_first_key(), file.exists(), _first_key()) == ("hlk_x", False, "")
 
 
-def test_a_remark_of_javas_log_library_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_remarks_that_help_nobody_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     said = io.TextIOWrapper(io.BytesIO())
-    monkeypatch.setattr(sys, "stderr", said)
-    remark = b"WARNING: sun.reflect.Reflection.getCallerClass is not supported. This will impact performance.\n"
-    _pass_on(io.BytesIO(remark + b"Error: no memory\n\xff"))
-    assert said.buffer.getvalue() == b"Error: no memory\n\xff"  # type: ignore[attr-defined]
+    monkeypatch.setattr(sys, "stdout", said)
+    remarks = (
+        b"WARNING: sun.reflect.Reflection.getCallerClass is not supported. This will impact performance.\n"
+        b'nvidia-smi not available or failed: Cannot run program "nvidia-smi": error=2, No such file or directory\n'
+        b"Model server started.\n"
+    )
+    _pass_on(io.BytesIO(remarks + b"2026-11-30 WARN no memory\n\xff"))
+    assert said.buffer.getvalue() == b"2026-11-30 WARN no memory\n\xff"  # type: ignore[attr-defined]
