@@ -102,6 +102,7 @@ class TorchServe:
             command, env=self._environment(), cwd=self._folder, start_new_session=True, preexec_fn=end_with_parent,
             stdout=subprocess.PIPE,
         )  # fmt: skip
+        assert self._process.stdout is not None
         self._passing_on = Thread(target=_pass_on, args=(self._process.stdout,), daemon=True)
         self._passing_on.start()
 
@@ -236,13 +237,14 @@ class StartProgress:
             )
 
 
-def _pass_on(lines: IO[bytes] | None) -> None:
+def _pass_on(lines: IO[bytes]) -> None:
     """Write what Java prints to standard output, but for what isn't said through its log and helps nobody."""
-    for line in lines or ():
-        if not line.startswith(_NOISE):
-            with contextlib.suppress(OSError):  # nobody listens any more; Java must not wait until somebody does
-                sys.stdout.buffer.write(line)
-                sys.stdout.buffer.flush()
+    with lines:
+        for line in lines:
+            if not line.startswith(_NOISE):
+                with contextlib.suppress(OSError):  # nobody listens any more; Java must not wait until somebody does
+                    sys.stdout.buffer.write(line)
+                    sys.stdout.buffer.flush()
 
 
 def require_startable(settings: Settings, patience: float = 0.0) -> None:

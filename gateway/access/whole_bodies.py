@@ -78,10 +78,10 @@ class _BodyRefused(RequestRefused):
 
 def _most_bytes(scope: Scope) -> int:
     """Returns how long the body may be. What programs send to /api/ is JSON, which is parsed before anybody asks for a
-    key, or a form with a picture."""
-    is_form = Headers(scope=scope).get("content-type", "").lower().startswith("multipart/form-data")
-    without_pictures = scope["path"].startswith("/api/") and scope["path"] != "/api/search" and not is_form
-    return MAX_FIELDS_BYTES if without_pictures else MAX_BODY_BYTES
+    key, or a form with a picture; JSON of /api/search may have one too, and is parsed after."""
+    path, kind = scope["path"], Headers(scope=scope).get("content-type", "").lower()
+    with_picture = ("multipart/form-data", "application/json") if path == "/api/search" else ("multipart/form-data",)
+    return MAX_FIELDS_BYTES if path.startswith("/api/") and not kind.startswith(with_picture) else MAX_BODY_BYTES
 
 
 class _Reading:

@@ -219,7 +219,7 @@ def _parsed(embedding: str) -> list[float]:
 async def _searched(services: Services, told: Mapping[str, Any], picture: bytes | None, started: float) -> SearchAnswer:
     """Returns the answer to what is ``told``, with the ``picture`` of a form; the clock said ``started`` when it
     came."""
-    given = [name for name in SUBJECTS if told.get(name) or (name == "image" and picture)]
+    given = [name for name in SUBJECTS if told.get(name) or (name == "image" and picture is not None)]
     if len(given) != 1 and not (len(given) == 2 and "text" in given and {*given} & {*WITH_TEXT}):
         raise RequestRefused(
             HTTPStatus.UNPROCESSABLE_ENTITY,

@@ -105,6 +105,8 @@ def find_model(folder: Path, model_path: str) -> Path:
     try:
         return _file_at(folder, model_path)
     except RequestRefused:
+        if (folder / model_path).exists():  # it is a path, of a folder without one model: no name
+            raise
         named = _called(folder, model_path)
         if len(named) == 1:
             return (folder / named[0]).resolve()

@@ -11,6 +11,7 @@ from gateway.app import create_app
 from gateway.images.open_versions import OpenVersions
 from gateway.metrics import Metrics
 from gateway.settings import GatewaySettings
+from gateway.torchserve.model_memory import LoadedModel
 from searcher.versions.store import IndexStore
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -56,7 +57,9 @@ def gateway_metrics(folder: Path) -> dict[str, set[str]]:
     metrics = Metrics(OpenVersions(IndexStore(folder)))
     metrics.seconds.labels("/readyz", "GET", 200).observe(0.1)
     found: dict[str, set[str]] = {}
-    for family in text_string_to_metric_families(metrics.text().decode()):
+    for family in text_string_to_metric_families(
+        metrics.text([LoadedModel("image-retrieval-v1.0", "", 1, 1)]).decode()
+    ):
         for sample in family.samples:
             found.setdefault(sample.name, set()).update(sample.labels)
     return found

@@ -56,7 +56,7 @@ def counting(budget: BodyBudget) -> tuple[ASGIApp, list[int]]:
         return PlainTextResponse(str(len(body)))
 
     app = Starlette()
-    for path in ("/", "/api/search"):
+    for path in ("/", "/api/search", "/api/reindex"):
         app.add_route(path, length, ["POST"])
     return WholeBodies(app, budget), met
 
@@ -140,7 +140,8 @@ def test_a_form_that_is_too_long_is_413(budget: BodyBudget) -> None:
 @pytest.mark.parametrize(
     ("path", "kind", "most"),
     [
-        ("/api/search", "application/json", 100),
+        ("/api/search", "application/json", LIMIT),
+        ("/api/reindex", "application/json", 100),
         ("/api/search", "", 100),
         ("/api/search", "application/x-www-form-urlencoded", 100),
         ("/api/search", "multipart/form-data; boundary=x", LIMIT),
@@ -150,7 +151,7 @@ def test_a_form_that_is_too_long_is_413(budget: BodyBudget) -> None:
 def test_what_has_no_picture_is_short(
     path: str, kind: str, most: int, budget: BodyBudget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """JSON is parsed before a key is asked for, and takes many times its bytes."""
+    """Most JSON is parsed before a key is asked for, and takes many times its bytes."""
     monkeypatch.setattr(gateway.access.whole_bodies, "MAX_FIELDS_BYTES", 100)
     for length in (most, most + 1):
         app, met = counting(budget)

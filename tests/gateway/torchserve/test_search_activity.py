@@ -58,7 +58,7 @@ class FakeServer(BaseHTTPRequestHandler):
     heard: list[bool]
 
     def do_GET(self) -> None:
-        self._answer([{"customizedMetadata": {"sha256": self.sha256}, "modelName": MODEL_NAME}])
+        self._answer([{"customizedMetadata": {"sha256": self.sha256}, "modelName": MODEL_NAME, "workers": []}])
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
