@@ -92,7 +92,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, grid_path: Path) -> Iterator
         refreshed = hashlake("refresh", "sample_datalake", "--model_path", _MODEL)
         assert refreshed.status == 0, refreshed.err
         for name, value in {
-            "DATALAKE": folder / "sample_datalake", "DATALAKE_ROOT": folder, "MODELS": folder / "torchscripts_models",
+            "DATALAKE": "sample_datalake", "DATALAKE_ROOT": folder, "MODELS": folder / "torchscripts_models",
             "DATABASE": folder / "database_info.txt", "IDIOS_PORT": idios_port,
         }.items():  # fmt: skip
             patch.setenv(f"HASHLAKE_{name}", str(value))
