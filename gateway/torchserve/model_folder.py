@@ -105,7 +105,7 @@ def find_model(folder: Path, model_path: str) -> Path:
     try:
         return _file_at(folder, model_path)
     except RequestRefused:
-        if (folder / model_path).exists():  # it is a path, of a folder without one model: no name
+        if model_path.endswith("/"):  # a folder, and no name
             raise
         named = _called(folder, model_path)
         if len(named) == 1:

@@ -151,7 +151,7 @@ class TestOneAnswer:
             ({"mode": "fast"}, 422, "mode: Input should be 'default' or 'unnecessary fast'"),
             ({"model_path": "none.pt"}, 422, "there is no such model"),
             ({"model_path": "wide/"}, 422, "a folder must hold one .pt file, and this one holds 0"),
-            ({"model_path": "."}, 422, "a folder must hold one .pt file, and this one holds 4"),
+            ({"model_path": "."}, 422, "a folder must hold one .pt file, and this one holds 5"),
             ({"model_path": "../elsewhere.pt"}, 422, "below the models' folder"),
             ({"model_path": "/etc/passwd"}, 422, "below the models' folder"),
             ({"model_path": "linked.pt"}, 422, "there is no such model"),
