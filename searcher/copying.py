@@ -1,5 +1,6 @@
 """Makes one collection a copy of another, wherever the two live.
 
+    images of another collection? ─▶ nothing is touched
     what the copy has ─▶ fingerprints ┐
     the original, in order of adding ─┴─▶ add what is missing or differs ─▶ remove what is gone ─▶ both read: the same?
 
@@ -37,11 +38,12 @@ class Copied:
 
 def copy(original: OpenCollection, target: OpenCollection) -> Copied:
     """Make ``target`` a copy of ``original``. Raises ModelMismatch for vectors of another model, ValueError for what
-    the target cannot keep, and CopyDiffers if the two don't become equal."""
+    the target cannot keep, and CopyDiffers if it has other images, or the two don't become equal."""
     ours, theirs = original.identity(), target.identity()
     if ours.spaces != theirs.spaces:
         raise ModelMismatch(f"{target.name} keeps {_names(theirs)}, and {original.name} {_names(ours)}")
     target.require_model(ours)
+    _require_nothing_else(original, target)
     added = removed = 0
     for _ in range(_ROUNDS):
         more, gone = _round(original, target)
@@ -53,6 +55,17 @@ def copy(original: OpenCollection, target: OpenCollection) -> Copied:
         f"{target.name} is no copy of {original.name} yet, which changes or has images in another order: "
         f"{other[0]:,} and {one[0]:,} images, checksums {other[1][:12]} and {one[1][:12]}"
     )
+
+
+def _require_nothing_else(original: OpenCollection, target: OpenCollection) -> None:
+    """Raises CopyDiffers if ``target`` has images that ``original`` lacks: it may be no copy at all."""
+    names = {entry.path for entry in original.view().entries()}
+    beyond = [entry.path for entry in target.view().entries() if entry.path not in names]
+    if beyond:
+        raise CopyDiffers(
+            f"{target.name} has {len(beyond):,} images that {original.name} lacks, such as {beyond[0]}: remove them, "
+            "or copy into a new collection"
+        )
 
 
 def _round(original: OpenCollection, target: OpenCollection) -> tuple[int, int]:

@@ -106,8 +106,8 @@ async def index_collection(asked: WantedIndex, collection: Named, services: Uses
 )
 async def copy_collection(asked: WantedCopy, collection: Named, services: UsesServices) -> CopiedCollection:
     """The answer comes when both were read and found equal, in the order of adding too. Asked again after an
-    interruption, it goes on with what is missing; what the other collection has beyond that is removed from it. 409 if
-    it is of another model, or if this one changes all the while."""
+    interruption, it goes on with what is missing. 409, and nothing touched, if the other collection has images that
+    this one lacks or is of another model; 409 too if this one changes all the while."""
     collections = services.collections.collections
 
     def copied() -> CopiedCollection:

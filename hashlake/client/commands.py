@@ -171,7 +171,8 @@ def stats(name: str, client: Client) -> None:
 @_url
 def copy(name: str, to: str, engine: str | None, place: str | None, client: Client) -> None:
     """Make the collection TO a copy of the collection NAME, and compare both when it is done. Interrupted, the same
-    command goes on with what is missing. What TO has beyond NAME's images is removed."""
+    command goes on with what is missing. If TO has images that NAME lacks, it is left
+    alone, and the first one named."""
     done = client.copy(name, to, engine=engine, place=place)
     say(
         f"{to} has the same {done.count:,} images as {name}: {done.added:,} added, {done.removed:,} removed, "

@@ -74,16 +74,36 @@ def test_what_was_interrupted_goes_on(
     assert names(target) == names(shoes)
 
 
-def test_what_changed_since_is_changed_and_what_is_beyond_is_removed(
-    shoes: OpenCollection, target: OpenCollection
-) -> None:
+def test_what_changed_since_is_changed(shoes: OpenCollection, target: OpenCollection) -> None:
     copy(shoes, target)
-    shoes.remove(["w"])
     shoes.add([addition("z", 7, 7)])
-    target.add([addition("beyond", 0, 0)])
     copied = copy(shoes, target)
-    assert (copied.count, copied.added, copied.removed) == (5, 1, 2)
+    assert (copied.count, copied.added, copied.removed) == (6, 1, 0)
     assert names(target) == names(shoes)
+
+
+def test_what_goes_meanwhile_is_removed(
+    shoes: OpenCollection, target: OpenCollection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = type(target).add
+
+    def late(self: OpenCollection, additions: object) -> None:
+        add(self, additions)  # type: ignore[arg-type]
+        shoes.remove(["w"])
+
+    monkeypatch.setattr(type(target), "add", late)
+    copied = copy(shoes, target)
+    assert (copied.count, copied.added, copied.removed) == (5, 6, 1)
+    assert names(target) == names(shoes)
+
+
+def test_a_collection_of_other_images_is_left_alone(shoes: OpenCollection, target: OpenCollection) -> None:
+    target.add([addition("mine", 0, 0), addition("z", 7, 7)])
+    with pytest.raises(
+        CopyDiffers, match="copy has 1 images that shoes lacks, such as mine: remove them, or copy into"
+    ):
+        copy(shoes, target)
+    assert names(target) == ["mine", "z"]
 
 
 def test_what_does_not_become_equal_is_told(shoes: OpenCollection, target: OpenCollection) -> None:
