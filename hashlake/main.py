@@ -44,6 +44,7 @@ _COMMANDS = {
 #: The errors that a room raises on purpose; their messages are one line.
 _ERRORS = {
     "contract.registry": "NotRegistered",
+    "detection.errors": "DetectionError",
     "embedding.errors": "EmbeddingError",
     "gateway.errors": "GatewayError",
     "handler.errors": "HandlerError",
