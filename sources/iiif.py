@@ -4,8 +4,8 @@
     iiif:manifests.txt             a file with an address a line, or a manifest as a file     ┘ ─▶ an image each
 
 Its metadata says where it is: ``manifest``, ``document`` and ``label``, ``page`` (from 1, in canvas order), ``image``
-and ``viewer``, a link. A canvas without an image, or a manifest that cannot be had, has a reason of its own, and moves
-no other's page.
+and ``viewer``, a link, and the canvas's ``width`` and ``height``. A canvas without an image, or a manifest that cannot
+be had, has a reason of its own, and moves no other's page.
 
 An image of the Image API is named by its address, so that address is its version: a later run downloads what is new.
 """
@@ -125,6 +125,8 @@ def _of_document(url: str, document: Any, load: Callable[[str], Any], seen: set[
                 "page": canvas.page,
                 "viewer": viewer_of(template, url, canvas.name),
             }
+            if canvas.size is not None:
+                about |= dict(zip(("width", "height"), canvas.size, strict=True))
             if canvas.image is None:
                 yield _failed(canvas.name, url, "the canvas has no image")
             else:

@@ -24,13 +24,15 @@ MAX_SIDE = 2500
 @dataclass(frozen=True)
 class Canvas:
     """One image on a canvas. ``name``: the canvas's id, and for further images on it ``…#image=2``. ``image``: where it
-    is, None if the canvas has none; ``resource``: the image as a plain file, if that is somewhere else."""
+    is, None if the canvas has none; ``resource``: the image as a plain file, if that is somewhere else. ``size``: width
+    and height of the canvas, in the pixels that annotations count; None where it doesn't say."""
 
     name: str
     label: str
     page: int
     image: str | None
     resource: str | None = None
+    size: tuple[int, int] | None = None
 
 
 def is_collection(document: Any) -> bool:
@@ -72,8 +74,10 @@ def canvases_of(manifest: Any) -> Iterator[Canvas]:
         images = [found for body in bodies_of(canvas) if (found := _addresses(body))]
         if not images:
             yield Canvas(name, label, page, None)
+        width, height = (_number(canvas.get(side)) for side in ("width", "height"))
+        size = (width, height) if width > 0 and height > 0 else None
         for number, (address, resource) in enumerate(images, 1):
-            yield Canvas(name if number == 1 else f"{name}#image={number}", label, page, address, resource)
+            yield Canvas(name if number == 1 else f"{name}#image={number}", label, page, address, resource, size)
 
 
 def _bodies_2(canvas: Any) -> Iterator[Any]:

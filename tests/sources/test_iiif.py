@@ -88,6 +88,16 @@ def test_pages_keep_their_numbers_and_further_images_a_name() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("said", "size"),
+    [({"width": 30, "height": 40}, (30, 40)), ({"width": 30}, None), ({"width": 0, "height": -1}, None)],
+)
+def test_sizes_of_canvases(said: dict[str, int], size: tuple[int, int] | None) -> None:
+    manifest = v3({"id": "1"})
+    manifest["items"][0] |= said
+    assert [canvas.size for canvas in canvases_of(manifest)] == [size]
+
+
 def test_what_is_asked_for_in_turn() -> None:
     assert requests_for(FULL, "http://e.org/a.jpg") == [FULL, MAX, "http://e.org/a.jpg"]
     assert requests_for(MAX.replace("max", "2500,"), None) == [MAX.replace("max", "2500,"), MAX, FULL]
@@ -161,7 +171,6 @@ def test_manifests_and_collections_are_indexed(site: PictureSite, tmp_path: Path
 def test_files_of_addresses_and_manifests_as_files(site: PictureSite, tmp_path: Path) -> None:
     first = site.put("/3.json", json.dumps(v3({"id": "http://e.org/a.jpg"})).encode())
     (tmp_path / "list.txt").write_text(f"{first}\r\n{first}\n{site.url('/none')}\n")
-    (tmp_path / "m.json").write_text("\ufeff" + json.dumps(v2({"@id": "http://e.org/a.jpg"})))
     with open_source(f"iiif:{tmp_path}/list.txt") as source:
         one, failed = source.items()
         known = json.loads(one.metadata or "")
@@ -171,8 +180,13 @@ def test_files_of_addresses_and_manifests_as_files(site: PictureSite, tmp_path: 
         }  # fmt: skip
         with pytest.raises(Unreadable, match=r"manifest cannot be had: 127.0.0.1 answers with status 404"):
             source.with_version(failed)
+    sized = v2({"@id": "http://e.org/a.jpg"})
+    sized["sequences"][0]["canvases"][0] |= {"width": 30, "height": 40}
+    (tmp_path / "m.json").write_text("\ufeff" + json.dumps(sized))
     with open_source(f"iiif:{tmp_path}/m.json") as source:
-        assert [item.name for item in source.items()] == ["c1"]
+        (item,) = source.items()
+        known = json.loads(item.metadata or "")
+        assert (item.name, known["width"], known["height"]) == ("c1", 30, 40)
     (tmp_path / "m.json").write_text("{")
     for address, reason in ((f"{tmp_path}/m.json", "it is no JSON"), (f"{tmp_path}/no", "no such file"), ("", "names")):
         with pytest.raises(SourceError, match=reason), open_source(f"iiif:{address}"):
