@@ -25,6 +25,7 @@ _COMMANDS = {
     "doctor": _Place("hashlake.doctor", "serve"),
     "collections": _Place("hashlake.client.commands", None),
     "duplicates": _Place("hashlake.client.commands", None),
+    "elements": _Place("elements.commands", "serve"),
     "evaluate": _Place("training.evaluate", "train"),
     "index": _Place("indexer.main", "serve"),
     "keys": _Place("gateway.access.key_commands", "serve"),
@@ -45,6 +46,7 @@ _COMMANDS = {
 _ERRORS = {
     "contract.registry": "NotRegistered",
     "detection.errors": "DetectionError",
+    "elements.errors": "ElementsError",
     "embedding.errors": "EmbeddingError",
     "gateway.errors": "GatewayError",
     "handler.errors": "HandlerError",

@@ -5,8 +5,8 @@ from graphlib import CycleError, TopologicalSorter
 import grimp
 
 ROOMS = (
-    "contract", "pictures", "sources", "embedding", "detection", "searcher", "indexer", "handler", "gateway",
-    "training", "hashlake",
+    "contract", "pictures", "sources", "embedding", "detection", "searcher", "indexer", "elements", "handler",
+    "gateway", "training", "hashlake",
 )  # fmt: skip
 
 

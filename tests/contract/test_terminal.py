@@ -15,8 +15,8 @@ from contract.terminal import run, visible
 
 ROOT = Path(__file__).parents[2]
 ROOMS = (
-    "contract", "pictures", "sources", "embedding", "detection", "searcher", "indexer", "handler", "gateway",
-    "training", "hashlake",
+    "contract", "pictures", "sources", "embedding", "detection", "searcher", "indexer", "elements", "handler",
+    "gateway", "training", "hashlake",
 )  # fmt: skip
 #: Files whose output is for programs: a path for make, lines of JSON for the gateway, a document.
 FOR_PROGRAMS = {

@@ -1,0 +1,128 @@
+"""The files that tell what was found, a set for each document:
+
+    NAME.txt                 the annotation file (elements/annotation_file.py)
+    NAME.json                everything: pages, boxes with scores and labels, absolute and relative, and what failed
+    NAME.annotations.json    W3C annotations (elements/annotations.py)
+    NAME.csv                 a row for each box
+    NAME.crops.zip           a picture for each box
+    documents.json           which document is called what, with its counts
+
+Each replaces its older self in one step.
+"""
+
+import csv
+import io
+import json
+import os
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from contract.boxes import Box
+from detection.detector import Detector
+from elements.annotation_file import annotation_lines
+from elements.annotations import annotation_page
+from elements.extraction import CROPS, crop_name, kept_name
+from elements.results import Found, Results
+
+#: What each document's files end in.
+ENDINGS = (".txt", ".json", ".annotations.json", ".csv", ".crops.zip")
+DOCUMENTS_FILE = "documents.json"
+_COLUMNS = ("document", "page", "name", "file", "x", "y", "width", "height", "score", "label")
+
+
+def write_outputs(results: Results, detector: Detector) -> list[dict[str, Any]]:
+    """Write the files of every document in ``results`` beside them. Returns what ``documents.json`` says of each."""
+    folder, documents = results.folder, []
+    for document in results.documents():
+        pages = list(results.of(document))
+        name = pages[0].page.called
+        documents.append(
+            {
+                "document": document,
+                "name": name,
+                "pages": len(pages),
+                "failed": sum(found.reason is not None for found in pages),
+                "boxes": sum(len(found.boxes) for found in pages),
+            }
+        )
+        _replace(folder / f"{name}.txt", "".join(f"{line}\n" for line in annotation_lines(pages)))
+        _replace(folder / f"{name}.json", _json(documents[-1] | _told(detector, pages)))
+        _replace(folder / f"{name}.annotations.json", _json(annotation_page(document, detector.name, pages)))
+        _replace(folder / f"{name}.csv", _table(document, pages))
+        with _new(folder / f"{name}.crops.zip") as file:
+            _zip(file, folder / CROPS, pages)
+    _replace(folder / DOCUMENTS_FILE, _json({"detector": _named(detector), "documents": documents}))
+    return documents
+
+
+def _named(detector: Detector) -> dict[str, Any]:
+    return {"name": detector.name, "stem": detector.stem, "labels": list(detector.labels)}
+
+
+def _told(detector: Detector, pages: list[Found]) -> dict[str, Any]:
+    return {
+        "detector": _named(detector),
+        "found": [_page(found) for found in pages if found.reason is None],
+        "not_read": [
+            {"page": found.page.number, "name": found.page.name, "reason": found.reason}
+            for found in pages
+            if found.reason is not None
+        ],
+    }
+
+
+def _page(found: Found) -> dict[str, Any]:
+    assert found.size is not None
+    width, height = found.size
+    page = {"page": found.page.number, "name": found.page.name, "file": found.page.file}
+    return page | {"width": width, "height": height, "boxes": [_box(box, width, height) for box in found.boxes]}
+
+
+def _box(box: Box, width: int, height: int) -> dict[str, Any]:
+    absolute = {"x": box.x, "y": box.y, "width": box.width, "height": box.height}
+    relative = {key: round(value / (width if key in ("x", "width") else height), 6) for key, value in absolute.items()}
+    return {"label": box.label, "score": round(box.score, 4), "absolute": absolute, "relative": relative}
+
+
+def _table(document: str, pages: list[Found]) -> str:
+    text = io.StringIO()
+    rows = csv.writer(text)
+    rows.writerow(_COLUMNS)
+    for found in pages:
+        page = found.page
+        for box in found.boxes:
+            place = (document, page.number, page.name, page.file)
+            rows.writerow((*place, box.x, box.y, box.width, box.height, f"{box.score:.4f}", box.label))
+    return text.getvalue()
+
+
+def _zip(file: IO[bytes], crops: Path, pages: list[Found]) -> None:
+    with zipfile.ZipFile(file, "w") as archive:  # JPEG doesn't compress
+        for found in pages:
+            for box in found.boxes:
+                name, kept = crop_name(found.page.file, box), crops / kept_name(found.page.name, box)
+                if kept.is_file() and name not in archive.NameToInfo:
+                    archive.write(kept, name)
+
+
+def _json(document: Any) -> str:
+    return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
+
+
+def _replace(path: Path, text: str) -> None:
+    with _new(path) as file:
+        file.write(text.encode("utf-8", "replace"))
+
+
+@contextmanager
+def _new(path: Path) -> Iterator[IO[bytes]]:
+    """Yields a file that becomes the one at ``path`` at the end of the block."""
+    beside = path.with_name(f".{path.name}.new")
+    with beside.open("wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
