@@ -16,7 +16,7 @@ def annotation_page(document: str, detector: str, pages: Iterable[Found]) -> dic
     """Returns the annotations of all boxes on ``pages`` of ``document``, in the order of the pages, the best first."""
     about = hashlib.sha256(f"{detector}\0{document}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
     identity = f"urn:hashlake:elements:{about}"
-    items = []
+    items: list[dict[str, Any]] = []
     for found in pages:
         for box in found.boxes:
             items.append(

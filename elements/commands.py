@@ -6,8 +6,10 @@ from pathlib import Path
 
 import click
 
+from contract.tables import say_table
 from contract.terminal import say
 from detection.registry import open_detector
+from elements.detectors import named, usable
 from elements.documents import open_document, splitters_for
 from elements.extraction import extract
 from elements.outputs import DOCUMENTS_FILE, write_outputs
@@ -57,6 +59,17 @@ def detect(source: str, detector: str, output: Path, as_json: bool) -> None:
         failed = f", {each['failed']:,} not read" if each["failed"] else ""
         say(f"{each['document']}: {each['boxes']:,} boxes on {each['pages']:,} pages{failed}")
     say(f"{output / DOCUMENTS_FILE} lists the files")
+
+
+@elements.command(short_help="List the detectors.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+def detectors(as_json: bool) -> None:
+    """What --detector may name here."""
+    found = usable()
+    if as_json:
+        say(json.dumps([named(each) for each in found]))
+    else:
+        say_table(["detector", "finds"], [[each.name, ", ".join(each.labels)] for each in found])
 
 
 class _Progress:

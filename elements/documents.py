@@ -41,16 +41,21 @@ def open_document(address: str, splitters: Sequence[Splitter]) -> Iterator[Sourc
     with ExitStack() as opened:
         if address.startswith(_IMAGES):
             yield opened.enter_context(_named_images(address.removeprefix(_IMAGES)))
-        elif address.partition("?")[0].lower().endswith(_PDF) and (is_url(address) or Path(address).is_file()):
+        elif _is_pdf(file := address.removeprefix("folder:")):
             listing = Path(opened.enter_context(TemporaryDirectory(prefix="hashlake-"))) / "listing.txt"
-            listing.write_text(f"{address}\n", encoding="utf-8", errors="surrogateescape")
-            if is_url(address):
+            listing.write_text(f"{file}\n", encoding="utf-8", errors="surrogateescape")
+            if is_url(file):
                 yield opened.enter_context(UrlSource(Listing(listing), limits_of_environment()))
             else:
                 yield FolderSource(Path(), Listing(listing))
         else:
             named = f"iiif:{address}" if is_url(address) else address
             yield opened.enter_context(open_source(named, Selection(suffixes_of(splitters))))
+
+
+def _is_pdf(address: str) -> bool:
+    ends = address.partition("?")[0] if is_url(address) else address
+    return ends.lower().endswith(_PDF) and (is_url(address) or Path(address).is_file())
 
 
 @contextmanager

@@ -24,11 +24,10 @@ from contract.boxes import Box
 from detection.detector import Detector
 from elements.annotation_file import annotation_lines
 from elements.annotations import annotation_page
+from elements.detectors import named
 from elements.extraction import CROPS, crop_name, kept_name
 from elements.results import Found, Results
 
-#: What each document's files end in.
-ENDINGS = (".txt", ".json", ".annotations.json", ".csv", ".crops.zip")
 DOCUMENTS_FILE = "documents.json"
 _COLUMNS = ("document", "page", "name", "file", "x", "y", "width", "height", "score", "label")
 
@@ -54,17 +53,13 @@ def write_outputs(results: Results, detector: Detector) -> list[dict[str, Any]]:
         _replace(folder / f"{name}.csv", _table(document, pages))
         with _new(folder / f"{name}.crops.zip") as file:
             _zip(file, folder / CROPS, pages)
-    _replace(folder / DOCUMENTS_FILE, _json({"detector": _named(detector), "documents": documents}))
+    _replace(folder / DOCUMENTS_FILE, _json({"detector": named(detector), "documents": documents}))
     return documents
-
-
-def _named(detector: Detector) -> dict[str, Any]:
-    return {"name": detector.name, "stem": detector.stem, "labels": list(detector.labels)}
 
 
 def _told(detector: Detector, pages: list[Found]) -> dict[str, Any]:
     return {
-        "detector": _named(detector),
+        "detector": named(detector),
         "found": [_page(found) for found in pages if found.reason is None],
         "not_read": [
             {"page": found.page.number, "name": found.page.name, "reason": found.reason}

@@ -5,7 +5,7 @@
     operators        ─▶ /api/reindex  /api/jobs  /api/versions  /api/models  ─▶ the indexer, the store, TorchServe
 
 It holds no model and does no searching itself. The curators' routes can also have a port of their own, for Idios'
-clients.
+clients. The extraction of elements has one, for extractorAPI's clients and others.
 """
 
 from collections.abc import AsyncIterator
@@ -30,6 +30,9 @@ from gateway.access.hosts import KnownHosts, own_names
 from gateway.access.whole_bodies import WholeBodies
 from gateway.collections import browsing, managing
 from gateway.errors import RequestRefused
+from gateway.extractor import app_keys
+from gateway.extractor import job_routes as extractor_jobs
+from gateway.extractor import routes as extractor_routes
 from gateway.idios import changing, listing, searching
 from gateway.idios.model_collections import made_when_asked
 from gateway.images import originals
@@ -75,10 +78,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         _add_collections(app)
         app.add_api_route("/", _index, include_in_schema=False)
     app.mount("/page", StaticFiles(directory=_PAGE), name="page")
-    for kind in REFUSED:
-        app.add_exception_handler(kind, _refused)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _http_error)
+    _add_refusals(app)
     app.add_middleware(predictions.PredictionsFirst)
     _add_doors(app, services)
     return app
@@ -106,6 +106,30 @@ def create_idios_app(gateway: FastAPI) -> FastAPI:
     app.include_router(listing.pinging, dependencies=[Depends(require_own_site)])
     _add_doors(app, gateway.state.services)
     return app
+
+
+def create_extractor_app(gateway: FastAPI) -> FastAPI:
+    """Returns an application with the routes of the extraction API, sharing ``gateway``'s services, for a port of its
+    own."""
+    app = documented_app(
+        "hashlake, elements of documents",
+        "The routes of extractorAPI, for its clients, and jobs beside them.",
+        version=version("hashlake"),
+    )
+    app.state = gateway.state
+    app.include_router(extractor_routes.router)
+    app.include_router(extractor_jobs.router)
+    app.add_exception_handler(app_keys.NoAppKey, app_keys.answer)
+    _add_refusals(app)
+    _add_doors(app, gateway.state.services)
+    return app
+
+
+def _add_refusals(app: FastAPI) -> None:
+    for kind in REFUSED:
+        app.add_exception_handler(kind, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http_error)
 
 
 def _add_doors(app: FastAPI, services: Services) -> None:

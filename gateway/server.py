@@ -1,10 +1,12 @@
-"""The HTTP server of the gateway: one process, one or two ports.
+"""The HTTP server of the gateway: one process, up to three ports.
 
-the gateway's port ─▶ create_app          Idios' port ─▶ create_idios_app, with the same services
+the gateway's port ─▶ create_app
+Idios' port        ─▶ create_idios_app         ┐
+the extractor's    ─▶ create_extractor_app     ┘ with the same services
 """
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import uvicorn
 from fastapi import FastAPI
@@ -13,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from contract.address import bound_socket, host_and_port, reachable_host, url_of
 from contract.terminal import say
 from gateway.access.connections import KEEP_ALIVE_SECONDS, Connection
-from gateway.app import create_app, create_idios_app
+from gateway.app import create_app, create_extractor_app, create_idios_app
 from gateway.errors import GatewayError
 from gateway.services import Services
 from gateway.settings import GatewaySettings
@@ -29,9 +31,14 @@ class GatewayServer(uvicorn.Server):
     def __init__(self, settings: GatewaySettings) -> None:
         self._app = create_app(settings)
         self._settings = settings
+        others = {}
+        if settings.idios_port is not None:
+            others[settings.idios_port] = create_idios_app(self._app)
+        if settings.extractor_port is not None:
+            others[settings.extractor_port] = create_extractor_app(self._app)
         super().__init__(
             uvicorn.Config(
-                _ByPort(self._app, create_idios_app(self._app), settings.idios_port),
+                _ByPort(self._app, others),
                 http=Connection,
                 ws="none",
                 log_level="error",  # its warnings are a line for each request that is no HTTP
@@ -50,6 +57,8 @@ class GatewayServer(uvicorn.Server):
         say(f"hashlake's page and admin API: {url_of(host, settings.gateway_port)}/ (docs at /docs)")
         if settings.idios_port is not None:
             say(f"hashlake's collections, for Idios' clients: {url_of(host, settings.idios_port)}/")
+        if settings.extractor_port is not None:
+            say(f"hashlake's elements of documents: {url_of(host, settings.extractor_port)}/ (docs at /docs)")
 
     @property
     def services(self) -> Services:
@@ -59,27 +68,28 @@ class GatewayServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await self.services.reindexing.close()
+        if self.services.extraction is not None:
+            await self.services.extraction.close()
         await super().shutdown(sockets)
 
 
 class _ByPort:
-    """ASGI: sends requests on ``port`` to ``idios``, all others to ``gateway``."""
+    """ASGI: sends requests on the port of one of ``others`` to that, all others to ``gateway``."""
 
-    def __init__(self, gateway: FastAPI, idios: FastAPI, port: int | None) -> None:
+    def __init__(self, gateway: FastAPI, others: Mapping[int, FastAPI]) -> None:
         self._gateway = gateway
-        self._idios = idios
-        self._port = port
+        self._others = others
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # The socket's own port: a client can put any port into its Host header.
         came_in = scope.get("server")
-        app = self._idios if self._port and came_in and came_in[1] == self._port else self._gateway
+        app = self._others.get(came_in[1], self._gateway) if came_in else self._gateway
         await app(scope, receive, send)
 
 
 def listening(settings: GatewaySettings) -> Sequence[socket.socket]:
     """Returns the sockets of all ports. Raises GatewayError if one cannot be listened on."""
-    ports = [settings.gateway_port] + ([settings.idios_port] if settings.idios_port is not None else [])
+    ports = [port for port in (settings.gateway_port, settings.idios_port, settings.extractor_port) if port is not None]
     found: list[socket.socket] = []
     try:
         for port in ports:

@@ -20,6 +20,7 @@ from gateway.collections.adding import Adding
 from gateway.collections.duplicates import Duplicates
 from gateway.collections.metrics import CollectionMetrics
 from gateway.collections.open_collections import OpenCollections
+from gateway.extractor.extraction import Extraction
 from gateway.images.collection_thumbnails import CollectionThumbnails
 from gateway.images.open_versions import OpenVersions
 from gateway.images.source_pictures import SourcePictures
@@ -55,6 +56,7 @@ class Services:
     torchserve: TorchServeClient
     readiness: Readiness
     reindexing: Reindexing
+    extraction: Extraction | None
     model_servers: ModelServers
     fetcher: Fetcher
     hashing: Hashing
@@ -103,6 +105,7 @@ class Services:
             torchserve=torchserve,
             readiness=Readiness(shards.ready if shards else ServedHere(torchserve, versions).ready),
             reindexing=reindexing,
+            extraction=None if settings.extractor_port is None else Extraction(settings),
             model_servers=model_servers,
             fetcher=fetcher,
             hashing=hashing,
@@ -123,7 +126,11 @@ class Services:
             self.collections.folding.start()
             scrubbing = Scrubbing(self.settings.index_store, self.settings.verify_mb_per_s * 1e6)
             scrubbing.start()
+            if self.extraction is not None:
+                self.extraction.start()
             yield
+            if self.extraction is not None:
+                await self.extraction.close()
             await asyncio.to_thread(scrubbing.close)
             await self.hashing.close()
             await self.collections.close()

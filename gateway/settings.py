@@ -80,6 +80,9 @@ class GatewaySettings(BaseSettings):
     bodies_max_mb: Annotated[int, Field(ge=80)] = 256  # room for one body of 64 MiB
     thumbnail_cache_mb: Annotated[int, Field(ge=1)] = 256
     idios_port: Port | None = None
+    extractor_port: Port | None = None
+    extractor_detector: str = "layout"
+    extractor_client: str = ""
     collections_read_only: bool = False
     model_memory_mb: Annotated[int, Field(ge=1)] | None = None
     fold_after: Annotated[int, Field(ge=1)] = 50_000

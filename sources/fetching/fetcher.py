@@ -95,7 +95,7 @@ class Fetcher:
         patience = Patience(self._limits.seconds)
         for _ in range(self._limits.redirects + 1):
             try:
-                link = self._allowed(url)
+                link = allowed(url, self._limits.reach)
                 answer = await self._patiently(link, patience)
             except FetchRefused as error:
                 error.args = (f"{came_by}{error}",)
@@ -133,15 +133,6 @@ class Fetcher:
                     raise OriginFailed(f"{link.host} {fault}{tried}", retry_after=fault.retry_after) from fault
                 await self._sleep(pause)
 
-    def _allowed(self, url: str) -> Link:
-        try:
-            link = parse_link(url)
-        except ValueError as error:
-            raise FetchRefused(str(error)) from error
-        if not self._limits.reach.host(link.host):
-            raise FetchRefused(f"the host {link.host} may not be asked")
-        return link
-
     async def _in_turn(self, link: Link, patience: Patience, begun: Begun) -> Fetched | str:
         """Waits for the link's turn. Returns the result of ``_ask``, whose time is taken from ``patience``."""
         clock = asyncio.get_running_loop().time
@@ -168,7 +159,7 @@ class Fetcher:
     async def _ask(self, session: aiohttp.ClientSession, link: Link, begun: Begun) -> Fetched | str:
         """Returns the file, or the URL that ``link`` redirects to. What comes of the file stays in ``begun``."""
         tls, asked = self._sessions.tls if link.scheme == "https" else True, begun.asked()
-        async with session.get(_url(link), ssl=tls, allow_redirects=False, headers=asked) as answer:
+        async with session.get(url_of(link), ssl=tls, allow_redirects=False, headers=asked) as answer:
             headers = answer.headers
             if answer.status < HTTPStatus.OK or headers.get("Transfer-Encoding", "chunked").lower() != "chunked":
                 raise OriginFailed(f"{link.host} {_NO_HTTP}")
@@ -208,7 +199,18 @@ class Fetcher:
                 raise OriginFailed(f"{link.host} sends its answer in pieces that are too small")
 
 
-def _url(link: Link) -> URL:
+def allowed(url: str, reach: Reach) -> Link:
+    """Returns the parts of ``url``. Raises FetchRefused if its host may not be asked."""
+    try:
+        link = parse_link(url)
+    except ValueError as error:
+        raise FetchRefused(str(error)) from error
+    if not reach.host(link.host):
+        raise FetchRefused(f"the host {link.host} may not be asked")
+    return link
+
+
+def url_of(link: Link) -> URL:
     """Returns ``link`` for aiohttp, already encoded, so that aiohttp doesn't read it differently."""
     path, _, query = link.target.partition("?")
     return URL.build(

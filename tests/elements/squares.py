@@ -1,11 +1,14 @@
 """Detectors whose boxes a reader computes by hand, as a package adds them: by entry points on the path.
 
 Squares      the area of a picture that is red, score 0.9, and the area that is blue, 0.6
-Nonsense     a box outside of the picture, or whatever ``answer`` is
+Nonsense     a box outside of the picture
+Slow         as Squares, after a moment
 """
 
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -15,11 +18,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from contract.boxes import Box
+from tests.sources.fetching.picture_site import PictureSite
 
 _POINTS = """\
 [hashlake.detectors]
 squares = tests.elements.squares:Squares
 nonsense = tests.elements.squares:Nonsense
+slow = tests.elements.squares:Slow
 """
 
 
@@ -51,6 +56,26 @@ class Nonsense(Squares):
 
     def detect(self, pictures: Sequence[NDArray[np.uint8]]) -> list[list[Box]]:
         return [[Box(-5, 0, 10, 10, 0.5, "red")] for _ in pictures]
+
+
+class Slow(Squares):
+    """Takes a moment for each picture, and leaves a line in a file ``looked`` beside its package."""
+
+    name = stem = "slow"
+
+    def detect(self, pictures: Sequence[NDArray[np.uint8]]) -> list[list[Box]]:
+        folder = os.environ["PYTHONPATH"].partition(os.pathsep)[0]
+        with Path(folder, "looked").open("a") as looked:
+            looked.write("page\n")
+        time.sleep(0.7)
+        return super().detect(pictures)
+
+
+@contextmanager
+def site(manifest: bytes) -> Iterator[str]:
+    """The address of a manifest."""
+    with PictureSite() as running:
+        yield running.put("/iiif/book/manifest.json", manifest)
 
 
 def installed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from contract.boxes import Box
 from elements.extraction import detected, in_whole
 from elements.pages import Page, Seen, about_of, seen
 from sources.errors import Unreadable
+from tests.elements import squares
 from tests.elements.squares import Squares, page
 from tests.hashlake.command import Answer, hashlake
 from tests.sources.fetching.picture_site import PictureSite
@@ -50,7 +51,10 @@ def test_a_folder_in_every_format(folder: Path, tmp_path: Path) -> None:
     assert "page 2 of" in answer.err and "not an image" in answer.err
     assert lines(out, "book") == ["1 book_0001.jpg", "50 70 20 10", "10 20 30 40", "3 book_0003.jpg"]
     told = read(out / "book.json")
-    assert told["detector"] == {"name": "squares", "stem": "squares", "labels": ["red", "blue"]}
+    code = Path(squares.__file__).stat().st_mtime
+    assert told["detector"] == {
+        "name": "squares", "stem": "squares", "labels": ["red", "blue"], "modified": int(code),
+    }  # fmt: skip
     assert [(each["page"], each["width"], each["height"], len(each["boxes"])) for each in told["found"]] == [
         (1, 80, 100, 2), (3, 80, 100, 0),
     ]  # fmt: skip

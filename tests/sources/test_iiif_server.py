@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -20,20 +21,27 @@ from tests.handler.server import free_ports
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
-    """The address of a server of ``page.png``, 64 pixels a side, by Image API 2.1 and 3.0."""
+    """The address of a server of ``page.png``, 64 pixels a side."""
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "page.png").write_bytes(png_of(0xFF00, 64))
+    with image_server(tmp_path, tmp_path / "images") as address:
+        yield address
+
+
+@contextmanager
+def image_server(folder: Path, images: Path) -> Iterator[str]:
+    """The address of a server of the pictures in ``images``, by Image API 2.1 and 3.0, that writes to ``folder``."""
     script = shutil.which("iiif_testserver.py", path=str(Path(sys.executable).parent))
     assert script is not None
     (port,) = free_ports(1)
     command = [
         sys.executable, script, "--host", "127.0.0.1", "--port", str(port), "--api-versions", "2.1,3.0",
-        "--manipulators", "pil", "--image-dir", str(tmp_path / "images"),
+        "--manipulators", "pil", "--image-dir", str(images),
     ]  # fmt: skip
     # It writes a file with its number to the folder where it starts.
     with (
-        (tmp_path / "log").open("wb") as log,
-        subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=log) as process,
+        (folder / "log").open("wb") as log,
+        subprocess.Popen(command, cwd=folder, stdout=log, stderr=log) as process,
     ):
         try:
             until = time.monotonic() + 120
@@ -42,7 +50,7 @@ def server(tmp_path: Path) -> Iterator[str]:
                     httpx.get(f"http://127.0.0.1:{port}/", trust_env=False)
                     break
                 except httpx.TransportError:
-                    assert process.poll() is None and time.monotonic() < until, (tmp_path / "log").read_text()
+                    assert process.poll() is None and time.monotonic() < until, (folder / "log").read_text()
                     time.sleep(0.1)
             yield f"http://127.0.0.1:{port}"
         finally:

@@ -1,0 +1,44 @@
+"""Who may use the extraction API: apps with an admin key of ours, in the words that extractorAPI's clients know.
+
+400 {"message": "Please provide an API key"}      403 {"message": "The provided API key is not valid"}
+"""
+
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.responses import JSONResponse
+
+from gateway.access.guards import require_admin
+from gateway.access.keys import ApiKey
+from gateway.errors import RequestRefused
+
+_MISSING, _WRONG = "Please provide an API key", "The provided API key is not valid"
+
+
+class NoAppKey(Exception):
+    """A request without a key that counts."""
+
+    def __init__(self, status: HTTPStatus, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def _app_key(request: Request) -> ApiKey:
+    if not request.headers.get("X-API-Key") and not request.headers.get("Authorization"):
+        raise NoAppKey(HTTPStatus.BAD_REQUEST, _MISSING)
+    try:
+        return require_admin(request, None, None)
+    except RequestRefused as error:
+        if error.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            raise NoAppKey(HTTPStatus.FORBIDDEN, _WRONG) from error
+        raise
+
+
+def answer(_request: Request, error: Exception) -> JSONResponse:
+    """Returns the answer to a request without a key that counts."""
+    assert isinstance(error, NoAppKey)
+    return JSONResponse({"message": str(error)}, error.status)
+
+
+AppKey = Annotated[ApiKey, Depends(_app_key)]

@@ -1,0 +1,143 @@
+"""``/jobs``: extraction jobs with id, status, progress, events, cancel, results in every format, and deliveries."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Response
+from fastapi import Path as InPath
+from fastapi.responses import FileResponse
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import BaseModel, Field
+
+from gateway.errors import RequestRefused, json_refusals, refusals
+from gateway.extractor.app_keys import AppKey
+from gateway.extractor.asked import UsesExtraction, callback, detector, document
+from gateway.extractor.jobs import Delivery, Detecting, Job
+from gateway.services import UsesServices
+
+_USUAL = (
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.CONFLICT,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+)
+router = APIRouter(prefix="/jobs", tags=["jobs"], responses=refusals(*_USUAL))
+
+_NEWEST = 100
+#: What files of results end in, and their media types.
+_TYPES = {
+    ".txt": "text/plain", ".json": "application/json", ".annotations.json": "application/json",
+    ".csv": "text/csv", ".crops.zip": "application/zip",
+}  # fmt: skip
+
+
+class WantedElements(BaseModel):
+    """A document whose elements are to be found."""
+
+    source: str = Field(
+        max_length=8192,
+        description="the URL of a IIIF manifest or collection, or of a PDF; `images:` and the URL of a JSON object of "
+        "names and URLs; or a source as in reindexing: s3://bucket/prefix, a folder or PDF below the datalake's root",
+        examples=["https://iiif.example.org/ms-12/manifest.json"],
+    )
+    detector: str | None = Field(
+        default=None, description="its name; HASHLAKE_EXTRACTOR_DETECTOR unless given", examples=["layout"]
+    )
+    callback: str | None = Field(
+        default=None, description="where the annotation files are posted, each document's name behind", examples=[None]
+    )
+    anew: bool = Field(default=False, description="forget what is known of it")
+
+
+class JobList(BaseModel):
+    """The newest hundred jobs."""
+
+    jobs: list[Job]
+
+
+class Deliveries(BaseModel):
+    """What is sent of a job."""
+
+    deliveries: list[Delivery]
+
+
+async def _known(
+    _key: AppKey, extraction: UsesExtraction, job_id: Annotated[str, InPath(alias="id", examples=["3f9c01ab22d0"])]
+) -> Job:
+    return await extraction.get(job_id)
+
+
+Known = Annotated[Job, Depends(_known)]
+
+
+@router.post("", summary="Find the elements of a document", status_code=HTTPStatus.ACCEPTED)
+async def start(
+    asked: WantedElements, key: AppKey, services: UsesServices, extraction: UsesExtraction, response: Response
+) -> Job:
+    settings = services.settings
+    request = Detecting(
+        source=document(asked.source, settings), detector=detector(asked.detector, settings), anew=asked.anew
+    )
+    to = callback(asked.callback, settings, "annotate") if asked.callback else None
+    (job,) = await extraction.add(key.name, [request], to)
+    response.headers["Location"] = f"jobs/{job.id}"
+    return job
+
+
+@router.get("", summary="List the jobs")
+async def list_jobs(_key: AppKey, extraction: UsesExtraction) -> JobList:
+    return JobList(jobs=await asyncio.to_thread(extraction.jobs.newest, _NEWEST))
+
+
+@router.get("/{id}", summary="One job")
+async def get_job(job: Known) -> Job:
+    return job
+
+
+@router.get(
+    "/{id}/events",
+    summary="Watch a job: server-sent events",
+    response_class=EventSourceResponse,
+    responses=json_refusals(*_USUAL),
+)
+async def watch(job: Known, extraction: UsesExtraction) -> AsyncIterator[ServerSentEvent]:
+    """An event `job` with the job as JSON, now and whenever it has changed, until it has ended."""
+    async for each in extraction.watch(job.id):
+        yield ServerSentEvent(event="job", data=each)
+
+
+@router.post("/{id}/cancel", summary="Cancel a job", status_code=HTTPStatus.ACCEPTED)
+async def cancel(job: Known, extraction: UsesExtraction) -> Job:
+    """What was found is kept: another job on the same document goes on there."""
+    await extraction.cancel(job)
+    return await extraction.get(job.id)
+
+
+@router.get("/{id}/deliveries", summary="What was sent to the callback, and what became of it")
+async def deliveries(job: Known, extraction: UsesExtraction) -> Deliveries:
+    return Deliveries(deliveries=await asyncio.to_thread(extraction.jobs.deliveries, job.id))
+
+
+@router.get("/{id}/results/{file}", summary="A document's results", response_class=FileResponse)
+async def results(
+    job: Known,
+    extraction: UsesExtraction,
+    file: Annotated[
+        str,
+        InPath(
+            description=f"the document's name, as the job says it, and one of {', '.join(_TYPES)}",
+            examples=["ms-12.annotations.json"],
+        ),
+    ],
+) -> Response:
+    """As `hashlake elements detect` writes them."""
+    kinds = {f"{each.name}{ending}": kind for each in job.documents for ending, kind in _TYPES.items()}
+    if file not in kinds:
+        raise RequestRefused(HTTPStatus.NOT_FOUND, f"the job {job.id} has no results called so")
+    path = extraction.folders.found(job.request.source, job.request.detector) / file
+    if not await asyncio.to_thread(path.is_file):
+        raise RequestRefused(HTTPStatus.NOT_FOUND, "the results are gone: another job is at work on the document")
+    return FileResponse(path, media_type=kinds[file], filename=file)

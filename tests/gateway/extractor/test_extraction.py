@@ -1,0 +1,227 @@
+"""extractorAPI's routes and their words, jobs, callbacks and what is delivered, with a real IIIF image server."""
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from email import message_from_bytes, policy
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from gateway.access.keys import KEYS_FILE, KeyStore
+from tests.elements import squares
+from tests.elements.test_detect_command import CLIENT
+from tests.gateway.live import Live, live
+from tests.handler.server import free_ports
+from tests.sources.test_iiif_server import image_server
+
+SECONDS = 90.0
+
+
+@dataclass
+class Client:
+    """An app that takes callbacks: ``got`` has (path, fields, file name, file); it answers with ``statuses``, the last
+    one from then on."""
+
+    statuses: list[int] = field(default_factory=lambda: [200])
+    got: list[tuple[str, dict[str, str], str, bytes]] = field(default_factory=list)
+    url: str = ""
+
+    def wait(self, count: int) -> None:
+        until = time.monotonic() + SECONDS
+        while len(self.got) < count:
+            assert time.monotonic() < until, self.got
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def client() -> Iterator[Client]:
+    app = Client()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
+            fields, name, file = {}, "", b""
+            for part in message_from_bytes(head + body, policy=policy.HTTP).iter_parts():
+                content = part.get_payload(decode=True)
+                assert isinstance(content, bytes)
+                field_name = part.get_param("name", header="content-disposition")
+                if part.get_filename():
+                    name, file = f"{field_name} {part.get_filename()}", content
+                else:
+                    fields[str(field_name)] = content.decode()
+            app.got.append((self.path, fields, name, file))
+            self.send_response(app.statuses.pop(0) if len(app.statuses) > 1 else app.statuses[0])
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    app.url = f"http://127.0.0.1:{server.server_port}/annotate"
+    yield app
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@dataclass(frozen=True)
+class Api:
+    """The extraction API with a key."""
+
+    base: str
+    key: str
+    server: Live
+
+    def post(self, path: str, **given: Any) -> httpx.Response:
+        return httpx.post(f"{self.base}{path}", headers={"X-API-Key": self.key}, timeout=60, trust_env=False, **given)
+
+    def get(self, path: str) -> httpx.Response:
+        return httpx.get(f"{self.base}{path}", headers={"X-API-Key": self.key}, timeout=60, trust_env=False)
+
+    def ended(self, path: str) -> dict[str, Any]:
+        until = time.monotonic() + SECONDS
+        job: dict[str, Any]
+        while (job := self.get(f"/{path}").json())["state"] in ("queued", "running"):
+            assert time.monotonic() < until, job
+            time.sleep(0.05)
+        return job
+
+
+@pytest.fixture
+def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
+    squares.installed(tmp_path / "packages", monkeypatch)
+    (port,) = free_ports(1)
+    state = tmp_path / "state"
+    for name, value in {"STATE": state, "FETCH_ALLOW": "127.0.0.0/8", "EXTRACTOR_DETECTOR": "squares"}.items():
+        monkeypatch.setenv(f"HASHLAKE_{name}", str(value))
+    _, key = KeyStore(state / KEYS_FILE).create("catalogue", "admin")
+    with live(tmp_path, state=state, extractor_port=port, datalake_root=tmp_path) as server:
+        yield Api(f"http://127.0.0.1:{port}", key, server)
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Iterator[str]:
+    """A manifest of two pages on a real image server, which serves it too."""
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "1.png").write_bytes(squares.page(red=(10, 20, 30, 40), blue=(50, 70, 16, 16)))
+    (images / "2.png").write_bytes(squares.page())
+    with image_server(tmp_path, images) as server:
+        canvases = [
+            {
+                "@id": f"{server}/canvas/{number}", "width": 80, "height": 100,
+                "images": [
+                    {"resource": {"service": {
+                        "@context": "http://iiif.io/api/image/2/context.json", "@id": f"{server}/2.1_pil/{number}",
+                    }}}
+                ],
+            }
+            for number in (1, 2)
+        ]  # fmt: skip
+        book = {"@type": "sc:Manifest", "@id": "m", "sequences": [{"canvases": canvases}]}
+        with squares.site(json.dumps(book).encode()) as address:
+            yield address
+
+
+def test_who_may_ask_what_and_in_which_words(api: Api) -> None:
+    form = {"manifest_url": "http://127.0.0.1:1024/m.json"}
+    bare = httpx.post(f"{api.base}/run_detect", data=form, trust_env=False)
+    assert (bare.status_code, bare.json()) == (400, {"message": "Please provide an API key"})
+    wrong = httpx.post(f"{api.base}/run_detect", data=form, headers={"X-API-Key": "x"}, trust_env=False)
+    assert (wrong.status_code, wrong.json()) == (403, {"message": "The provided API key is not valid"})
+    none = api.post("/delete_detect", data=form)
+    assert (none.status_code, none.text) == (200, "No images to delete.")
+    for field_name, url in (("manifest_url", "http://10.0.0.1/m"), ("callback", "http://169.254.169.254/latest")):
+        refused = api.post("/run_detect", data=form | {field_name: url})
+        assert refused.status_code == 422 and "may not be asked" in refused.json()["message"]
+    assert api.post("/run_detect", data=form | {"model": "../x"}).status_code == 422
+    assert api.get("/jobs").json() == {"jobs": []}
+    models = httpx.get(f"{api.base}/models", timeout=60, trust_env=False).json()
+    assert time.strptime(models["squares"])
+    assert api.get("/jobs/none").status_code == 404
+    assert api.get("/docs").status_code == 200
+
+
+def test_a_manifest_from_end_to_end(api: Api, client: Client, manifest: str) -> None:
+    client.statuses = [503, 200]
+    api.server.services.extraction._delivering._pauses = (0.1,)  # type: ignore[union-attr]
+    asked = api.post("/run_detect", data={"manifest_url": manifest, "model": "squares.pt", "callback": client.url})
+    assert (asked.status_code, asked.text) == (200, "Detection task triggered with Celery!")
+    client.wait(2)
+    path, fields, name, file = client.got[1]
+    modified = time.gmtime(Path(squares.__file__).stat().st_mtime)
+    assert (path, fields) == ("/annotate/book", {"model": f"squares_{time.strftime('%m_%Y', modified)}"})
+    assert name == "annotation_file book.txt"
+    lines = file.decode().splitlines()
+    assert all(CLIENT.match(line) for line in lines)
+    assert [line for line in lines if line.endswith(".jpg")] == ["1 book_0001.jpg", "2 book_0002.jpg"]
+    blue, red = ([int(each) for each in line.split()] for line in lines[1:3])
+    assert blue == pytest.approx([50, 70, 16, 16], abs=2) and red == pytest.approx([10, 20, 30, 40], abs=2)
+    place = asked.headers["Location"]
+    job = api.ended(place)
+    assert (job["state"], job["app"], job["done"], job["failed"]) == ("succeeded", "catalogue", 2, 0)
+    (sent,) = api.get(f"/{place}/deliveries").json()["deliveries"]
+    assert (sent["state"], sent["tries"], sent["answer"]) == ("delivered", 2, "status 200")
+    assert "path" not in sent
+    for kind in ("txt", "json", "annotations.json", "csv", "crops.zip"):
+        assert api.get(f"/{place}/results/book.{kind}").status_code == 200
+    assert api.get(f"/{place}/results/..%2Fbook.txt").status_code == 404
+    assert api.get(f"/{place}/results/other.txt").status_code == 404
+    assert b'"state":"succeeded"' in api.get(f"/{place}/events").content
+    assert api.post(f"/{place}/cancel").status_code == 409
+    again = api.post("/delete_detect", data={"manifest_url": manifest})
+    assert again.text == "Detection task triggered with Celery!"
+    assert api.ended(again.headers["Location"])["documents"][0]["boxes"] == 2
+
+
+def test_many_at_once_and_what_fails_alone(api: Api, client: Client, manifest: str) -> None:
+    client.statuses = [400]
+    urls = f"\r\n{manifest}\n\n{manifest.replace('book', 'none')}\n".encode()
+    asked = api.post("/detect_all", data={"callback": client.url}, files={"url_file": ("urls.txt", urls)})
+    assert (asked.status_code, asked.text) == (200, "Success")
+    client.wait(2)
+    jobs = [api.ended(f"jobs/{job['id']}") for job in api.get("/jobs").json()["jobs"]]
+    assert [(job["state"], job["failed"]) for job in jobs] == [("succeeded", 1), ("succeeded", 0)]
+    until = time.monotonic() + SECONDS
+    while (sent := api.get(f"/jobs/{jobs[1]['id']}/deliveries").json()["deliveries"][0])["state"] == "waiting":
+        assert time.monotonic() < until
+    assert (sent["state"], sent["tries"], sent["answer"]) == ("given up", 1, "status 400")
+
+
+def test_a_job_goes_on_where_it_was_killed(api: Api, tmp_path: Path) -> None:
+    folder = tmp_path / "pages"
+    folder.mkdir()
+    for number in range(6):
+        (folder / f"{number}.png").write_bytes(squares.page(red=(number, 0, 5, 5)))
+    asked = api.post("/jobs", json={"source": "pages", "detector": "slow"})
+    assert asked.status_code == 202, asked.text
+    extraction = api.server.services.extraction
+    assert extraction is not None
+    until = time.monotonic() + SECONDS
+    while api.get(f"/{asked.headers['Location']}").json()["done"] < 2:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    worker = psutil.Process(int(extraction.folders.lock.read_text()))
+    children = worker.children(recursive=True)
+    os.kill(worker.pid, signal.SIGKILL)
+    psutil.wait_procs(children, SECONDS)
+    job = api.ended(asked.headers["Location"])
+    assert (job["state"], job["documents"][0]["boxes"]) == ("succeeded", 6)
+    looked = (tmp_path / "packages" / "looked").read_text().splitlines()
+    assert 6 <= len(looked) <= 7  # the page that was being looked at, once more
+    slow = api.post("/jobs", json={"source": "pages", "detector": "slow", "anew": True})
+    cancelled = api.post(f"/{slow.headers['Location']}/cancel")
+    assert cancelled.status_code == 202
+    assert api.ended(slow.headers["Location"])["state"] == "cancelled"
