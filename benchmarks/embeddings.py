@@ -1,7 +1,7 @@
 """Searching embeddings, beside other systems: ``python -m benchmarks.embeddings --count 100000 --peer hnsw``.
 
-    made vectors ─▶ codes, shortlists as an indexer measures them ─┐
-                └─▶ each peer builds its index                     ┴─▶ tuned to the same recall ─▶ queries, in turns
+    made vectors ─▶ codes, lists, shortlists as an indexer's ─┐
+                └─▶ each peer builds its index                ┴─▶ tuned to the same recall ─▶ queries, in turns
 
 The vectors are made so as to lie as real ones do. EfficientNet-Lite0's features of 9,634 pictures (CIFAR-10, clothing,
 photographs; 1280 numbers, centred) have standard deviations along their principal axes that fall as i^-0.45, and
@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from contract.space import CODE, EMBEDDING
 from searcher.scan.floats import FloatIndex
+from searcher.scan.list_builder import build_lists
 from searcher.scan.ranking import Query, Ranking
 from searcher.scan.search import CodeIndex
 from searcher.scan.shortlist import RECALL, measure
@@ -191,10 +192,11 @@ def main(count: int, width: int, bits: int, queries: int, names: tuple[str, ...]
         return np.packbits((floats.astype(np.float32) - rotation.image_mean) @ rotation.rotation > 0, axis=1)
 
     codes = np.concatenate([coded(vectors[start : start + _BLOCK]) for start in range(0, count, _BLOCK)])
-    measured = _timed("shortlists measured", lambda: measure(vectors, codes))
+    lists = _timed("lists built", lambda: build_lists(vectors, codes))
+    measured = _timed("shortlists measured", lambda: measure(vectors, codes, lists))
     for each in measured:
-        click.echo(f"    top {each.top_k}: {each.size:,} codes hold {each.recall:.2%}")
-    ranking = Ranking({CODE: CodeIndex(codes)}, FloatIndex(vectors), measured)
+        click.echo(f"    top {each.top_k}: {each.size:,} codes in {each.lists:,} lists hold {each.recall:.2%}")
+    ranking = Ranking({CODE: CodeIndex(codes)}, FloatIndex(vectors), measured, lists)
 
     def ours(*, exact: bool) -> Callable[[int], Rows]:
         made = [Query({CODE: code, EMBEDDING: one}, exact=exact) for one, code in zip(asked, coded(asked), strict=True)]
@@ -202,7 +204,10 @@ def main(count: int, width: int, bits: int, queries: int, names: tuple[str, ...]
 
     ways = {"exact: true": ours(exact=True), "hashlake": ours(exact=False)}
     right = [ways["exact: true"](place) for place in range(len(asked))]
-    settings = {"hashlake": f"shortlist {measured[0].size:,}" if measured else "", "exact: true": ""}
+    settings = {
+        "hashlake": f"shortlist {measured[0].size:,} in {measured[0].lists} lists" if measured else "",
+        "exact: true": "",
+    }
     for name in names:
         peer = PEERS[name]()
         faiss.omp_set_num_threads(2)

@@ -37,13 +37,9 @@ class FloatIndex:
         self._compare(self._vectors.ctypes.data, self.width, rows, asked, float(asked @ asked), found)
         return found
 
-    def nearest_of(self, query: NDArray[np.float16], rows: NDArray[np.int64], top_k: int) -> Near:
-        """The ``top_k`` of ``rows`` nearest to ``query``, float16 (width,), nearest first, then by row."""
-        rows = np.sort(rows)  # in the order of memory
-        return best_of([(rows, self.distances(query, rows))], top_k)
-
     def nearest(self, query: NDArray[np.float16], top_k: int, allowed: NDArray[np.uint8] | None = None) -> Near:
-        """As ``nearest_of``, of all rows, or of those in the bitmap ``allowed`` (``CodeIndex.search``)."""
+        """The ``top_k`` rows nearest to ``query``, float16 (width,), nearest first, then by row: of all, or of those in
+        the bitmap ``allowed`` (``CodeIndex.search``)."""
 
         def best_from(first: int) -> Near:
             rows = np.arange(first, min(first + _BLOCK, self.count))
@@ -83,3 +79,11 @@ def best_of(parts: Sequence[Near], top_k: int) -> Near:
         rows, distances = rows[near], distances[near]
     order = np.lexsort((rows, distances))[:top_k]
     return rows[order], distances[order]
+
+
+def unit(vectors: NDArray[np.float16]) -> NDArray[np.float32]:
+    """``vectors`` as float32 of length 1; zeros stay zeros."""
+    floats = vectors.astype(np.float32)
+    lengths = np.sqrt((floats * floats).sum(axis=1, keepdims=True))
+    np.divide(floats, lengths, out=floats, where=lengths > 0)
+    return floats

@@ -10,7 +10,9 @@ The first space is searched, the second decides ties. The order holds over all r
 distances as it goes, however many rows share the k-th distance.
 
 Floats are compared exactly, but not all: those of a shortlist, the nearest by their codes (shortlist.py), as far as it
-reaches. All of them are where nothing was measured, where query or version lack codes, and where the query says so.
+reaches. All of them are where nothing was measured, where query or version lack codes, and where the query says so. And
+where a version has lists (lists.py), only the codes in the nearest of them are looked at, unless few of their rows are
+allowed.
 """
 
 from collections.abc import Container, Mapping, Sequence
@@ -23,14 +25,17 @@ from numpy.typing import NDArray
 from contract.space import CODE, DETAIL, EMBEDDING, Space, Vectors
 from searcher.scan.floats import FloatIndex, Near, best_of
 from searcher.scan.kernels import needing_numba
+from searcher.scan.lists import Lists
 from searcher.scan.question import Ties
-from searcher.scan.search import CodeIndex, Hits
+from searcher.scan.search import CodeIndex
 from searcher.scan.shortlist import Shortlist, shortlist_for
 from searcher.scan.tables import MAX_BITS
 
 #: Of a shortlist, rows for each answer wanted that are compared first, and how many times as many there are next.
 _BEGINNING = 6
 _FARTHER = 4
+#: The share of the rows that must be allowed for a search in lists.
+_LISTED = 0.9
 
 Order = tuple[str, ...]
 
@@ -123,16 +128,18 @@ def in_positions(queries: Sequence[Query], answers: NDArray[np.intp]) -> Vectors
 
 class Ranking:
     """Searches ``indexes``, the binary spaces of the same rows by name, and their ``floats`` by shortlists as they were
-    ``measured``."""
+    ``measured``, in ``lists`` if they were measured so."""
 
     def __init__(
         self,
         indexes: Mapping[str, CodeIndex],
         floats: FloatIndex | None = None,
         measured: Sequence[Shortlist] = (),
+        lists: Lists | None = None,
     ) -> None:
         self._indexes = indexes
         self._floats = floats
+        self._lists = lists
         self._measured = measured
         self._columns: dict[str, tuple[type[np.generic], int]] = {
             name: (np.uint8, index.bits // 8) for name, index in indexes.items()
@@ -181,21 +188,40 @@ class Ranking:
 
     def _search_floats(self, queries: list[Query], allowed: NDArray[np.uint8] | None) -> list[Ranked]:
         assert self._floats is not None
-        lists = {place: each for place, query in enumerate(queries) if (each := self._shortlist(query)) is not None}
-        near: dict[int, Hits] = {}
-        if lists:  # queries that have shortlists share one pass over the codes
-            codes = _stacked([queries[place] for place in lists], CODE)
-            hits = self._indexes[CODE].search(codes, [each.size for each in lists.values()], allowed=allowed)
-            near = dict(zip(lists, hits, strict=True))
-        answers = []
+        answers: list[Near | None] = [None] * len(queries)
+        shortlists: dict[int, Shortlist] = {}
+        listed = self._most_are_listed(allowed)
         for place, query in enumerate(queries):
-            asked = query.vectors[EMBEDDING]
-            if place in near:
-                rows, distances = self._nearest_of(asked, near[place], query.top_k, lists[place])
-            else:
-                rows, distances = self._floats.nearest(asked, query.top_k, allowed)
-            answers.append(Ranked(rows, {EMBEDDING: distances}))
-        return answers
+            shortlist = self._shortlist(query)
+            if shortlist is None:
+                answers[place] = self._floats.nearest(query.vectors[EMBEDDING], query.top_k, allowed)
+                continue
+            if listed and shortlist.lists:
+                answers[place] = self._nearest_in_lists(query, shortlist, allowed)
+            if answers[place] is None:
+                shortlists[place] = shortlist
+        if shortlists:  # their queries share one pass over the codes
+            codes = _stacked([queries[place] for place in shortlists], CODE)
+            sizes = [each.size for each in shortlists.values()]
+            for (place, shortlist), hits in zip(
+                shortlists.items(), self._indexes[CODE].search(codes, sizes, allowed=allowed), strict=True
+            ):
+                answers[place] = self._nearest_of(queries[place], hits.distances, hits.rows, shortlist)
+        return [Ranked(rows, {EMBEDDING: distances}) for rows, distances in filter(None, answers)]
+
+    def _most_are_listed(self, allowed: NDArray[np.uint8] | None) -> bool:
+        """Whether there are lists, and so many rows ``allowed`` that the lists hold the nearest of them."""
+        if self._lists is None or allowed is None:
+            return self._lists is not None
+        return int(np.bitwise_count(allowed).sum()) >= _LISTED * len(self._lists.rows)
+
+    def _nearest_in_lists(self, query: Query, shortlist: Shortlist, allowed: NDArray[np.uint8] | None) -> Near | None:
+        """The rows nearest to ``query`` in the lists nearest to it; None if others may be as near."""
+        assert self._lists is not None
+        lists = self._lists.nearest_lists(query.vectors[EMBEDDING], shortlist.lists)
+        bits, rows = self._lists.nearest_codes(query.vectors[CODE], lists, shortlist.size, allowed)
+        found = self._nearest_of(query, bits, rows, shortlist)
+        return found if len(found[0]) == query.top_k and found[1][-1] <= shortlist.farthest else None
 
     def _shortlist(self, query: Query) -> Shortlist | None:
         """Which codes to look at first; None to compare all floats."""
@@ -203,22 +229,22 @@ class Ranking:
             return None
         return shortlist_for(query.top_k, self._measured)
 
-    def _nearest_of(self, asked: NDArray[np.float16], listed: Hits, top_k: int, shortlist: Shortlist) -> Near:
-        """The ``top_k`` of the ``listed`` rows nearest to ``asked``: of those within the reach of the k-th nearest so
-        far, which is compared again each time that nearer ones are found."""
+    def _nearest_of(self, query: Query, bits: NDArray[np.int32], rows: NDArray[np.int64], shortlist: Shortlist) -> Near:
+        """The nearest to ``query`` of ``rows``, whose codes differ in so many ``bits``, rising: of those within the
+        reach of the k-th nearest so far, which is compared again each time that nearer ones are found."""
         assert self._floats is not None
-        compared, within = 0, min(_BEGINNING * top_k, len(listed.rows))
-        found: Near = (np.empty(0, np.int64), np.empty(0))
+        top_k, asked = query.top_k, query.vectors[EMBEDDING]
+        distances = np.empty(len(rows))
+        compared, within = 0, min(_BEGINNING * top_k, len(rows))
         while compared < within:
-            more = self._floats.nearest_of(asked, listed.rows[compared:within], top_k)
-            found = best_of([found, more], top_k)
+            distances[compared:within] = self._floats.distances(asked, rows[compared:within])
             compared = within
-            if len(found[0]) == top_k:
-                reach = shortlist.reach(float(found[1][-1]))
-                within = min(int(np.searchsorted(listed.distances, reach, "right")), _FARTHER * compared)
+            if compared >= top_k:
+                kth = float(np.partition(distances[:compared], top_k - 1)[top_k - 1])
+                within = min(int(np.searchsorted(bits, shortlist.reach(kth), "right")), _FARTHER * compared)
             else:
-                within = len(listed.rows)
-        return found
+                within = len(rows)
+        return best_of([(rows[:compared], distances[:compared])], top_k)
 
     def _search_selected(self, order: Order, queries: list[Query], allowed: NDArray[np.uint8] | None) -> list[Ranked]:
         answers = []
@@ -235,12 +261,13 @@ def compile_kernels(spaces: Sequence[Space]) -> None:
     """Compile the kernels that search ``spaces`` by every rank, in either mode, or load those compiled earlier.
     Raises CompilerMissing."""
     with needing_numba():
-        from searcher.scan import cosines, flat, multi_index
+        from searcher.scan import cosines, flat, list_kernel, multi_index
     widths = {space.name: space.columns for space in spaces if space.kind == "binary"}
     if 0 < 8 * widths.get(CODE, 0) <= MAX_BITS:
         multi_index.kernel(-(-widths[CODE] // 8))
     if any(space.name == EMBEDDING for space in spaces):
         cosines.kernel()
+        list_kernel.kernel()
     for first, *others in (order for orders in RANKS.values() for order in orders):
         seconds = [name for name in others if name in widths]
         if first not in widths:

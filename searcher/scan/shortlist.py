@@ -13,16 +13,20 @@ compared, then what lies within the reach of the k-th nearest so far, until noth
       └──────── 1 − cos
 
 Size and base are such that 99.5% of the nearest are compared, in each half of the sample by itself: of pictures that
-weren't measured it is then 99%.
+weren't measured it is then 99%. Where there are lists (lists.py), a shortlist is of the codes in some of them; as many
+as hold 99.8% of the nearest. A query whose k-th nearest is farther than those of the whole sample is of another kind,
+words perhaps: for it all codes are looked at.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from searcher.scan.floats import unit
+from searcher.scan.lists import Lists
 from searcher.scan.tables import as_words
 
 #: The share of the nearest that must be compared, of any pictures; and of those that are measured; and the share of
@@ -30,6 +34,8 @@ from searcher.scan.tables import as_words
 RECALL = 0.99
 _MEASURED = 0.995
 _LISTED = 0.9965
+#: And the share that lie in the lists that are looked through.
+_PROBED = 0.998
 
 #: With fewer images, all of them are compared: that costs less than a request's JSON.
 LEAST = 1000
@@ -42,7 +48,10 @@ _BLOCK = 8192
 class Shortlist(BaseModel):
     """Asked for ``queries`` of the version's own pictures, of the ``size`` nearest codes those that differ in at most
     ``base`` + ``slope`` times 1 − cos of the k-th nearest vector held the share ``recall`` of the ``top_k`` nearest
-    vectors; of codes equally near, one of the nearest vectors counts as the last."""
+    vectors; of codes equally near, one of the nearest vectors counts as the last. With ``lists``, only codes in so many
+    of the lists are looked at, unless the k-th nearest vector turns out to be farther than the
+    ``farthest`` that was measured, in 1 − cos. 0 lists are all codes.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -52,6 +61,8 @@ class Shortlist(BaseModel):
     slope: float = Field(ge=0, allow_inf_nan=False)
     recall: float = Field(ge=0, le=1)
     queries: int = Field(ge=1)
+    lists: Annotated[int, Field(ge=0, exclude_if=lambda number: not number)] = 0
+    farthest: Annotated[float, Field(allow_inf_nan=False, exclude_if=lambda distance: not distance)] = 0.0
 
     def reach(self, distance: float) -> float:
         """The most bits in which the code of one of the nearest differs, if the k-th nearest is at ``distance``."""
@@ -66,11 +77,15 @@ def shortlist_for(top_k: int, measured: Sequence[Shortlist]) -> Shortlist | None
     if not measured:
         return None
     last = measured[-1]
-    return last.model_copy(update={"size": -(-last.size * top_k // last.top_k)})
+    more = {"size": -(-last.size * top_k // last.top_k), "lists": -(-last.lists * top_k // last.top_k)}
+    return last.model_copy(update=more)
 
 
-def measure(vectors: NDArray[np.float16], codes: NDArray[np.uint8]) -> tuple[Shortlist, ...]:
-    """The shortlists of ``vectors``, float16 (n, width), by ``codes``, uint8 (n, bits / 8); none for fewer than LEAST.
+def measure(
+    vectors: NDArray[np.float16], codes: NDArray[np.uint8], lists: Lists | None = None
+) -> tuple[Shortlist, ...]:
+    """The shortlists of ``vectors``, float16 (n, width), by ``codes``, uint8 (n, bits / 8), in ``lists`` if there are
+    any; none for fewer than LEAST.
 
     Takes a minute a million rows and core, and memory for a block of rows.
     """
@@ -84,9 +99,13 @@ def measure(vectors: NDArray[np.float16], codes: NDArray[np.uint8]) -> tuple[Sho
     places = _places(codes, sample, apart)
     far = _distances(vectors, sample, nearest)
     slope = _slope(far, apart)
-    return tuple(
-        _shortlist(places[:, :top_k], apart[:, :top_k] - slope * far[:, [top_k - 1]], slope, count) for top_k in top_ks
-    )
+    probes = np.zeros_like(places) if lists is None else _probes(vectors[sample], lists, nearest)
+    measured = []
+    for top_k in top_ks:
+        of_kth = far[:, [top_k - 1]]
+        found = _shortlist(places[:, :top_k], apart[:, :top_k] - slope * of_kth, slope, count, probes[:, :top_k])
+        measured.append(found if lists is None else found.model_copy(update={"farthest": float(of_kth.max())}))
+    return tuple(measured)
 
 
 def _slope(far: NDArray[np.float64], apart: NDArray[np.int64]) -> float:
@@ -95,17 +114,33 @@ def _slope(far: NDArray[np.float64], apart: NDArray[np.int64]) -> float:
     return max(0.0, float(((far - far.mean()) * apart).mean()) / spread) if spread > 0 else 0.0
 
 
-def _shortlist(places: NDArray[np.int64], above: NDArray[np.float64], slope: float, count: int) -> Shortlist:
+def _shortlist(
+    places: NDArray[np.int64], above: NDArray[np.float64], slope: float, count: int, probes: NDArray[np.int64]
+) -> Shortlist:
     """The shortlist that holds the ``places`` of the nearest, (queries, top_k), in the order of their codes; these lie
-    so many bits ``above`` the line through the origin with this ``slope``."""
+    so many bits ``above`` the line through the origin with this ``slope``, and in the lists ``probes``, the first being
+    1 (0 without lists)."""
+    lists = max(_reaching(half, _PROBED) for half in (probes[::2], probes[1::2]))
     size = max(_reaching(half, _LISTED) for half in (places[::2], places[1::2]))
     needed = np.where(places <= size, above, np.inf)
     base = float(np.ceil(max(_reaching(half, _MEASURED) for half in (needed[::2], needed[1::2]))))
-    recall = np.count_nonzero(needed <= base) / places.size
+    recall = np.count_nonzero((needed <= base) & (probes <= lists)) / places.size
     return Shortlist(
         top_k=places.shape[1], size=min(int(size), count), base=base, slope=round(slope, 4),
-        recall=round(recall, 4), queries=len(places),
+        recall=round(recall, 4), queries=len(places), lists=int(lists),
     )  # fmt: skip
+
+
+def _probes(queries: NDArray[np.float16], lists: Lists, nearest: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many lists of each of ``queries``, those with the nearest centres first, must be looked through to meet its
+    ``nearest``, (m, top_k)."""
+    of_row = np.empty(len(lists.rows), np.int64)
+    of_row[lists.rows] = np.repeat(np.arange(len(lists.centres)), lists.sizes)
+    cosines = queries.astype(np.float32) @ lists.centres.T
+    order = np.argsort(-cosines, axis=1, kind="stable")
+    turns = np.empty_like(order)
+    np.put_along_axis(turns, order, np.arange(1, order.shape[1] + 1)[None], axis=1)
+    return np.take_along_axis(turns, of_row[nearest], axis=1)
 
 
 def _reaching(values: NDArray[Any], share: float) -> float:
@@ -117,7 +152,7 @@ def _distances(
     vectors: NDArray[np.float16], sample: NDArray[np.int64], nearest: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """1 − cos between each of ``sample`` and its ``nearest``, (m, top_k)."""
-    far = [1.0 - _unit(vectors[rows]) @ _unit(vectors[[row]])[0] for row, rows in zip(sample, nearest, strict=True)]
+    far = [1.0 - unit(vectors[rows]) @ unit(vectors[[row]])[0] for row, rows in zip(sample, nearest, strict=True)]
     return np.stack(far).astype(np.float64)
 
 
@@ -130,12 +165,12 @@ def _bits(codes: NDArray[np.uint8], sample: NDArray[np.int64], nearest: NDArray[
 
 def _nearest(vectors: NDArray[np.float16], sample: NDArray[np.int64], top_k: int) -> NDArray[np.int64]:
     """The rows of the ``top_k`` vectors nearest to each of ``sample``, itself left out, (m, top_k): nearest first."""
-    queries = _unit(vectors[sample])
+    queries = unit(vectors[sample])
     best = np.full((len(sample), 0), -np.inf, np.float32)
     rows = np.zeros((len(sample), 0), np.int64)
     own = np.arange(len(sample))
     for first in range(0, len(vectors), _BLOCK):
-        cosines = queries @ _unit(vectors[first : first + _BLOCK]).T
+        cosines = queries @ unit(vectors[first : first + _BLOCK]).T
         here = (sample >= first) & (sample < first + cosines.shape[1])
         cosines[own[here], sample[here] - first] = -np.inf
         best = np.concatenate([best, cosines], axis=1)
@@ -166,11 +201,3 @@ def _apart(asked: NDArray[np.uint64], words: NDArray[np.uint64]) -> NDArray[np.u
     for one, other in zip(asked, words, strict=True):
         apart += np.bitwise_count(one[:, None] ^ other)
     return apart
-
-
-def _unit(vectors: NDArray[np.float16]) -> NDArray[np.float32]:
-    """``vectors`` as float32 of length 1; zeros stay zeros."""
-    floats = vectors.astype(np.float32)
-    lengths = np.sqrt((floats * floats).sum(axis=1, keepdims=True))
-    np.divide(floats, lengths, out=floats, where=lengths > 0)
-    return floats

@@ -3,7 +3,7 @@
     code                      index.faiss        a FAISS IndexBinaryFlat; the tables of "unnecessary fast" are its
     detail                    details.faiss      likewise
     another binary space      <name>.faiss       likewise
-    a space of float16        <name>.npy         a plain array
+    a space of float16        <name>.npy         a plain array; the lists of many embeddings are beside it
 
 Row i of each is image i. The files are mapped, so all processes on the machine share one copy in the page cache.
 """
@@ -21,6 +21,8 @@ from contract.space import CODE, DETAIL, EMBEDDING, Space, Vectors
 from searcher.errors import VersionDamaged
 from searcher.scan.codes import DETAILS_FILE, INDEX_FILE, write_codes
 from searcher.scan.kernels import needing_numba
+from searcher.scan.list_builder import build_lists
+from searcher.scan.lists import LIST_FILES, write_lists
 from searcher.scan.shortlist import Shortlist, measure
 from searcher.scan.tables import TABLE_FILES, Mode, write_tables
 
@@ -56,14 +58,19 @@ def write_vectors(folder: Path, spaces: Sequence[Space], vectors: Vectors, mode:
             write_codes(array, path)
         else:
             np.save(path, np.ascontiguousarray(array, space.dtype), allow_pickle=False)
-    for leftover in TABLE_FILES:  # of a killed run in another mode
+    for leftover in (*TABLE_FILES, *LIST_FILES):  # of a killed run in another mode
         (folder / leftover).unlink(missing_ok=True)
     if mode == "unnecessary fast":
         with needing_numba():
             from searcher.scan.table_builder import build_tables
         write_tables(build_tables(vectors[CODE]), folder)
-    shortlists = measure(vectors[EMBEDDING], vectors[CODE]) if CODE in vectors and EMBEDDING in vectors else ()
-    return Written(files_of(spaces, mode), shortlists)
+    if CODE not in vectors or EMBEDDING not in vectors:
+        return Written(files_of(spaces, mode))
+    lists = build_lists(vectors[EMBEDDING], vectors[CODE])
+    if lists is not None:
+        write_lists(lists, folder)
+    shortlists = measure(vectors[EMBEDDING], vectors[CODE], lists)
+    return Written([*files_of(spaces, mode), *(LIST_FILES if lists else ())], shortlists)
 
 
 def map_floats(path: Path, space: Space, count: int) -> NDArray[Any]:

@@ -3,6 +3,7 @@
     index_store/1.5.0/   manifest.json   its description, and the checksum of every file
                          index.faiss     codes, mapped, and a file for each further space of the model (vectors.py)
                          multi_index_*   tables, mapped, in the mode "unnecessary fast"
+                         embedding_lists_*   of many embeddings, mapped
                          images.db       row ↔ path
 
 A version never changes. Opening does the cheap checks (manifest, sizes, counts, what is known of it), so that a file
@@ -22,6 +23,7 @@ from contract.space import CODE, EMBEDDING, Vectors
 from searcher.errors import VersionDamaged
 from searcher.matches import Matches
 from searcher.scan.floats import FloatIndex
+from searcher.scan.lists import LIST_FILES, map_lists
 from searcher.scan.ranking import Query, Ranked, Ranking, compile_kernels, in_positions, nearest_of
 from searcher.scan.search import CodeIndex
 from searcher.versions.images import IMAGES_FILE, ImageTable
@@ -55,7 +57,11 @@ class IndexVersion:
                 vectors[space.name] = map_floats(folder / file, space, manifest.count)
         self.vectors: Vectors = vectors
         self._floats = FloatIndex(vectors[EMBEDDING], threads) if EMBEDDING in vectors else None
-        self._ranking = Ranking(self._indexes, self._floats, manifest.shortlists)
+        self._lists = None
+        if set(LIST_FILES) <= manifest.files.keys():
+            width, bits = vectors[EMBEDDING].shape[1], self._indexes[CODE].bits
+            self._lists = map_lists(folder, count=manifest.count, width=width, bits=bits)
+        self._ranking = Ranking(self._indexes, self._floats, manifest.shortlists, self._lists)
         try:
             self.images = ImageTable(folder / IMAGES_FILE)
             images = len(self.images)

@@ -74,11 +74,6 @@ def test_they_are_exact(seed: int, count: int, width: int, top_k: int, threads: 
     allowed = np.packbits(mask, bitorder="little")
     assert index.nearest(query, top_k, allowed)[0].tolist() == right_rows(vectors, query, top_k, np.flatnonzero(mask))
 
-    listed = random.permutation(count)[: count // 2]
-    rows, apart = index.nearest_of(query, listed, top_k)
-    assert rows.tolist() == right_rows(vectors, query, top_k, listed)
-    assert apart.tobytes() == expected[rows].tobytes()
-
 
 def test_longer_vectors_are_compared_by_their_direction() -> None:
     vectors = np.array([[3, 4], [30_000, 40_000], [-3, -4], [4, -3], [0, 0]], np.float16)
@@ -89,6 +84,4 @@ def test_longer_vectors_are_compared_by_their_direction() -> None:
 def test_nothing_is_nearest_of_nothing() -> None:
     index = FloatIndex(np.empty((0, 8), np.float16))
     rows, apart = index.nearest(np.ones(8, np.float16), 3)
-    assert (rows.tolist(), apart.tolist()) == ([], [])
-    rows, apart = index.nearest_of(np.ones(8, np.float16), np.empty(0, np.int64), 3)
     assert (rows.tolist(), apart.tolist()) == ([], [])
