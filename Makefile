@@ -3,6 +3,7 @@
 # make test-images   builds the CPU image with buildah and proves it (root, Debian)
 # make test     lint, types, the rooms' walls, and every test
 # make check    the same in half a minute: without the files in tests/slow.txt
+# make docs     the documentation as a site, in docs/_site
 # make soak     what may go wrong, thousands of times, and a table of the outcomes: for hours
 PYTHON ?= python3.11
 # The model that serves already, since the admin API can have switched it; at first the general one.
@@ -24,7 +25,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Empty, whatever the environment says: every process that a test starts would compile our modules anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: serve test check pytest soak style test-images release lock clean
+.PHONY: serve test check pytest soak docs style test-images release lock clean
 .DELETE_ON_ERROR:
 
 serve: .venv/installed $(ARCHIVE) $(filter sample_datalake,$(DATALAKE))
@@ -50,6 +51,10 @@ style: .venv/installed-dev
 	ruff format --check .
 	mypy
 	lint-imports
+
+docs: .venv/installed-dev
+	sphinx-build --quiet --fail-on-warning --keep-going -c docs . docs/_site
+	@echo "docs/_site/index.html"
 
 test-images: .venv/installed-dev
 	@bash searcher/test_images.sh
@@ -103,4 +108,4 @@ lock: .venv/installed-dev
 		--output-file requirements-cuda.lock
 
 clean:
-	rm -rf .venv index_store model_store/*.mar sample_datalake database_info.txt gateway_state screenshots
+	rm -rf .venv index_store model_store/*.mar sample_datalake database_info.txt gateway_state screenshots docs/_site

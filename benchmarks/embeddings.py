@@ -195,7 +195,7 @@ def main(count: int, width: int, bits: int, queries: int, names: tuple[str, ...]
     lists = _timed("lists built", lambda: build_lists(vectors, codes))
     measured = _timed("shortlists measured", lambda: measure(vectors, codes, lists))
     for each in measured:
-        click.echo(f"    top {each.top_k}: {each.size:,} codes in {each.lists:,} lists hold {each.recall:.2%}")
+        click.echo(f"    top {each.top_k}: {each.size:,} codes in lists within {each.margin} hold {each.recall:.2%}")
     ranking = Ranking({CODE: CodeIndex(codes)}, FloatIndex(vectors), measured, lists)
 
     def ours(*, exact: bool) -> Callable[[int], Rows]:
@@ -205,7 +205,7 @@ def main(count: int, width: int, bits: int, queries: int, names: tuple[str, ...]
     ways = {"exact: true": ours(exact=True), "hashlake": ours(exact=False)}
     right = [ways["exact: true"](place) for place in range(len(asked))]
     settings = {
-        "hashlake": f"shortlist {measured[0].size:,} in {measured[0].lists} lists" if measured else "",
+        "hashlake": f"shortlist {measured[0].size:,}, margin {measured[0].margin}" if measured else "",
         "exact: true": "",
     }
     for name in names:

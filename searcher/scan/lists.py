@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from searcher.errors import VersionDamaged
+from searcher.scan.floats import unit
 from searcher.scan.kernels import needing_numba
 
 
@@ -43,12 +44,15 @@ class Lists:
         starts = self.starts.astype(np.int64)
         return starts[1:] - starts[:-1]
 
-    def nearest_lists(self, query: NDArray[np.float16], number: int) -> NDArray[np.int64]:
-        """The ``number`` lists, at most all, whose centres are nearest to ``query``, float16 (width,), in any order."""
-        cosines = self.centres @ query.astype(np.float32)
-        if number >= len(cosines):
-            return np.arange(len(cosines))
-        return np.argpartition(cosines, len(cosines) - number)[len(cosines) - number :]
+    def apart(self, queries: NDArray[np.float16]) -> NDArray[np.float32]:
+        """How much farther each centre is from each of ``queries``, float16 (m, width), than the nearest centre, in
+        1 − cos: float32 (m, lists)."""
+        cosines = unit(queries) @ self.centres.T
+        return cosines.max(axis=1, keepdims=True) - cosines
+
+    def nearest_lists(self, query: NDArray[np.float16], margin: float) -> NDArray[np.int64]:
+        """The lists whose centres are at most ``margin`` farther from ``query``, float16 (width,), than the nearest."""
+        return np.flatnonzero(self.apart(query[None])[0] <= np.float32(margin))
 
     def nearest_codes(
         self, code: NDArray[np.uint8], lists: NDArray[np.int64], top_k: int, allowed: NDArray[np.uint8] | None

@@ -196,7 +196,7 @@ class Ranking:
             if shortlist is None:
                 answers[place] = self._floats.nearest(query.vectors[EMBEDDING], query.top_k, allowed)
                 continue
-            if listed and shortlist.lists:
+            if listed and shortlist.margin is not None:
                 answers[place] = self._nearest_in_lists(query, shortlist, allowed)
             if answers[place] is None:
                 shortlists[place] = shortlist
@@ -218,7 +218,9 @@ class Ranking:
     def _nearest_in_lists(self, query: Query, shortlist: Shortlist, allowed: NDArray[np.uint8] | None) -> Near | None:
         """The rows nearest to ``query`` in the lists nearest to it; None if others may be as near."""
         assert self._lists is not None
-        lists = self._lists.nearest_lists(query.vectors[EMBEDDING], shortlist.lists)
+        assert shortlist.margin is not None
+        assert shortlist.farthest is not None
+        lists = self._lists.nearest_lists(query.vectors[EMBEDDING], shortlist.margin)
         bits, rows = self._lists.nearest_codes(query.vectors[CODE], lists, shortlist.size, allowed)
         found = self._nearest_of(query, bits, rows, shortlist)
         return found if len(found[0]) == query.top_k and found[1][-1] <= shortlist.farthest else None

@@ -13,9 +13,9 @@ compared, then what lies within the reach of the k-th nearest so far, until noth
       └──────── 1 − cos
 
 Size and base are such that 99.5% of the nearest are compared, in each half of the sample by itself: of pictures that
-weren't measured it is then 99%. Where there are lists (lists.py), a shortlist is of the codes in some of them; as many
-as hold 99.8% of the nearest. A query whose k-th nearest is farther than those of the whole sample is of another kind,
-words perhaps: for it all codes are looked at.
+weren't measured it is then 99%. Where there are lists (lists.py), a shortlist is of the codes in some of them: those
+whose centres are so near that they hold 99.8% of the nearest. A query whose k-th nearest is farther than those of the
+whole sample is of another kind, words perhaps: for it all codes are looked at.
 """
 
 from collections.abc import Sequence
@@ -45,12 +45,16 @@ _SAMPLE = 256
 _BLOCK = 8192
 
 
+def _missing(value: float | None) -> bool:
+    return value is None
+
+
 class Shortlist(BaseModel):
     """Asked for ``queries`` of the version's own pictures, of the ``size`` nearest codes those that differ in at most
     ``base`` + ``slope`` times 1 − cos of the k-th nearest vector held the share ``recall`` of the ``top_k`` nearest
-    vectors; of codes equally near, one of the nearest vectors counts as the last. With ``lists``, only codes in so many
-    of the lists are looked at, unless the k-th nearest vector turns out to be farther than the
-    ``farthest`` that was measured, in 1 − cos. 0 lists are all codes.
+    vectors; of codes equally near, one of the nearest vectors counts as the last. With a ``margin``,
+    only codes in the lists are looked at whose centres are at most so much farther than the nearest, unless the k-th
+    nearest vector turns out to be farther than the ``farthest`` that was measured; both are differences of 1 − cos.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -61,8 +65,8 @@ class Shortlist(BaseModel):
     slope: float = Field(ge=0, allow_inf_nan=False)
     recall: float = Field(ge=0, le=1)
     queries: int = Field(ge=1)
-    lists: Annotated[int, Field(ge=0, exclude_if=lambda number: not number)] = 0
-    farthest: Annotated[float, Field(allow_inf_nan=False, exclude_if=lambda distance: not distance)] = 0.0
+    margin: Annotated[float | None, Field(ge=0, allow_inf_nan=False, exclude_if=_missing)] = None
+    farthest: Annotated[float | None, Field(allow_inf_nan=False, exclude_if=_missing)] = None
 
     def reach(self, distance: float) -> float:
         """The most bits in which the code of one of the nearest differs, if the k-th nearest is at ``distance``."""
@@ -77,8 +81,8 @@ def shortlist_for(top_k: int, measured: Sequence[Shortlist]) -> Shortlist | None
     if not measured:
         return None
     last = measured[-1]
-    more = {"size": -(-last.size * top_k // last.top_k), "lists": -(-last.lists * top_k // last.top_k)}
-    return last.model_copy(update=more)
+    # How far the lists with so many reach wasn't measured.
+    return last.model_copy(update={"size": -(-last.size * top_k // last.top_k), "margin": None, "farthest": None})
 
 
 def measure(
@@ -99,11 +103,12 @@ def measure(
     places = _places(codes, sample, apart)
     far = _distances(vectors, sample, nearest)
     slope = _slope(far, apart)
-    probes = np.zeros_like(places) if lists is None else _probes(vectors[sample], lists, nearest)
+    margins = None if lists is None else _margins(vectors[sample], lists, nearest)
     measured = []
     for top_k in top_ks:
         of_kth = far[:, [top_k - 1]]
-        found = _shortlist(places[:, :top_k], apart[:, :top_k] - slope * of_kth, slope, count, probes[:, :top_k])
+        needed = None if margins is None else margins[:, :top_k]
+        found = _shortlist(places[:, :top_k], apart[:, :top_k] - slope * of_kth, slope, count, needed)
         measured.append(found if lists is None else found.model_copy(update={"farthest": float(of_kth.max())}))
     return tuple(measured)
 
@@ -115,32 +120,31 @@ def _slope(far: NDArray[np.float64], apart: NDArray[np.int64]) -> float:
 
 
 def _shortlist(
-    places: NDArray[np.int64], above: NDArray[np.float64], slope: float, count: int, probes: NDArray[np.int64]
+    places: NDArray[np.int64],
+    above: NDArray[np.float64],
+    slope: float,
+    count: int,
+    margins: NDArray[np.float32] | None,
 ) -> Shortlist:
     """The shortlist that holds the ``places`` of the nearest, (queries, top_k), in the order of their codes; these lie
-    so many bits ``above`` the line through the origin with this ``slope``, and in the lists ``probes``, the first being
-    1 (0 without lists)."""
-    lists = max(_reaching(half, _PROBED) for half in (probes[::2], probes[1::2]))
+    so many bits ``above`` the line through the origin with this ``slope``, and in lists with such ``margins``."""
+    margin = None if margins is None else max(_reaching(half, _PROBED) for half in (margins[::2], margins[1::2]))
+    listed = margins is None or margins <= margin
     size = max(_reaching(half, _LISTED) for half in (places[::2], places[1::2]))
     needed = np.where(places <= size, above, np.inf)
     base = float(np.ceil(max(_reaching(half, _MEASURED) for half in (needed[::2], needed[1::2]))))
-    recall = np.count_nonzero((needed <= base) & (probes <= lists)) / places.size
+    recall = np.count_nonzero((needed <= base) & listed) / places.size
     return Shortlist(
         top_k=places.shape[1], size=min(int(size), count), base=base, slope=round(slope, 4),
-        recall=round(recall, 4), queries=len(places), lists=int(lists),
+        recall=round(recall, 4), queries=len(places), margin=margin,
     )  # fmt: skip
 
 
-def _probes(queries: NDArray[np.float16], lists: Lists, nearest: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How many lists of each of ``queries``, those with the nearest centres first, must be looked through to meet its
-    ``nearest``, (m, top_k)."""
+def _margins(queries: NDArray[np.float16], lists: Lists, nearest: NDArray[np.int64]) -> NDArray[np.float32]:
+    """How much farther from each of ``queries`` the centres of its ``nearest`` are than the nearest centre, (m, k)."""
     of_row = np.empty(len(lists.rows), np.int64)
     of_row[lists.rows] = np.repeat(np.arange(len(lists.centres)), lists.sizes)
-    cosines = queries.astype(np.float32) @ lists.centres.T
-    order = np.argsort(-cosines, axis=1, kind="stable")
-    turns = np.empty_like(order)
-    np.put_along_axis(turns, order, np.arange(1, order.shape[1] + 1)[None], axis=1)
-    return np.take_along_axis(turns, of_row[nearest], axis=1)
+    return np.take_along_axis(lists.apart(queries), of_row[nearest], axis=1)
 
 
 def _reaching(values: NDArray[Any], share: float) -> float:

@@ -70,10 +70,10 @@ def test_lock_files_in_step(project: Path) -> None:
             ],
         ),
         (
-            "pyproject.toml", "dev =", "docs =",
+            "pyproject.toml", "dev =", "manual =",
             [
                 "requirements-dev.lock: belongs to no extra of pyproject.toml",
-                "requirements-docs.lock: is missing",
+                "requirements-manual.lock: is missing",
             ],
         ),
     ],
