@@ -21,7 +21,7 @@ from contract.model import ModelIdentity
 from embedding.embedder import Embedder
 from indexer import raw_vectors
 from indexer.blocks import Blocks
-from indexer.changes import FilesState, KnownVectors
+from indexer.changes import SPLITTERS, FilesState, KnownVectors, names_of
 from indexer.errors import IndexingError
 from indexer.outcome import Embedded, Outcome, Skipped
 from indexer.progress import Progress
@@ -134,7 +134,8 @@ class _Build:
         carried = Carried(request.store, self._identity)
         table = self._open_table(carried)
         with table, self._vectors.open(self._rows):
-            task = Task(request.source, KnownVectors(base, checksum=request.checksum), request.splitters)
+            known = KnownVectors(base, checksum=request.checksum, splitters=request.splitters)
+            task = Task(request.source, known, request.splitters)
             with self._workers(self._model, task, self._folder) as workers:
                 self._hash(workers, table, carried)
             self._take_over(table, carried)
@@ -257,7 +258,13 @@ class _Build:
         table.begin()
         self._folded = carried.folded
         table.note(
-            [*facts.items(), ("lines_done", 0), ("folded", self._folded), ("left_out", json.dumps(request.left_out))]
+            [
+                *facts.items(),
+                (SPLITTERS, names_of(request.splitters)),
+                ("lines_done", 0),
+                ("folded", self._folded),
+                ("left_out", json.dumps(request.left_out)),
+            ]
         )
         table.commit()
         return table

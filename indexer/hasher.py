@@ -91,27 +91,33 @@ class Hasher:
         except Unreadable as error:
             return item, Skipped.item(item, error)
 
-    def _prepare(self, item: Item, kept: Embedded | None) -> tuple[Item, list["_Prepared"]]:
+    def _prepare(self, item: Item, kept: list[Embedded] | None) -> tuple[Item, list["_Prepared"]]:
         """Do everything before the forward pass. Returns the item with its version, and its images."""
         if kept is not None:
-            return item, [kept]
+            return item, [*kept]
         try:
             item, data = self._ahead.read(item)
-            splitter = next((each for each in self._splitters if each.splits(item)), None)
-            if splitter is None:
-                return item, [self._image(item, data)]
-            # Read all parts first: an item whose third part is unreadable must not get two rows.
-            parts = [self._image(part, content) for part, content in splitter.parts(item, data)]
-            return item, parts or [Skipped.item(item, "it has no parts")]
+            return item, self._images(item, data, self._splitters)
         except Unreadable as error:
             return item, [Skipped.item(item, error)]
 
-    def _image(self, item: Item, data: bytes | Unreadable) -> "_Prepared":
+    def _images(self, item: Item, data: bytes | Unreadable, splitters: Sequence[Splitter]) -> list["_Prepared"]:
+        """Returns the images of ``item``, which the first of ``splitters`` that can takes apart, and the next ones its
+        parts."""
         if isinstance(data, Unreadable):
-            return Skipped.item(item, data)
-        version = FileVersion.parse(item.version) or FileVersion(len(data), 0)
-        digest = hashlib.blake2b(data, digest_size=16).digest()
-        file = ImageFile(item.name, version.size, version.mtime_ns, digest)
+            return [Skipped.item(item, data)]
+        place = next((place for place, each in enumerate(splitters) if each.splits(item)), None)
+        if place is None:
+            return [self._image(item, data)]
+        if kept := self._known.with_regions(item, _file(item, data)):
+            return [*kept]
+        parts, others = splitters[place].parts(item, data), splitters[place + 1 :]
+        # Read all parts first: an item whose third part is unreadable must not get two rows.
+        images = [image for part, content in parts for image in self._images(part, content, others)]
+        return images or [Skipped.item(item, "it has no parts")]
+
+    def _image(self, item: Item, data: bytes) -> "_Prepared":
+        file = _file(item, data)
         if kept := self._known.by_content(item, file):
             return kept
         if item.kind == "text":
@@ -120,6 +126,11 @@ class Hasher:
             return _Decoded(file, self._model.prepare(data), said_of(item))
         except ImageError as error:
             return Skipped.item(item, error)
+
+
+def _file(item: Item, data: bytes) -> ImageFile:
+    version = FileVersion.parse(item.version) or FileVersion(len(data), 0)
+    return ImageFile(item.name, version.size, version.mtime_ns, hashlib.blake2b(data, digest_size=16).digest())
 
 
 @dataclass(frozen=True)

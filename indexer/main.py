@@ -19,6 +19,7 @@ try:
     from contract.known_warnings import ignore_known_warnings
     from contract.registry import NotRegistered
     from contract.terminal import run, say
+    from detection.errors import DetectionError
     from embedding.errors import EmbeddingError
     from embedding.registry import load_embedder
     from indexer import options
@@ -26,6 +27,7 @@ try:
     from indexer.efiss_options import efiss_options
     from indexer.errors import IndexingError
     from indexer.progress import Progress
+    from indexer.splitting import splitters_for
     from indexer.workers import workers_at
     from pictures.errors import ImageError
     from searcher.errors import SearcherError
@@ -38,13 +40,13 @@ try:
     from sources.registry import open_source
     from sources.selection import Selection
     from sources.source import Source
-    from sources.splitters import open_splitters, suffixes_of, with_words
+    from sources.splitters import suffixes_of, with_words
 except ImportError as error:
     if __name__ != "__main__":
         raise
     sys.exit(f"Error: {error}: run `make serve` first, or enter the environment that it made: . .venv/bin/activate")
 
-_ERRORS = (ImageError, EmbeddingError, SearcherError, IndexingError, SourceError, NotRegistered)
+_ERRORS = (ImageError, EmbeddingError, DetectionError, SearcherError, IndexingError, SourceError, NotRegistered)
 
 
 @click.command(
@@ -64,6 +66,8 @@ _ERRORS = (ImageError, EmbeddingError, SearcherError, IndexingError, SourceError
     "urls:FILE, a file with a URL a line.",
 )
 @options.split
+@options.detector
+@options.regions_alone
 @click.option(
     "--model_path",
     required=True,
@@ -116,6 +120,8 @@ def index(
     database: Path | None,
     address: str | None,
     splits: tuple[str, ...],
+    detector: str | None,
+    regions_alone: bool,
     model_path: Path,
     name: str,
     device: str,
@@ -141,7 +147,7 @@ def index(
     check_new_name(name)
     load = partial(load_embedder, model_path.absolute(), image_size=image_size)
     opened = workers_at(workers, load, device)
-    splitters = open_splitters(splits)
+    splitters = splitters_for(splits, detector, regions_alone=regions_alone)
     selection = Selection(suffixes_of(splitters))
     with _opened(database, datalake_root) if database else open_source(address or "", selection) as source:
         model = load_embedder(model_path, device, image_size=image_size)

@@ -30,4 +30,16 @@ split = click.option(
     envvar="HASHLAKE_SPLIT",
     help="Take files of this kind apart, and index their parts: pdf, or pdf:dpi=200 for other pictures of the pages.",
 )
+detector = click.option(
+    "--detector",
+    metavar="NAME",
+    envvar="HASHLAKE_REGIONS",
+    help="Also index what this detector finds on each picture, as regions: page.jpg#xywh=10,20,300,400.",
+)
+regions_alone = click.option(
+    "--regions_alone",
+    is_flag=True,
+    envvar="HASHLAKE_REGIONS_ALONE",
+    help="With --detector: index the regions without the pictures that they are on.",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Report progress and result as JSON, an object a line.")

@@ -16,6 +16,7 @@ from indexer.errors import IndexingError
 from indexer.progress import Progress
 from indexer.refresh import Found, Refresh
 from indexer.refresh import refresh as run
+from indexer.splitting import splitters_for
 from searcher.scan.tables import Mode
 from searcher.versions.names import line_of
 from searcher.versions.store import IndexStore
@@ -26,7 +27,7 @@ from sources.listing_writer import write_listing
 from sources.registry import open_source
 from sources.selection import Selection
 from sources.source import Source
-from sources.splitters import open_splitters, suffixes_of
+from sources.splitters import suffixes_of
 
 
 @click.command(short_help="Bring the index store up to date with a folder of pictures.")
@@ -48,6 +49,8 @@ from sources.splitters import open_splitters, suffixes_of
     help="Instead of FOLDER: s3://bucket/prefix, photos.zip, urls:FILE and so on, as for hashlake index.",
 )
 @options.split
+@options.detector
+@options.regions_alone
 @options.device
 @options.index_store
 @click.option(
@@ -75,6 +78,8 @@ def refresh(
     database: Path | None,
     address: str | None,
     splits: tuple[str, ...],
+    detector: str | None,
+    regions_alone: bool,
     device: str,
     index_store: Path,
     datalake_root: Path,
@@ -96,7 +101,7 @@ def refresh(
     if keep_current and name is None:
         raise click.UsageError("--keep_current needs a version of its own: add --new_index_database_version")
     left_out = LeftOut()
-    splitters = open_splitters(splits)
+    splitters = splitters_for(splits, detector, regions_alone=regions_alone)
     selection = Selection(suffixes_of(splitters), keep_hidden)
     with ExitStack() as opened:
         source: Source

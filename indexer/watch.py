@@ -16,7 +16,7 @@ from pathlib import Path
 from contract.model import ModelIdentity
 from contract.names import DEFAULT_COLLECTION
 from embedding.embedder import Embedder
-from indexer.changes import KnownVectors
+from indexer.changes import KnownVectors, names_of
 from indexer.errors import IndexingError
 from indexer.outcome import Embedded, Outcome, Skipped
 from indexer.progress import Progress
@@ -28,6 +28,7 @@ from searcher.errors import CollectionMissing, StoreBusy
 from searcher.live.collection import Collection
 from searcher.open_collection import OpenCollection
 from sources.errors import Unreadable
+from sources.regions import Regions
 from sources.source import Item, Source, Splitter
 
 #: Changes of a collection after which a pass folds them into a version, as the gateway does.
@@ -84,6 +85,7 @@ class Watch:
         done: Callable[[float], None],
         progress: Callable[[int, int], Progress],
     ) -> Pass:
+        state.regions_are(names_of([each for each in self.splitters if isinstance(each, Regions)]))
         listed, wanted = state.list_anew(self._listed(source))
         added = failed = worked = 0
         task = Task(source, KnownVectors(None, checksum=False), self.splitters)

@@ -18,10 +18,11 @@ from embedding.model_files import models_folder
 from indexer import options
 from indexer.errors import IndexingError
 from indexer.progress import Progress
+from indexer.splitting import splitters_for
 from indexer.watch_status import Status, StatusServer
 from sources.registry import open_source
 from sources.selection import Selection
-from sources.splitters import open_splitters, suffixes_of, with_words
+from sources.splitters import suffixes_of, with_words
 
 _KNOWN = {"WF_EXTRACT_IMAGES", "WF_EXTRACT_PDFS", "WF_LOG_LEVEL"}
 _YES, _NO = ("yes", "true", "t", "y", "1"), ("no", "false", "f", "n", "0")
@@ -62,6 +63,8 @@ def _flag(name: str, variable: str, default: bool, help: str) -> Callable[[Calla
 @options.device
 @options.index_store
 @options.split
+@options.detector
+@options.regions_alone
 @options.keep_hidden
 @_flag("once", "RUN_ONCE", False, "Make one pass, and end.")
 @_flag("clean", "CLEAN", False, "Empty the collection before the first pass.")
@@ -96,6 +99,8 @@ def watch(
     device: str,
     index_store: Path,
     splits: tuple[str, ...],
+    detector: str | None,
+    regions_alone: bool,
     keep_hidden: bool,
     once: bool,
     clean: bool,
@@ -136,7 +141,7 @@ def watch(
             embedder = load_embedder(model, device)
             words = getattr(embedder, "words", None)  # of a model with a text tower
             ours = [*splits] if any(each.startswith("pdf") for each in splits) or not pdfs else [*splits, _pdf(words)]
-            splitters = with_words(open_splitters(ours), words)
+            splitters = with_words(splitters_for(ours, detector, regions_alone=regions_alone), words)
             collection = open_collection(index_store, name, embedder.identity, clean=clean)
             work = Watch(collection, embedder, splitters, threads, remove_gone, only_parts=not images)
             selection = Selection(suffixes_of(splitters), keep_hidden)

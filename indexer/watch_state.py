@@ -2,6 +2,7 @@
 
     items(source, name, version, reason)    embedded, or why it cannot be; in which version
     parts(source, name, part)               the images that an item has become, or was about to become
+    regions(source, made)                   how the regions among them were made: with another detector, all are again
     listed(name, version, metadata)         the items of the present pass, fixed before any is worked on
 
 The names of an item's images are noted before they are put into the collection, the item itself afterwards. If the
@@ -25,6 +26,7 @@ CREATE TABLE IF NOT EXISTS items(
     source TEXT, name TEXT, version TEXT, reason TEXT, PRIMARY KEY(source, name)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS parts(
     source TEXT, name TEXT, part TEXT, PRIMARY KEY(source, name, part)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS regions(source TEXT PRIMARY KEY, made TEXT) WITHOUT ROWID;
 CREATE TEMP TABLE listed(number INTEGER PRIMARY KEY, name TEXT UNIQUE, version TEXT, metadata TEXT);
 """
 #: Wanted: what isn't known, or is known in another version. A source that tells no version has each item once.
@@ -54,6 +56,16 @@ class WatchState:
 
     def __exit__(self, *_: object) -> None:
         self._connection.close()
+
+    def regions_are(self, made: str) -> None:
+        """Say how regions are ``made``, "" for not at all. Where they were made otherwise, all items are wanted again;
+        what images they became is still known."""
+        with self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            before = self._connection.execute("SELECT made FROM regions WHERE source = ?", (self._source,)).fetchone()
+            if (before[0] if before else "") != made:
+                self._connection.execute("DELETE FROM items WHERE source = ?", (self._source,))
+                self._connection.execute("INSERT OR REPLACE INTO regions VALUES (?, ?)", (self._source, made))
 
     def list_anew(self, items: Iterator[Item]) -> tuple[int, int]:
         """Fix the list of a pass. Returns how many items there are, and how many of them are wanted."""

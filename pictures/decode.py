@@ -38,6 +38,10 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+#: Those by which width and height change places.
+_LYING = (5, 6, 7, 8)
+#: The formats that can be decoded smaller.
+_DRAFTED = ("JPEG", "MPO", "JPEG2000")
 
 
 def decode(
@@ -59,6 +63,25 @@ def whole_picture(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Image.Image:
     decode does."""
     with opened(data, limits) as image:
         return _for_people(image, data, lambda picture: picture, limits)
+
+
+def sight(
+    data: bytes, side: int, limits: Limits = DEFAULT_LIMITS, budget: Budget | None = None
+) -> tuple[Image.Image, tuple[int, int]]:
+    """``whole_picture``, and its full size, upright. A JPEG or JPEG 2000 whose longer side is twice ``side`` pixels or
+    more is decoded at 1/2, 1/4 or 1/8 of it, no smaller than ``side``. Raises as decode does."""
+    claimed = (0, 0)
+
+    def draft(size: tuple[int, int]) -> tuple[int, int]:
+        nonlocal claimed
+        claimed, scale = size, min(1.0, side / max(size))
+        return math.ceil(size[0] * scale), math.ceil(size[1] * scale)
+
+    with opened(data, limits, draft, budget) as image:
+        picture = _for_people(image, data, lambda picture: picture, limits, budget)
+        if image.format not in _DRAFTED:
+            return picture, picture.size
+        return picture, claimed[::-1] if image.getexif().get(_ORIENTATION, 1) in _LYING else claimed
 
 
 def shrunken(data: bytes, side: int, limits: Limits = DEFAULT_LIMITS) -> Image.Image:
@@ -92,8 +115,10 @@ def _draft(preprocessing: Preprocessing) -> Draft | None:
     return lambda _size: (least, least)
 
 
-def _for_people(image: Image.Image, data: bytes, resize: Resize, limits: Limits) -> Image.Image:
-    picture = _picture(image, data, resize, NEWEST_DECODING, limits).copy()
+def _for_people(
+    image: Image.Image, data: bytes, resize: Resize, limits: Limits, budget: Budget | None = None
+) -> Image.Image:
+    picture = _picture(image, data, resize, NEWEST_DECODING, limits, budget).copy()
     picture.info.clear()  # its colours are no longer those of the profile there
     return picture
 

@@ -1,6 +1,7 @@
 """IIIF manifests as a source: every canvas is an item, named by its id.
 
     iiif:https://…/manifest.json   a manifest, or a collection of manifests and collections   ┐ ─▶ canvases, in order
+    iiif+https://…                 as iiif:https://…                                          │
     iiif:manifests.txt             a file with an address a line, or a manifest as a file     ┘ ─▶ an image each
 
 Its metadata says where it is: ``manifest``, ``document`` and ``label``, ``page`` (from 1, in canvas order), ``image``
@@ -62,7 +63,7 @@ class IiifSource(Spooled):
 def open_iiif(address: str, selection: Selection = PICTURES) -> Iterator[IiifSource]:
     """Yields a source of the canvases in the manifests at ``address``; all of them, whatever they end in. Which hosts
     may be reached is as for lists of URLs. Raises SourceError."""
-    given = address.removeprefix("iiif:")
+    given = address.removeprefix("iiif").lstrip("+:")
     if not given:
         raise SourceError("iiif: names no manifest: write iiif:https://…/manifest.json or iiif:FILE")
     limits = replace(limits_of_environment(), per_host=_PER_HOST, apart=_SECONDS_APART)

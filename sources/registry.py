@@ -22,7 +22,7 @@ SOURCES = Registry(
     {
         "folder": BuiltIn("sources.folder:open_folder"),
         "collection": BuiltIn("sources.collection:open_collection"),
-        "iiif": BuiltIn("sources.iiif:open_iiif"),
+        **dict.fromkeys(("iiif", "iiif+http", "iiif+https"), BuiltIn("sources.iiif:open_iiif")),
         "urls": BuiltIn("sources.urls:open_urls"),
         "zip": BuiltIn("sources.archives:open_zip"),
         "tar": BuiltIn("sources.archives:open_tar"),

@@ -30,8 +30,8 @@ def urls_of(name: str, metadata: str | None) -> list[str]:
     return [normalised(file_of(name) or name)] if is_url(name) else []
 
 
-async def downloaded(fetcher: Fetcher, name: str, urls: list[str]) -> bytes:
+async def downloaded(fetcher: Fetcher, name: str, urls: list[str], metadata: str | None = None) -> bytes:
     """Returns the picture called ``name``, from the first of ``urls`` that has it. Raises Unreadable (FetchRefused,
     OriginFailed), and SourceError where nothing here renders it."""
     fetched = await fetcher.fetch_any(urls)
-    return await to_thread.run_sync(part_of, name, fetched.data)
+    return await to_thread.run_sync(part_of, name, fetched.data, metadata)

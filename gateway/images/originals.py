@@ -1,7 +1,8 @@
 """``/images/{row}`` and ``/thumbnails/{row}``: the pictures behind the rows of an index version.
 
     row → path, by the version's image table → the file, opened only if it lies in the datalake → original or thumbnail
-                                             → a.pdf#page=3: that file's page
+                                             → a.pdf#page=3: that file's page; a.jpg#xywh=…: that region of it, or,
+                                               with whole=true, the picture that it is on
                                              → s3://…, photos.zip#…, http://…: read again where it was found
                                                (source_pictures.py)
 
@@ -21,6 +22,7 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse
 
+from contract.regions import region_of
 from gateway.access.guards import require_search
 from gateway.errors import OriginFault, PictureRefused, RequestRefused, refusals
 from gateway.images.collection_thumbnails import thumbnail_name
@@ -59,6 +61,7 @@ router = APIRouter(
 
 Row = Annotated[int, Path(ge=0, description="the image's number in the index version", examples=[17])]
 Version = Annotated[str | None, Query(description="the index version; without it, the current one", examples=["1.2.0"])]
+Whole = Annotated[bool, Query(description="of a region, the picture that it is on")]
 IfNoneMatch = Annotated[str | None, Header(description="the ETag of what the client has")]
 
 _GONE = "the picture is no longer there"
@@ -99,9 +102,9 @@ class Picture:
     },
 )
 async def image(
-    services: UsesServices, row: Row, version: Version = None, if_none_match: IfNoneMatch = None
+    services: UsesServices, row: Row, version: Version = None, whole: Whole = False, if_none_match: IfNoneMatch = None
 ) -> Response:
-    indexed = await run_in_threadpool(_indexed, services, row, version)
+    indexed = await run_in_threadpool(_indexed, services, row, version, whole)
     seconds = services.settings.presigned_seconds
     if seconds and (link := await run_in_threadpool(services.source_pictures.link, indexed.path, seconds)):
         return RedirectResponse(link, HTTPStatus.TEMPORARY_REDIRECT, {"Cache-Control": "private, no-store"})
@@ -128,9 +131,14 @@ async def image(
     },
 )
 async def thumbnail(
-    request: Request, services: UsesServices, row: Row, version: Version = None, if_none_match: IfNoneMatch = None
+    request: Request,
+    services: UsesServices,
+    row: Row,
+    version: Version = None,
+    whole: Whole = False,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
-    indexed = await run_in_threadpool(_indexed, services, row, version)
+    indexed = await run_in_threadpool(_indexed, services, row, version, whole)
     if services.source_pictures.has(indexed.path, indexed.metadata):
         name = thumbnail_name(indexed.path, indexed.file.digest)
         headers = _headers(f'"thumbnail-{name}"', version, seconds=86400)
@@ -170,7 +178,7 @@ async def _thumbnail_of_file(services: Services, picture: Picture) -> bytes:
             raise RequestRefused(HTTPStatus.NOT_FOUND, _GONE) from error
 
 
-def _indexed(services: Services, row: int, name: str | None) -> Indexed:
+def _indexed(services: Services, row: int, name: str | None, whole: bool) -> Indexed:
     version = services.versions.get(name)
     file = metadata = None
     if row < version.manifest.count:  # checked first: SQLite takes no numbers of 2^63 and above
@@ -181,6 +189,9 @@ def _indexed(services: Services, row: int, name: str | None) -> Indexed:
         raise RequestRefused(
             HTTPStatus.NOT_FOUND, f"version {version.name} has no row {row}: it has {version.manifest.count} rows"
         )
+    region = region_of(file.path) if whole else None
+    if region is not None:  # whose file was never indexed itself, as far as this row tells
+        file = ImageFile(region.parent, -1, -1, file.digest)
     return Indexed(file, metadata)
 
 

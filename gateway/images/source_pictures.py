@@ -45,7 +45,7 @@ class SourcePictures:
                 return await to_thread.run_sync(self._originals.read, name)
             try:
                 async with asyncio.timeout(SECONDS):
-                    return await downloaded(self._fetcher, name, urls_of(name, metadata))
+                    return await downloaded(self._fetcher, name, urls_of(name, metadata), metadata)
             except TimeoutError as error:
                 raise OriginFailed("its server is asked for too much at once", late=True, retry_after=1.0) from error
 

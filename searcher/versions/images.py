@@ -119,6 +119,14 @@ class ImageTable:
         ).fetchall()
         return {path: (row, ImageFile(path, size, mtime_ns, digest)) for row, path, size, mtime_ns, digest in found}
 
+    def between(self, first: str, end: str) -> list[tuple[int, ImageFile]]:
+        """Rows and files of the paths from ``first`` on and before ``end``, in code point order, by row."""
+        found = self._connection.execute(
+            "SELECT row, path, size, mtime_ns, digest FROM images WHERE path >= ? AND path < ? ORDER BY row",
+            (first, end),
+        ).fetchall()
+        return [(row, ImageFile(*file)) for row, *file in found]
+
     def sourced(self, paths: Sequence[str]) -> dict[str, Sourced]:
         """What sources said of those of ``paths`` of which they said anything. Tables of files alone have none."""
         if not self._has_table("sourced"):

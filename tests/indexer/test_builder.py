@@ -2,8 +2,9 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from contract.boxes import Box
 from contract.space import Vectors
 from embedding.card import ModelCard
 from embedding.torchscript import TorchScriptEmbedder, save_model
@@ -19,12 +21,16 @@ from indexer.errors import IndexingError
 from pictures.opening import UNKNOWN
 from searcher.errors import BadVersionName, ModelMismatch, ModeRefused, StoreBusy, VersionExists, VersionMissing
 from searcher.versions.store import IndexStore
+from sources.errors import Unreadable
 from sources.folder import FolderSource
 from sources.listing import Listing
+from sources.regions import Regions
+from sources.source import Item
 from tests.fakes import PREPROCESSING, code_bytes, detail_bytes, png_of, write_datalake
 from tests.indexer.conftest import Bench
 from tests.indexer.splitting import Pairs
-from tests.indexer.stored import codes_by_path, skipped_of
+from tests.indexer.stored import codes_by_path, images_of, skipped_of
+from tests.squares import Squares, page, png
 from tests.vectors import query_of
 
 
@@ -457,3 +463,55 @@ def test_parts_get_rows_and_keep_their_codes_by_content(bench: Bench, hashed: li
     (bench.folder / "pages.pair").write_text("2,3")
     assert index("2", "1") == 3
     assert hashed == [code_bytes(3)]
+
+
+class Counting(Regions):
+    """Counts the pictures that were searched for boxes."""
+
+    searched: ClassVar[list[str]] = []
+
+    def parts(self, item: Item, data: bytes) -> Iterator[tuple[Item, bytes | Unreadable]]:
+        self.searched.append(item.name)
+        return super().parts(item, data)
+
+
+class Finds:
+    """The detector of squares in a version."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __str__(self) -> str:
+        return self._name
+
+    def __call__(self, picture: NDArray[np.uint8]) -> Sequence[Box]:
+        return Squares().detect([picture])[0]
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_only_changed_pictures_are_searched_for_regions(bench: Bench, alone: bool) -> None:
+    lines = ["a.png", "b.png", "c.png"]
+    for name, code in zip(lines, (1, 2, 4), strict=True):
+        (bench.folder / name).write_bytes(png(page({"red": (10, 20, code)})))
+    Counting.searched.clear()
+
+    def index(name: str, base: str | None, detector: str = "1", *, checksum: bool = False) -> tuple[int, list[str]]:
+        source = FolderSource(bench.folder, bench.list(lines))
+        splitters = [Counting(Finds(detector), alone)]
+        Counting.searched.clear()
+        request = Request(bench.store, name, source, base, checksum, splitters=splitters)
+        return build(request, bench.model, bench.told.append).reused, list(Counting.searched)
+
+    images = 1 if alone else 2  # a picture
+    assert index("1", None) == (0, lines)
+    assert index("2", "1") == (3 * images, [])
+    assert images_of(bench.version("2")) == images_of(bench.version("1"))
+    (bench.folder / "b.png").write_bytes(png(page({"red": (10, 20, 2), "green": (100, 50, 8)})))
+    assert index("3", "2") == (2 * images + 1, ["b.png"])  # one of its regions has the same content
+    box = "xywh=10,20,64,64"
+    assert [name for name in codes_by_path(bench.version("3")) if "#" in name] == [
+        f"a.png#{box}", f"b.png#{box}", "b.png#xywh=100,50,64,64", f"c.png#{box}",
+    ]  # fmt: skip
+    assert index("4", "3", "another detector")[1] == lines
+    assert index("5", "4", "another detector", checksum=True)[1] == (lines if alone else [])
+    assert codes_by_path(bench.version("5")) == codes_by_path(bench.version("3"))

@@ -17,6 +17,7 @@ from embedding.embedder import Embedder
 from embedding.registry import load_embedder
 from embedding.torchscript import TorchScriptEmbedder
 from indexer.errors import IndexingError
+from indexer.splitting import splitters_for
 from indexer.watch import Pass, Watch, open_collection
 from indexer.watch_state import STATE_FILE
 from searcher.collections import Collections
@@ -30,6 +31,7 @@ from tests.fakes import code_bytes, picture_of, png_of, write_grid_model, write_
 from tests.handler.server import free_ports
 from tests.hashlake.command import hashlake
 from tests.sources.pdf_files import pdf_of
+from tests.squares import NAME, install, page, png
 
 
 @pytest.fixture
@@ -292,3 +294,31 @@ def test_reasons_are_kept_where_an_operator_can_read_them(lake: Path, grid: Torc
     with closing(sqlite3.connect(lake.parent / "store" / "collections" / "new" / STATE_FILE)) as table:
         failed = table.execute("SELECT name, reason FROM items WHERE reason IS NOT NULL").fetchall()
     assert failed == [(f"{lake}/bad.pdf", "the PDF is damaged, or none")]
+
+
+def test_regions_come_and_go_with_their_picture_and_detector(
+    lake: Path, grid: TorchScriptEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(install(lake.parent / "site")))
+    for path in lake.iterdir():
+        path.unlink()
+    for name, code in (("a.png", 7), ("b.png", 9)):
+        (lake / name).write_bytes(png(page({"red": (10, 20, code)})))
+
+    def watched(detector: str | None) -> tuple[int, list[str]]:
+        collection = open_collection(lake.parent / "store", "new", grid.identity)
+        work = Watch(collection, grid, splitters_for((), detector), remove_gone=True)
+        with open_source(str(lake)) as source:
+            added = work.run(source, str(lake)).added
+        return added, list(codes(lake.parent / "store"))
+
+    region = "#xywh=10,20,64,64"
+    assert watched(None) == (2, ["a.png", "b.png"])
+    assert watched(NAME) == (4, ["a.png", f"a.png{region}", "b.png", f"b.png{region}"])
+    assert watched(NAME)[0] == 0
+    (lake / "a.png").write_bytes(png(page({})))
+    (lake / "b.png").unlink()
+    assert watched(NAME) == (1, ["a.png"])
+    (lake / "a.png").write_bytes(png(page({"red": (10, 20, 3)})))
+    assert watched(NAME) == (2, ["a.png", f"a.png{region}"])
+    assert watched(None) == (1, ["a.png"])

@@ -27,6 +27,7 @@ from tests import versions
 from tests.fakes import png_of
 from tests.gateway.tiny_app import Client, damage_first_images, settings_in, tiny_app
 from tests.searcher.versions.versions_by_hand import publish
+from tests.squares import page, png
 
 GONE = {"code": 404, "type": "NotFound", "message": "the picture is no longer there"}
 OUTSIDE = {"code": 404, "type": "NotFound", "message": "the picture does not lie in the datalake"}
@@ -122,6 +123,21 @@ class TestOriginal:
         answer = client.get("/images/0", if_none_match=etag)
         assert (answer.status_code, answer.content) == (200, new)
         assert client.get("/images/0?version=1.0.0").content == old
+
+    def test_a_region_and_the_picture_that_it_is_on(self, store: IndexStore, lake: Path, client: Client) -> None:
+        content = write(lake / "a.png", png(page({"red": (10, 20, 0x00FF)})))
+        publish(store, "1.0.0", {"a.png#xywh=10,20,64,64": 1, "a.png#xywh=900,20,64,64": 2})
+        with no_file_left_open(lake):
+            region, whole = client.get("/images/0"), client.get("/images/0?whole=true")
+            outside = client.get("/images/1")
+        shown = Image.open(io.BytesIO(region.content))
+        assert (shown.size, shown.getpixel((0, 0)), region.headers["content-type"]) == (
+            (64, 64), (255, 0, 0), "image/png",
+        )  # fmt: skip
+        assert whole.content == content and whole.headers["etag"] != region.headers["etag"]
+        assert (outside.status_code, outside.json()) == (404, GONE)
+        for url, size in (("/thumbnails/0", (64, 64)), ("/thumbnails/0?whole=true", (256, 171))):
+            assert Image.open(io.BytesIO(client.get(url).content)).size == size
 
     def test_head(self, store: IndexStore, lake: Path, client: Client) -> None:
         write(lake / "a.jpg", jpeg_of(300, 200))
