@@ -12,6 +12,7 @@ from pydantic.json_schema import SkipJsonSchema
 from contract.model import ModelIdentity
 from contract.space import Space
 
+_Box = tuple[int, int, int, int]
 _Metadata = Annotated[Any, WithJsonSchema({"type": ["object", "null"]})]
 
 
@@ -36,6 +37,17 @@ class AnsweringModel(BaseModel):
         return None if space is None else space.width
 
 
+class CroppedBox(BaseModel):
+    """Where the main object is, in pixels of the upright picture."""
+
+    x: int = Field(description="left", examples=[120])
+    y: int = Field(description="top", examples=[80])
+    width: int = Field(examples=[300])
+    height: int = Field(examples=[400])
+    score: float = Field(description="the detector's confidence, 0 to 1", examples=[0.93])
+    label: str = Field(description="what the detector calls it", examples=["object"])
+
+
 class QueryAnswer(BaseModel):
     """The images found, best first; each list has one entry per path in `relevant`."""
 
@@ -51,6 +63,22 @@ class QueryAnswer(BaseModel):
 
     index_database_version: str = Field(description="the version that answered")
     relevant: list[str] = Field(description="paths, best first, as the listing spells them")
+    parents: list[str] | SkipJsonSchema[None] = Field(
+        None,
+        description="with `collapse`, or where some images are regions: the picture that each is on",
+    )
+    boxes: list[_Box | None] | SkipJsonSchema[None] = Field(
+        None,
+        description="beside `parents`: where on it each region is: left, top, width and height in pixels of its full "
+        "size; null for what is no region",
+    )
+    cropped_image: str | SkipJsonSchema[None] = Field(
+        None, description="with `crop`: what was looked for, base64 of a JPEG of at most 1024 pixels a side"
+    )
+    cropped_box: CroppedBox | SkipJsonSchema[None] = Field(
+        None,
+        description="with `crop`: where it is on the query; absent where no object was found",
+    )
     closeness: list[float] | SkipJsonSchema[None] = Field(
         None,
         description="0 to 1: the share of pictures so far apart that show the same kind of thing or, with `rank` "

@@ -29,6 +29,10 @@ MAX_COMPLETED = 1024
 DEFAULT_TEXT_WEIGHT = 0.5
 
 TextWeight = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+#: Whether a query is cut down to its main object before it is hashed.
+Crop = Literal["auto", "none"]
+
+Diversity = Annotated[float, Field(ge=0, le=MAX_TOP_K, allow_inf_nan=False)]
 TopK = Annotated[int, Field(ge=1, le=MAX_TOP_K)]
 MaxDistance = Annotated[int, Field(ge=0, le=MAX_DISTANCE)]
 
@@ -109,6 +113,21 @@ class QueryFields(BaseModel):
         False,
         description="true compares all embeddings, where the model makes some; without it, those of a shortlist that "
         "is sized to hold 99% of the nearest (the version's manifest says what was measured)",
+    )
+    collapse: Annotated[bool, Wanted("true or false")] = Field(
+        False,
+        description="true gives the best of each picture alone: of its regions (`x.jpg#xywh=…`), its crops "
+        "(`x_crop0.jpg`) and itself; `top_k` then counts pictures",
+    )
+    diversity: Annotated[Diversity, Wanted(f"a number from 0 to {MAX_TOP_K}")] = Field(
+        1,
+        description="n gives every n-th of n times as many answers, `top_k` in all; `top_k` times n is at most "
+        f"{MAX_TOP_K}",
+    )
+    crop: Annotated[Crop | None, Wanted('"auto" or "none"')] = Field(
+        None,
+        description="`auto`, beside `image`: looks for its main object alone, if the server's detector finds one, and "
+        "answers what it saw as `cropped_image`; `none`: for the whole picture; without it, as the server is set",
     )
     collection: Annotated[str, Wanted("a collection's name")] = Field(
         DEFAULT_COLLECTION, description="the collection to search; without it, the datalake's"

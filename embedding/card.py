@@ -43,7 +43,8 @@ class ModelCard(BaseModel):
     vectors; None if it makes codes alone. ``text`` describes its text tower. ``classes`` names the rows of its buffer
     of class centroids; of a model with a text tower, which takes any words, they are suggestions. ``cuda_precision`` is
     the arithmetic on a GPU; on a CPU it is always float32. ``calibration`` says what the distances of its vectors mean;
-    None where that wasn't measured. ``training`` is free text for people: data, recipe, figures.
+    None where that wasn't measured. ``crop``: it wants the main object of a query, where a detector is served that
+    finds it. ``training`` is free text for people: data, recipe, figures.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,6 +60,7 @@ class ModelCard(BaseModel):
     preprocessing: Preprocessing
     cuda_precision: Literal["float32", "float16"] = "float16"
     calibration: Calibration | None = None
+    crop: Literal["auto"] | None = None
     training: dict[str, JsonValue] = {}
 
     @field_validator("bits", "detail_bits")

@@ -9,6 +9,7 @@ from typing import Any
 from contract.answer import AnsweringModel
 from contract.model import ModelIdentity
 from contract.names import CODE_HEADER, DETAIL_HEADER
+from contract.regions import regions_among
 from contract.space import CODE, DETAIL, EMBEDDING, Vectors, as_numbers
 from handler.errors import RequestError
 from handler.request import IndexedImage, QueryEmbedding
@@ -33,6 +34,9 @@ def refusal(error: RequestError) -> Answer:
 def search_answer(search: Search, matches: Matches, took: Mapping[str, float]) -> Answer:
     """Returns the matches as an answer; ``took`` holds the milliseconds of each step of the batch."""
     body: dict[str, Any] = {"index_database_version": search.view.name, "relevant": matches.paths}
+    body |= regions_among(matches.paths, collapsed=search.request.collapse)
+    if search.cropped is not None:
+        body |= search.cropped.fields
     if search.request.words is None:  # it isn't measured how close mixtures are
         body |= closeness(search.view.model, matches, search.request.subject)
     headers = {}

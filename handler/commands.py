@@ -20,6 +20,7 @@ from contract.query import (
     Finite,
     Rank,
 )
+from contract.regions import regions_among
 from contract.space import Vectors
 from contract.terminal import say
 from embedding.cores import usable_cores
@@ -36,6 +37,7 @@ from searcher.collections import COLLECTIONS, Collections
 from searcher.matches import Matches
 from searcher.open_collection import OpenView
 from searcher.scan.ranking import Query
+from searcher.thinning import thinned
 from searcher.versions.store import IndexStore
 from searcher.versions.version import IndexVersion
 
@@ -117,6 +119,7 @@ def archive(model_path: Path, model_version: str, beside: bool, model_store: Pat
     "which picture it is.",
 )
 @click.option("--turned", is_flag=True, help="Look for PHOTO turned by 90, 180 or 270 degrees and mirrored, too.")
+@click.option("--collapse", is_flag=True, help="Print the best of each picture's regions, crops and itself alone.")
 @click.option("--exact", is_flag=True, help="Compare all embeddings, not those of a shortlist alone.")
 @click.option("--json", "as_json", is_flag=True, help="Print version, paths and distances as the server tells them.")
 @_image_size
@@ -134,6 +137,7 @@ def search(
     max_distance: int | None,
     rank: Rank,
     turned: bool,
+    collapse: bool,
     exact: bool,
     as_json: bool,
     image_size: int | None,
@@ -171,11 +175,15 @@ def search(
             asked = [mixed(model, each, words, parts, of_text=alone) for each in asked]
     except RequestError as error:
         raise click.ClickException(str(error)) from error
-    matches = view.search_any([Query(each, top_k, max_distance, rank, exact) for each in asked])
+
+    def find(wanted: int) -> Matches:
+        return view.search_any([Query(each, wanted, max_distance, rank, exact) for each in asked])
+
+    matches = thinned(find, top_k, collapse=collapse)
     judged = {} if mixing else closeness(view.model, matches, subject)
     if as_json:
         answer = {"index_database_version": view.name, "relevant": matches.paths, "distances": matches.distances}
-        say(json.dumps(answer | judged, ensure_ascii=False))
+        say(json.dumps(answer | regions_among(matches.paths, collapsed=collapse) | judged, ensure_ascii=False))
         return
     if not matches.paths:
         say("no image is like it, among those that may be found", err=True)

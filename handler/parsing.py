@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from contract.names import DEFAULT_COLLECTION
-from contract.query import DEFAULT_TEXT_WEIGHT, MAX_COMPLETED, SUBJECTS, WANTED, WITH_TEXT, QueryFields
+from contract.query import DEFAULT_TEXT_WEIGHT, MAX_COMPLETED, MAX_TOP_K, SUBJECTS, WANTED, WITH_TEXT, QueryFields
 from handler.errors import RequestError, bad_request
 from handler.json_types import json_type, text_of
 from handler.picture_bytes import decode_base64, file_of_part
@@ -128,19 +128,19 @@ def _part(name: str, value: Any) -> Any:
         if not _INTEGER.fullmatch(digits):
             raise _wrong(name, repr(digits[:20]))
         return int(digits)
-    if name in ("debug", "metadata", "turned", "exact"):
+    if name in ("debug", "metadata", "turned", "exact", "collapse"):
         word = text_of(value, name).strip().lower()
         if word not in _FLAGS:
             raise _wrong(name, repr(word[:20]))
         return _FLAGS[word]
     if name == "path":
         return text_of(value, name)  # unstripped: white space may belong to the path
-    if name == "text_weight" and isinstance(value, (str, bytes, bytearray)):
+    if name in ("text_weight", "diversity") and isinstance(value, (str, bytes, bytearray)):
         number = text_of(value, name).strip()
         if not _DECIMAL.fullmatch(number):
             raise _wrong(name, repr(number[:20]))
         return float(number)
-    if name in ("text", "negative_text", "code", "detail_code", "rank", "collection"):
+    if name in ("text", "negative_text", "code", "detail_code", "rank", "collection", "crop"):
         return text_of(value, name).strip()
     if name in ("filter", "embedding") and isinstance(value, (str, bytes, bytearray)):
         return _json(value, name)
@@ -180,6 +180,11 @@ def _request(subject: str, fields: Mapping[str, Any], picture: bytes | None = No
         raise bad_request('rank "detail" needs detail_code beside code')
     if asked.turned and not isinstance(about, bytes):
         raise bad_request("turned needs an image: codes cannot be turned")
+    if asked.crop == "auto" and not isinstance(about, bytes):
+        raise bad_request("crop needs an image: nothing else has a main object")
+    diversity = max(1, int(asked.diversity))
+    if asked.top_k * diversity > MAX_TOP_K:
+        raise bad_request(f"top_k times diversity must be at most {MAX_TOP_K}, and is {asked.top_k * diversity}")
     where = None
     if asked.filter is not None:
         try:
@@ -189,6 +194,7 @@ def _request(subject: str, fields: Mapping[str, Any], picture: bytes | None = No
     return SearchRequest(
         about, asked.top_k, asked.debug, asked.max_distance, asked.rank,
         asked.collection or DEFAULT_COLLECTION, where, asked.metadata, asked.turned, asked.exact, words,
+        asked.collapse, diversity, asked.crop,
     )  # fmt: skip
 
 

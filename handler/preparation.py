@@ -5,7 +5,8 @@ item ─▶ parse ─┬─▶ a picture to embed
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -17,6 +18,7 @@ from contract.space import CODE, DETAIL, EMBEDDING, Space, Vectors
 from embedding.embedder import Embedder
 from embedding.errors import TextError
 from embedding.projection import Part
+from handler.cropping import NO_CROPPING, Cropped, Cropping
 from handler.errors import RequestError, bad_request, our_fault, unavailable
 from handler.mixing import word_parts
 from handler.parsing import parse
@@ -36,13 +38,15 @@ Picture = NDArray[np.uint8]
 @dataclass(frozen=True)
 class PreparedSearch:
     """A valid request for images: either its ``pictures`` still have to be embedded, one for each position of what it
-    is about, or its ``vectors`` are known. ``parts`` are those of the words beside its subject."""
+    is about, or its ``vectors`` are known. ``parts`` are those of the words beside its subject. ``cropped``: the main
+    object of a picture, which it is about."""
 
     request: SearchRequest
     view: OpenView
     pictures: list[Picture]
     vectors: Vectors | None
     parts: list[Part]
+    cropped: Cropped | None = None
 
 
 @dataclass(frozen=True)
@@ -67,9 +71,11 @@ Prepared = PreparedSearch | PreparedCodes | Completed
 
 
 class Preparation:
-    """Prepares the requests of one batch for ``model``; ``view_of`` gives one state of each collection."""
+    """Prepares the requests of one batch for ``model``; ``view_of`` gives one state of each collection, and
+    ``cropping`` the main objects of pictures."""
 
-    def __init__(self, model: Embedder, view_of: Callable[[str], OpenView]) -> None:
+    def __init__(self, model: Embedder, view_of: Callable[[str], OpenView], cropping: Cropping = NO_CROPPING) -> None:
+        self._cropping = cropping
         self._model = model
         self._view_of = view_of
         self._work = BatchWork()
@@ -100,9 +106,14 @@ class Preparation:
             raise no_details
         # What is wrong with the request itself is said first, whatever becomes of the collection.
         parts = word_parts(self._model, request.words) if request.words else []
-        pictures = []
+        pictures, cropped = [], None
         if isinstance(request.subject, bytes):
-            picture = self._decoded(request.subject, self._work.of_a_request())
+            budget = self._work.of_a_request()
+            if self._cropping.is_wanted(request.crop):
+                cropped = self._cropped(request.subject, budget)
+                picture = self._decoded(cropped.file, None)  # the work is done, but for the last of it
+            else:
+                picture = self._decoded(request.subject, budget)
             pictures = positions(picture) if request.turned else [picture]
         known = isinstance(request.subject, str | QueryCodes | QueryEmbedding)
         vectors = known_vectors(self._model, request.subject) if known else None
@@ -111,7 +122,12 @@ class Preparation:
             raise no_details
         if isinstance(request.subject, IndexedImage):
             vectors = _kept(view, request.subject.path)
-        return PreparedSearch(request, view, pictures, vectors, parts)
+        return PreparedSearch(request, view, pictures, vectors, parts, cropped)
+
+    def _cropped(self, image: bytes, budget: Budget) -> Cropped:
+        self._work.check_time()
+        with _refusing():
+            return self._cropping.main_object(image, budget)
 
     def _completed(self, request: CompletionRequest) -> Completed:
         space = self._model.identity.space(EMBEDDING)
@@ -125,16 +141,10 @@ class Preparation:
             [{name: array[row] for name, array in found.items()} for row in range(len(request.embeddings))]
         )
 
-    def _decoded(self, image: bytes, budget: Budget) -> Picture:
+    def _decoded(self, image: bytes, budget: Budget | None) -> Picture:
         self._work.check_time()
-        try:
+        with _refusing():
             return self._model.prepare(image, budget)
-        except BudgetSpent as spent:
-            raise too_much_work() from spent
-        except ImageTooLarge as error:
-            raise RequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error)) from error
-        except UnreadableImage as error:
-            raise RequestError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, str(error)) from error
 
     def _decoded_or_error(self, image: bytes | RequestError, budget: Budget) -> Picture | RequestError:
         if isinstance(image, RequestError):
@@ -143,6 +153,19 @@ class Preparation:
             return self._decoded(image, budget)
         except RequestError as error:
             return error
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Raises what decoding raises in the block as RequestError."""
+    try:
+        yield
+    except BudgetSpent as spent:
+        raise too_much_work() from spent
+    except ImageTooLarge as error:
+        raise RequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error)) from error
+    except UnreadableImage as error:
+        raise RequestError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, str(error)) from error
 
 
 def known_vectors(model: Embedder, subject: Subject) -> Vectors:

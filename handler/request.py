@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from contract.names import DEFAULT_COLLECTION
-from contract.query import DEFAULT_RANK, DEFAULT_TEXT_WEIGHT, DEFAULT_TOP_K, Rank
+from contract.query import DEFAULT_RANK, DEFAULT_TEXT_WEIGHT, DEFAULT_TOP_K, Crop, Rank
 from handler.errors import RequestError
 from searcher.filters import Filter
 
@@ -51,7 +51,9 @@ class SearchRequest:
     It wants at most ``top_k`` images of ``collection`` whose metadata match ``where``, none farther than
     ``max_distance`` bits, ordered by ``rank``. ``debug`` adds all that is known of them, ``metadata`` their metadata.
     ``turned``: the subject, an image, is looked for in all eight positions. ``exact``: all embeddings are compared.
-    ``words``: what the client says beside the subject.
+    ``words``: what the client says beside the subject. ``collapse``: the best of each picture alone is wanted; of the
+    answers so far, ``diversity``: every n-th. ``crop``: whether the subject, an image, is cut down to its main object;
+    None leaves that to the server.
     """
 
     subject: Subject
@@ -65,6 +67,9 @@ class SearchRequest:
     turned: bool = False
     exact: bool = False
     words: Words | None = None
+    collapse: bool = False
+    diversity: int = 1
+    crop: Crop | None = None
 
 
 @dataclass(frozen=True)

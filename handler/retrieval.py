@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from contract.space import Vectors
 from embedding.embedder import Embedder
 from handler.answer import Answer, refusal, search_answer, vectors_answer
+from handler.cropping import NO_CROPPING, Cropping
 from handler.errors import RequestError, our_fault
 from handler.metrics import Metrics
 from handler.mixing import mixed
@@ -32,10 +33,11 @@ logger = logging.getLogger(__name__)
 
 
 class Retrieval:
-    """Answers batches with ``model`` from the ``served`` collections."""
+    """Answers batches with ``model`` from the ``served`` collections; ``cropping`` finds main objects."""
 
-    def __init__(self, model: Embedder, served: Served, metrics: Metrics) -> None:
+    def __init__(self, model: Embedder, served: Served, metrics: Metrics, cropping: Cropping = NO_CROPPING) -> None:
         self._model = model
+        self._cropping = cropping
         self._served = served
         self._metrics = metrics
 
@@ -51,7 +53,8 @@ class Retrieval:
     def _answer(self, batch: Sequence[Mapping[str, Any]], from_gateway: Collection[int]) -> list[Answer]:
         took: dict[str, float] = {}
         with self._timed("decode", took):
-            preparation = Preparation(self._model, cache(self._served.view))  # one state for the whole batch
+            view_of = cache(self._served.view)  # one state for the whole batch
+            preparation = Preparation(self._model, view_of, self._cropping)
             prepared = [preparation.prepare(item, place in from_gateway) for place, item in enumerate(batch)]
         pictures = [
             picture
@@ -119,4 +122,4 @@ def _with_vectors(
             positions = [mixed(model, each, words, item.parts, of_text=of_text) for each in positions]
         except RequestError as error:
             return error
-    return Search(item.request, item.view, positions)
+    return Search(item.request, item.view, positions, item.cropped)

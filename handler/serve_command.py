@@ -6,13 +6,16 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import get_args
 
 import click
 
 from contract.address import reachable_host, url_of
+from contract.query import Crop
 from contract.terminal import say
+from detection.registry import open_detector
 from embedding.cores import usable_cores
-from handler.settings import SETTINGS_VARIABLE, Settings
+from handler.settings import CROP_VARIABLE, DETECTOR_VARIABLE, SETTINGS_VARIABLE, Settings
 from handler.supervision import Program, supervise
 from handler.torchserve import DRAIN_SECONDS, STOP_SECONDS, require_free, require_startable
 from searcher.scrubbing import DEFAULT_MB_PER_S, RATE_VARIABLE
@@ -142,11 +145,25 @@ def _number(_context: click.Context, _parameter: click.Parameter, value: float) 
     callback=_number,
     help="How fast index versions are read in the background, to compare them with their checksums; 0: not at all.",
 )
+@click.option(
+    "--detector",
+    metavar="NAME",
+    envvar=DETECTOR_VARIABLE,
+    help='The detector that finds the main object of queries that say {"crop": "auto"}.',
+)
+@click.option(
+    "--crop",
+    default="none",
+    show_default=True,
+    envvar=CROP_VARIABLE,
+    type=click.Choice(get_args(Crop)),
+    help="With --detector: auto does so for all queries that don't say.",
+)
 def serve(
     host: str, port: int, grpc_port: int | None, metrics_port: int, metrics_host: str, workers: int | None,
     config: Path, admin: bool, gateway_host: str, gateway_port: int, model_store: Path, index_store: Path,
     run_folder: Path | None, secret_file: Path | None, start_timeout: int,
-    verify_mb_per_s: float,
+    verify_mb_per_s: float, detector: str | None, crop: Crop,
 ) -> None:  # fmt: skip
     """Serve with the archive in the model store, in the foreground. It answers from the current version of the index
     store, follows it when a new one is published, and answers 503 until there is one. What ends is started again."""
@@ -157,6 +174,10 @@ def serve(
         verify_mb_per_s=verify_mb_per_s,
         page=f"{url_of(reachable_host(gateway_host), gateway_port)}/" if admin else None,
     )  # fmt: skip
+    if crop == "auto" and not detector:
+        raise click.UsageError("--crop auto needs a --detector")
+    if detector:
+        open_detector(detector)  # a worker that cannot would only die
     require_startable(settings, _PATIENCE)
     if admin:
         require_free(gateway_host, gateway_port, time.monotonic() + _PATIENCE)
@@ -173,6 +194,8 @@ def serve(
         "HASHLAKE_RUN_FOLDER": str(run.path),
         "HASHLAKE_SECRET_FILE": str(run.secret_file),
         RATE_VARIABLE: str(verify_mb_per_s),
+        DETECTOR_VARIABLE: detector or "",
+        CROP_VARIABLE: crop,
     }
     python = [sys.executable, "-m"]
     torchserve = Program(

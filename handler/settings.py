@@ -13,6 +13,8 @@ from searcher.scrubbing import DEFAULT_MB_PER_S
 #: Variables of a worker's environment.
 STORE_VARIABLE = "HASHLAKE_INDEX_STORE"
 THREADS_VARIABLE = "HASHLAKE_SEARCH_THREADS"
+DETECTOR_VARIABLE = "HASHLAKE_DETECTOR"
+CROP_VARIABLE = "HASHLAKE_CROP"
 #: A variable of the environment of `python -m handler.frontend`: the settings, as JSON.
 SETTINGS_VARIABLE = "HASHLAKE_SERVE_SETTINGS"
 #: The file of the admin key that `make serve` has just made, to be shown once: the environment doesn't have it.

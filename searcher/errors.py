@@ -20,6 +20,7 @@ SearcherError
 ├── CopyDiffers        a collection didn't become a copy of another one
 ├── EngineRefused      a collection cannot live where it is asked to
 ├── EngineUnavailable  the engine of a collection cannot be reached, or fails
+├── TooFewPictures     the nearest images are regions of too few pictures
 └── FilterError        not a valid filter of metadata
 """
 
@@ -102,6 +103,13 @@ class EngineRefused(SearcherError):
 
 class EngineUnavailable(SearcherError):
     """The engine that keeps a collection cannot be reached, or fails. The message has no credentials."""
+
+
+class TooFewPictures(SearcherError):
+    """The nearest images are regions of fewer pictures than are wanted."""
+
+    def __init__(self, pictures: int, images: int) -> None:
+        super().__init__(f"the {images:,} nearest images are of {pictures:,} pictures: ask for no more")
 
 
 class FilterError(SearcherError):

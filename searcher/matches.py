@@ -1,8 +1,9 @@
 """The answer to a query: the images, their distances, and on request their distances in every space."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 from contract.space import CODE, Space, Vectors
 from searcher.scan.distance import distances
@@ -33,6 +34,24 @@ class Matches:
     def vectors(self) -> Vectors:
         """The images' vectors, in the order of ``paths``."""
         return self.read()
+
+    def chosen(self, places: Sequence[int]) -> "Matches":
+        """Those at ``places``, which rise, of these."""
+        chosen = list(places)
+
+        def of(values: Sequence[Any]) -> list[Any]:
+            return [values[place] for place in chosen] if values else []
+
+        return replace(
+            self,
+            paths=of(self.paths),
+            distances=of(self.distances),
+            metadata=of(self.metadata),
+            rows=of(self.rows),
+            query={name: array[chosen] if array.ndim == 2 else array for name, array in self.query.items()},
+            read=lambda: {name: array[chosen] for name, array in self.vectors.items()},
+            places=of(self.places),
+        )
 
     def distances_by_space(self) -> dict[str, list[int] | list[float]]:
         """Distances in every space where the query has a vector: differing bits, or 1 − cos. Raises ValueError for a

@@ -22,13 +22,15 @@ from starlette.datastructures import Headers
 from starlette.routing import Match
 from starlette.types import Scope
 
-from contract.answer import QueryAnswer
+from contract.answer import CroppedBox, QueryAnswer
 from contract.names import CODE_HEADER, DEFAULT_COLLECTION, DETAIL_HEADER
 from contract.query import (
     DEFAULT_RANK,
     DEFAULT_TOP_K,
     SUBJECTS,
     WITH_TEXT,
+    Crop,
+    Diversity,
     Finite,
     MaxDistance,
     QueryFields,
@@ -49,7 +51,7 @@ _STEP = re.compile(r"(\w+);dur=([0-9.]+)")
 #: What a question may have here, beside its picture: it is about the datalake, and not filtered.
 _FIELDS = (
     "path", "text", "text_weight", "negative_text", "embedding", "code", "detail_code", "top_k", "max_distance", "rank",
-    "turned", "exact",
+    "turned", "exact", "collapse", "diversity", "crop",
 )  # fmt: skip
 _numbers = TypeAdapter(list[Finite])
 
@@ -97,6 +99,15 @@ class Result(BaseModel):
         examples=["/images/17?version=1.2.0"],
     )
     thumbnail: str = Field(description="URL of a small picture", examples=["/thumbnails/17?version=1.2.0"])
+    parent: str | None = Field(
+        description="with `collapse`, or where some images are regions: the picture that it is on; else null",
+        examples=[None],
+    )
+    box: tuple[int, int, int, int] | None = Field(
+        description="of a region: left, top, width and height in pixels of the full size of its picture, which `image` "
+        "and `thumbnail` show with `&whole=true`; null for what is no region",
+        examples=[None],
+    )
     metadata: dict[str, JsonValue] | None = Field(
         description="as given, or what its source says: the page and text of a PDF, the label and viewer of a canvas; "
         "null where there is none",
@@ -127,6 +138,12 @@ class SearchAnswer(BaseModel):
         description="whether even the best image, but for the one asked about, is hardly like the query; null where "
         "closeness is",
         examples=[False],
+    )
+    cropped_image: str | None = Field(
+        description="with `crop`: what was looked for, base64 of a JPEG of at most 1024 pixels a side", examples=[None]
+    )
+    cropped_box: CroppedBox | None = Field(
+        description="with `crop`: where it is on the query; null where no object was found"
     )
     milliseconds: Milliseconds
 
@@ -195,6 +212,9 @@ async def search(
     rank: Annotated[Rank, Form(description=described("rank"))] = DEFAULT_RANK,
     turned: Annotated[bool, Form(description=described("turned"))] = False,
     exact: Annotated[bool, Form(description=described("exact"))] = False,
+    collapse: Annotated[bool, Form(description=described("collapse"))] = False,
+    diversity: Annotated[Diversity, Form(description=described("diversity"))] = 1,
+    crop: Annotated[Crop | None, Form(description=described("crop"))] = None,
 ) -> SearchAnswer:
     """One of `image`, `path`, `text`, `embedding` and `code` says what to look for; `text` may stand beside a picture
     or an embedding, where the model takes any words. A form, or a JSON object of the same fields with the picture in
@@ -204,7 +224,7 @@ async def search(
         "path": path, "text": text, "text_weight": text_weight, "negative_text": negative_text,
         "embedding": _parsed(embedding) if embedding and embedding.strip() else None, "code": code,
         "detail_code": detail_code, "top_k": top_k, "max_distance": max_distance, "rank": rank, "turned": turned,
-        "exact": exact,
+        "exact": exact, "collapse": collapse, "diversity": diversity, "crop": crop,
     }  # fmt: skip
     return await _searched(services, told, file_in(await image.read()) if image else None, started)
 
@@ -239,6 +259,8 @@ async def _searched(services: Services, told: Mapping[str, Any], picture: bytes 
         query=SearchQuery(code=answer.headers[CODE_HEADER], detail_code=answer.headers.get(DETAIL_HEADER)),
         results=_results(found, services.settings.root_path),
         nothing_like_it=found.nothing_like_it,
+        cropped_image=found.cropped_image,
+        cropped_box=found.cropped_box,
         milliseconds=Milliseconds(
             **{step: steps.get(step, 0.0) for step in ("decode", "hash", "search")},
             torchserve=round(torchserve_ms, 2),
@@ -279,6 +301,8 @@ def _results(found: QueryAnswer, root: str) -> list[Result]:
                 cosine=round(1 - distance, 6) if found.ordered_by == EMBEDDING else None,
                 closeness=None if found.closeness is None else found.closeness[place],
                 code=code,
+                parent=None if found.parents is None else found.parents[place],
+                box=None if found.boxes is None else found.boxes[place],
                 image=small if row is None else f"{root}/images/{row}?{query}",
                 thumbnail=small if row is None else f"{root}/thumbnails/{row}?{query}",
                 metadata=metadata,

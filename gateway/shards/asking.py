@@ -37,6 +37,8 @@ class Asked:
     rank: Rank = DEFAULT_RANK
     debug: bool = False
     path: str | None = None
+    collapse: bool = False
+    diversity: int = 1
     fields: Mapping[str, Any] | None = None
 
     def about_codes(self, code: str, detail_code: str | None) -> "Asked":
@@ -89,29 +91,45 @@ async def _of_form(content_type: str, kind: str, body: bytes) -> Asked:
     sent = httpx.Request(
         "POST",
         "http://shard",
-        data=texts | {"debug": "true"},
+        data={**texts, **_of_all(texts), "debug": "true"},
         files={name: (title, io.BytesIO(data)) for name, (data, title) in files.items()} or None,
     )
     return _asked(texts, CIMultiDict({"Content-Type": sent.headers["Content-Type"]}), sent.read())
 
 
 def _asked(fields: Mapping[str, Any], headers: CIMultiDict[str] | None = None, body: bytes | None = None) -> Asked:
-    wanted = fields.get("top_k") or fields.get("topk") or DEFAULT_TOP_K
-    try:
-        top_k = min(max(int(wanted), 1), MAX_TOP_K)
-    except (TypeError, ValueError):
-        top_k = DEFAULT_TOP_K  # the shards refuse it
+    top_k = _number(fields.get("top_k") or fields.get("topk"), DEFAULT_TOP_K)
     rank = fields.get("rank")
     path = fields.get("path")
     return Asked(
         headers or CIMultiDict({"Content-Type": _JSON}),
-        to_json({**fields, "debug": True}) if body is None else body,
+        to_json({**fields, **_of_all(fields), "debug": True}) if body is None else body,
         top_k,
         rank if rank in RANKS else DEFAULT_RANK,
         fields.get("debug") in _TRUE,
         path if isinstance(path, str) and path else None,
+        fields.get("collapse") in _TRUE,
+        _number(fields.get("diversity"), 1),
         fields,
     )
+
+
+def _of_all(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What shards are asked instead of every n-th answer: all of them, since no shard alone can tell the n-th."""
+    top_k, diversity = _number(fields.get("top_k") or fields.get("topk"), DEFAULT_TOP_K), fields.get("diversity")
+    times = _number(diversity, 1)
+    if times == 1 or top_k * times > MAX_TOP_K:  # which the shards refuse
+        return {}
+    in_text = isinstance(diversity, str)  # as in a form
+    return {"top_k": str(top_k * times), "diversity": "1"} if in_text else {"top_k": top_k * times, "diversity": 1}
+
+
+def _number(given: Any, default: int) -> int:
+    """``given`` as a field's number is understood; ``default`` for what the shards refuse."""
+    try:
+        return min(max(int(float(given or default)), 1), MAX_TOP_K)
+    except (TypeError, ValueError, OverflowError):
+        return default
 
 
 def _as_it_is(content_type: str, body: bytes) -> Asked:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from contract.query import DEFAULT_RANK, Rank
+from contract.regions import best_of_each, regions_among
 from contract.space import CODE, DETAIL, EMBEDDING
 
 #: What orders images, by rank: the kinds of vectors, as in searcher/scan/ranking.py.
@@ -22,16 +23,29 @@ _LISTS = ("relevant", "closeness", "distances", "embeddings", "metadata")
 _BY_SPACE = ("codes", "distances_by_space")
 
 
-def merged(found: Sequence[Mapping[str, Any]], top_k: int, rank: Rank = DEFAULT_RANK, *, debug: bool) -> dict[str, Any]:
+def merged(
+    found: Sequence[Mapping[str, Any]],
+    top_k: int,
+    rank: Rank = DEFAULT_RANK,
+    *,
+    debug: bool,
+    collapse: bool = False,
+    diversity: int = 1,
+) -> dict[str, Any]:
     """Returns one answer of at most ``top_k`` images from those that the shards ``found`` in debug mode, in the order
-    of the shards. All must be of one version."""
+    of the shards: with ``collapse`` the best of each picture, and of these every ``diversity``-th. All must be of one
+    version."""
     places = [(shard, place) for shard, answer in enumerate(found) for place in range(len(answer["relevant"]))]
-    best = sorted(places, key=lambda each: _distances(found[each[0]], rank, each[1]))[:top_k]  # ties keep their order
+    best = sorted(places, key=lambda each: _distances(found[each[0]], rank, each[1]))  # ties keep their order
+    names = [found[shard]["relevant"][place] for shard, place in best]
+    chosen = best_of_each(names) if collapse else range(len(names))
+    best = [best[each] for each in chosen[: top_k * diversity : diversity]]
     first = found[0]
-    whole = {name: value for name, value in first.items() if name != "rows"}
+    whole = {name: value for name, value in first.items() if name not in ("rows", "parents", "boxes")}
     for name in _LISTS:
         if name in first:
             whole[name] = [found[shard][name][place] for shard, place in best]
+    whole |= regions_among(whole["relevant"], collapsed=collapse)
     for name in _BY_SPACE:
         whole[name] = {space: [found[shard][name][space][place] for shard, place in best] for space in first[name]}
     if "nothing_like_it" in first:

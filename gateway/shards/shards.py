@@ -60,7 +60,9 @@ class Shards:
         found = [answer.json() for answer in answers]
         self._require_one_version(found)
         headers = {name: answers[0].headers[name] for name in _PASSED if asked.debug and name in answers[0].headers}
-        whole = merged(found, asked.top_k, asked.rank, debug=asked.debug)
+        whole = merged(
+            found, asked.top_k, asked.rank, debug=asked.debug, collapse=asked.collapse, diversity=asked.diversity
+        )
         return HTTPStatus.OK, json.dumps(whole, ensure_ascii=False).encode(errors="backslashreplace"), headers
 
     async def ready(self) -> Ready:

@@ -144,7 +144,9 @@ class Matches(list[Match]):
 class Result:
     """An image of the datalake. ``row`` is its number in the version, None if it was added since; ``distance`` is in
     bits of the codes or, with the rank "detail", of the detail codes, or 1 − cos of embeddings; ``closeness`` as in
-    Match; ``code`` in hex, as a search takes it; ``image`` and ``thumbnail`` are URLs relative to the gateway's."""
+    Match; ``code`` in hex, as a search takes it; ``image`` and ``thumbnail`` are URLs relative to the gateway's.
+    Where some images are regions, ``parent`` is the picture that this one is on, and ``box`` its left, top, width and
+    height there."""
 
     row: int | None
     path: str
@@ -153,16 +155,33 @@ class Result:
     code: str
     image: str
     thumbnail: str
+    parent: str | None = None
+    box: tuple[int, int, int, int] | None = None
+
+
+@dataclass(frozen=True)
+class CroppedBox:
+    """Where the main object of a query is, in pixels of the upright picture."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    score: float
+    label: str
 
 
 class Results(list[Result]):
     """The images found, best first, in the index ``version``. ``code`` and ``detail_code`` are the query's, in hex:
-    sent again, they find the same. A notebook shows their pictures."""
+    sent again, they find the same. With ``crop``, ``cropped_image`` is what was looked for, a JPEG, and ``cropped_box``
+    where it is, None if no object was found. A notebook shows their pictures."""
 
     version: str
     code: str
     detail_code: str | None = None
     nothing_like_it: bool | None = None
+    cropped_image: bytes | None = None
+    cropped_box: CroppedBox | None = None
     #: Asks for what is at a URL relative to the gateway's.
     _asked: Callable[[str], bytes] | None = None
 

@@ -6,13 +6,25 @@ Client ─▶ collection("shoes") ─▶ add, search, dump, …
 └─ list versions and promote one
 """
 
+from base64 import b64decode
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Self
 
 from pydantic import TypeAdapter
 
-from hashlake.client.answers import CollectionInfo, Copied, Folded, Job, Json, Reindexed, Result, Results, Version
+from hashlake.client.answers import (
+    CollectionInfo,
+    Copied,
+    CroppedBox,
+    Folded,
+    Job,
+    Json,
+    Reindexed,
+    Result,
+    Results,
+    Version,
+)
 from hashlake.client.collection import Collection
 from hashlake.client.connection import Connection, Picture, quoted
 
@@ -52,6 +64,8 @@ class _Found:
     query: _Query
     results: list[Result]
     nothing_like_it: bool | None
+    cropped_image: str | None = None
+    cropped_box: CroppedBox | None = None
 
 
 @dataclass(frozen=True)
@@ -225,11 +239,16 @@ class Client:
         rank: Literal["distance", "detail"] = "distance",
         turned: bool = False,
         exact: bool = False,
+        collapse: bool = False,
+        diversity: int = 1,
+        crop: Literal["auto", "none"] | None = None,
     ) -> Results:
         """Returns the ``top_k`` images of the datalake most like one of: ``image``, the bytes of a file or its path;
         ``path``, an indexed image as answers spell it; ``text``, which may also stand beside one of these two where the
         model takes any words; ``code``, that of an earlier answer, with its ``detail_code``. The others are as in
-        ``Collection.search``; ``exact`` compares all embeddings, where the model makes some.
+        ``Collection.search``; ``exact`` compares all embeddings, where the model makes some. ``collapse``
+        gives the best of each picture's regions alone, ``diversity`` every n-th of n times as many, and ``crop`` "auto"
+        looks for the main object of ``image``.
 
         >>> client.search(path="data/boot.jpg", top_k=1)[0].distance
         0.0
@@ -238,12 +257,15 @@ class Client:
             "path": path, "text": text, "text_weight": text_weight, "negative_text": negative_text, "code": code,
             "detail_code": detail_code, "top_k": top_k, "max_distance": max_distance, "rank": rank,
             "turned": turned or None, "exact": exact or None,
+            "collapse": collapse or None, "diversity": None if diversity == 1 else diversity, "crop": crop,
         }  # fmt: skip
         answer = self._connection.post("/api/search", fields, {"image": image}, again=True, form=True)
         found = self._connection.understood(_found, answer.content)
         results = Results(found.results)
         results.version, results.nothing_like_it = found.version, found.nothing_like_it
         results.code, results.detail_code = found.query.code, found.query.detail_code
+        results.cropped_box = found.cropped_box
+        results.cropped_image = None if found.cropped_image is None else b64decode(found.cropped_image)
         results._asked = lambda url: self._connection.get(url).content
         return results
 

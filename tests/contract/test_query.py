@@ -51,7 +51,8 @@ def test_every_field_says_what_it_means_and_must_be() -> None:
         ({"top_k": 3, "topk": 4}, QueryFields(top_k=3)),
         ({"top_k": MAX_TOP_K, "rank": RANKS[-1]}, QueryFields(top_k=16_384, rank="detail")),
         ({"max_distance": 0}, QueryFields(max_distance=0)),
-        ({"diversity": 0.3}, QueryFields()),
+        ({"diversity": 0.3}, QueryFields(diversity=0.3)),
+        ({"sort": "newest"}, QueryFields()),
     ],
 )  # fmt: skip
 def test_what_is_understood(given: dict[str, Any], expected: QueryFields) -> None:
@@ -70,6 +71,10 @@ def test_what_is_understood(given: dict[str, Any], expected: QueryFields) -> Non
         {"max_distance": MAX_DISTANCE + 1},
         {"rank": "near"},
         {"debug": 1},
+        {"collapse": "yes"},
+        {"diversity": -1},
+        {"diversity": "3"},
+        {"crop": True},
         {"metadata": "true"},
         {"path": 5},
         {"collection": ["shoes"]},

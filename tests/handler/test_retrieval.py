@@ -3,8 +3,9 @@
 import base64
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -511,12 +512,72 @@ class TestAllThatIsKnown:
         answers = retrieval.answer([request(1), request(1, debug=True, metadata=True), request(1, max_distance=0)])
         assert [Strict.model_validate_json(answer.body).model_fields_set for answer in answers] == [
             {"index_database_version", "relevant"},
-            QueryAnswer.model_fields.keys() - {"closeness", "nothing_like_it", "ordered_by", "embeddings"},
+            QueryAnswer.model_fields.keys()
+            - {"closeness", "nothing_like_it", "ordered_by", "embeddings"}
+            - {"parents", "boxes", "cropped_image", "cropped_box"},
             {"index_database_version", "relevant"},
         ]
         (nothing,) = retrieval.answer([request(0x0FF0, max_distance=0, debug=True)])
         found = json.loads(nothing.body)
         assert (found["rows"], found["codes"], found["distances_by_space"]) == ([], {"code": []}, {"code": []})
+
+
+class TestRegions:
+    """Two pages with regions, a crop of another program, and a picture."""
+
+    CODES: ClassVar = {
+        "a.jpg": 0xFFFF,
+        "a.jpg#xywh=1,2,30,40": 0x00FF,
+        "a.jpg#xywh=5,6,70,80": 0x00FE,
+        "b.pdf#page=2&xywh=1,2,30,40": 0x00FC,
+        "c_crop1.jpg": 0x00F8,
+        "c.jpg": 0x00F0,
+        "d.jpg": 0x00E0,
+    }
+
+    @pytest.fixture
+    def ask(
+        self, retrieval: Retrieval, store: IndexStore, grid: TorchScriptEmbedder, tmp_path: Path
+    ) -> Callable[..., Any]:
+        publish(store, "1.2.0", grid, self.CODES, tmp_path)
+
+        def ask(**fields: Any) -> Any:
+            (answer,) = bodies(retrieval, request(0x00FF, **fields))
+            return answer
+
+        return ask
+
+    def test_answers_say_where_on_which_picture(self, ask: Callable[..., Any]) -> None:
+        answer = ask(top_k=6)
+        assert answer["relevant"] == list(self.CODES)[1:]
+        assert answer["parents"] == ["a.jpg", "a.jpg", "b.pdf#page=2", "c.jpg", "c.jpg", "d.jpg"]
+        assert answer["boxes"] == [[1, 2, 30, 40], [5, 6, 70, 80], [1, 2, 30, 40], None, None, None]
+
+    def test_the_best_of_each_picture(self, ask: Callable[..., Any]) -> None:
+        answer = ask(top_k=4, collapse=True, debug=True)
+        assert answer["relevant"] == [
+            "a.jpg#xywh=1,2,30,40", "b.pdf#page=2&xywh=1,2,30,40", "c_crop1.jpg", "d.jpg",
+        ]  # fmt: skip
+        assert answer["parents"] == ["a.jpg", "b.pdf#page=2", "c.jpg", "d.jpg"]
+        assert answer["distances"] == [0, 2, 3, 5]
+        assert ask(top_k=10, collapse=True)["relevant"] == answer["relevant"]
+        assert ask(top_k=10, collapse=True, turned=True)["parents"][0] == "a.jpg"
+        assert ask(top_k=2, collapse=True, diversity=2)["relevant"] == [answer["relevant"][place] for place in (0, 2)]
+
+    def test_every_nth(self, ask: Callable[..., Any]) -> None:
+        every = [*list(self.CODES)[1:], "a.jpg"]
+        assert ask(top_k=3, diversity=2)["relevant"] == every[:6:2]
+        assert ask(top_k=10, diversity=3)["relevant"] == every[::3]
+        assert ask(top_k=3, diversity=0.3)["relevant"] == every[:3]
+        assert ask(top_k=400, diversity=80)["message"] == "top_k times diversity must be at most 16384, and is 32000"
+
+    def test_one_request_keeps_its_thinning_to_itself(self, ask: Callable[..., Any], retrieval: Retrieval) -> None:
+        batch = [request(0x00FF, top_k=2, collapse=True), request(0x00FF, top_k=2), like("d.jpg", top_k=1, diversity=2)]
+        assert [answer["relevant"] for answer in bodies(retrieval, *batch)] == [
+            ["a.jpg#xywh=1,2,30,40", "b.pdf#page=2&xywh=1,2,30,40"],
+            ["a.jpg#xywh=1,2,30,40", "a.jpg#xywh=5,6,70,80"],
+            ["d.jpg"],
+        ]
 
 
 class TestTurned:

@@ -81,7 +81,7 @@ def test_the_commands_are_these() -> None:
     assert words == {
         "listing", "refresh", "index", "watch", "search", "archive", "serve", "shards", "sample", "train", "evaluate",
         "doctor", "models", "models import",
-        "elements", "elements detect", "elements detectors", "elements similarity", "versions", "versions list",
+        "elements", "elements detect", "elements detectors", "versions", "versions list",
         "versions verify", "versions promote", "versions rollback", "versions prune", "admin", "keys", "keys create",
         "keys list", "keys revoke", "duplicates", "reindex", "collections", "collections list", "collections create",
         "collections delete", "collections stats", "collections add", "collections add_bulk", "collections search",
@@ -189,6 +189,18 @@ def test_search_says_that_nothing_was_found(store: IndexStore, grid_path: Path, 
     answer = hashlake(*command)
     assert (answer.status, answer.out) == (0, "")
     assert answer.err == "no image is like it, among those that may be found\n"
+
+
+def test_search_prints_the_best_of_each_picture(
+    tmp_path: Path, grid: TorchScriptEmbedder, grid_path: Path, photo: Path
+) -> None:
+    store = IndexStore(tmp_path / "regions")
+    codes = {"a.jpg#xywh=1,2,30,40": 0x8001, "a.jpg#xywh=5,6,70,80": 0x8000, "b.jpg": 0xC000}
+    publish(store, "1", grid, codes, tmp_path)
+    command = ("search", photo, "--model_path", grid_path, "--index_store", store.folder, "--collapse", "--json")
+    answer = json.loads(hashlake(*command).out)
+    assert answer["relevant"] == ["a.jpg#xywh=1,2,30,40", "b.jpg"]
+    assert (answer["parents"], answer["boxes"]) == (["a.jpg", "b.jpg"], [[1, 2, 30, 40], None])
 
 
 def test_search_as_json_is_the_servers_debug_answer(store: IndexStore, grid_path: Path, photo: Path) -> None:

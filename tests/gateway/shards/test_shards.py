@@ -1,6 +1,7 @@
 """A front over shards answers as one machine with all rows does, ties included, or says which shard doesn't."""
 
 import json
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -53,15 +54,21 @@ class Front:
         return {name: value for name, value in json.loads(answer.body).items() if name != "rows"}
 
 
-def publish(store: IndexStore, name: str, vectors: Vectors, model: ModelIdentity) -> None:
-    """Publish a version whose image in row 7 is called images/7.jpg."""
+def publish(
+    store: IndexStore, name: str, vectors: Vectors, model: ModelIdentity, naming: str = "images/{row}.jpg"
+) -> None:
+    """Publish a version whose image in row 7 is called images/7.jpg, or as ``naming`` says of row and picture."""
     folder = store.building(name)
     folder.mkdir(parents=True)
     with ImageTable(folder / IMAGES_FILE, writable=True) as table:
         table.begin()
         count = len(vectors["code"])
         for row in range(count):
-            table.add(row, file_of(f"images/{row}.jpg"), Sourced(None, json.dumps({"row": row}) if row % 2 else None))
+            table.add(
+                row,
+                file_of(naming.format(row=row, picture=row * row % 97)),
+                Sourced(None, json.dumps({"row": row}) if row % 2 else None),
+            )
         table.commit()
     written = write_vectors(folder, model.spaces, vectors)
     store.publish(name, model=model, count=count, skipped=0, files=[*written.files, IMAGES_FILE])
@@ -75,7 +82,7 @@ def client_of(settings: GatewaySettings, opened: ExitStack) -> Client:
     return client
 
 
-def front_over(folder: Path, model: TorchScriptEmbedder, opened: ExitStack) -> Front:
+def front_over(folder: Path, model: TorchScriptEmbedder, opened: ExitStack, naming: str = "images/{row}.jpg") -> Front:
     """Codes of few bits: of 400 images, hundreds share every distance."""
     random = np.random.default_rng(5)
     vectors = {}
@@ -86,7 +93,7 @@ def front_over(folder: Path, model: TorchScriptEmbedder, opened: ExitStack) -> F
             embeddings = np.add(random.integers(-1, 2, (IMAGES, space.columns)), [0.5, 0, 0])
             vectors[space.name] = (embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)).astype("<f2")
     store = IndexStore(folder / "whole")
-    publish(store, "1.5.0", vectors, model.identity)
+    publish(store, "1.5.0", vectors, model.identity, naming)
     split(store.open(), SHARDS, folder / "shards", lambda _number, _store: None)
     shards = [
         opened.enter_context(ServedShard(IndexStore(folder / "shards" / str(number)), model))
@@ -180,6 +187,25 @@ def test_cosines_are_merged_with_their_ties(tmp_path: Path) -> None:
         assert (refused.status_code, refused.json()["message"]) == (
             400, "path: shards of a model of embeddings need the image itself, or its embedding",
         )  # fmt: skip
+
+
+def test_regions_of_one_picture_in_several_shards(tmp_path: Path, calibrated: TorchScriptEmbedder) -> None:
+    with ExitStack() as opened:
+        front = front_over(tmp_path, calibrated, opened, "{picture}.jpg#xywh={row},0,9,9")
+        fields: dict[str, Any]
+        for fields in (
+            {"top_k": 20},
+            {"top_k": 20, "collapse": True, "debug": True},
+            {"top_k": 7, "diversity": 5, "rank": "detail", "detail_code": "00112233"},
+            {"topk": 5, "collapse": True, "diversity": 3.5, "metadata": True},
+        ):
+            asked = {"code": "0302", **fields}
+            assert front.ask(json=asked).json() == front.expected(asked)
+        photo, form = png_of(0x0302), {"top_k": "5", "collapse": "true", "diversity": "3"}
+        fields = {"image": b64encode(photo).decode(), "top_k": 5, "collapse": True, "diversity": 3}
+        assert front.ask(data=form, files={"image": ("q.png", photo)}).json() == front.expected(fields)
+        refused = front.ask(json={"code": "0302", "top_k": 1000, "diversity": 80})
+        assert refused.status_code == 400 and "is 80000" in refused.json()["message"]
 
 
 def test_a_shard_that_is_dead_or_of_another_version_is_named_and_nothing_partial_answered(

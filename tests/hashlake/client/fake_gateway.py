@@ -268,12 +268,17 @@ def create_app(fake: Fake) -> FastAPI:
     async def search_datalake(request: Request) -> dict[str, Any]:
         async with request.form() as form:
             fake.searched.append({name: value for name, value in form.items() if isinstance(value, str)})
-        result = {
+        result: dict[str, Any] = {
             "row": 0, "path": "data/boot.jpg", "distance": 0, "closeness": 0.93, "code": "00" * 8,
             "image": "/images/0?version=1.2.0", "thumbnail": "/thumbnails/0?version=1.2.0",
         }  # fmt: skip
         query = {"code": "00" * 8, "detail_code": None}
-        return {"version": "1.2.0", "query": query, "results": [result], "nothing_like_it": False}
+        cropped: dict[str, Any] = {}
+        if form.get("crop") == "auto":
+            result |= {"parent": "data/boots.jpg", "box": [1, 2, 30, 40]}
+            box = {"x": 5, "y": 6, "width": 30, "height": 40, "score": 0.9, "label": "object"}
+            cropped = {"cropped_image": base64.b64encode(b"JPEG").decode(), "cropped_box": box}
+        return {"version": "1.2.0", "query": query, "results": [result], "nothing_like_it": False} | cropped
 
     @app.get("/thumbnails/{row}")
     async def thumbnail_of_row(row: int) -> Response:

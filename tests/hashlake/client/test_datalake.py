@@ -16,11 +16,15 @@ BOOT = next(iter(WEB))
 def test_a_search_sends_a_form_of_plain_words(client: Client, fake: Fake) -> None:
     client.search(text="robe d'été", top_k=5)
     client.search(code="00ff", detail_code="0f", rank="detail", max_distance=3, exact=True)
+    client.search(code="00ff", collapse=True, diversity=3, crop="none")
     client.search(image=picture(0), text="red", text_weight=0.3, negative_text="a dog", turned=True)
     assert fake.searched == [
         {"text": "robe d'été", "top_k": "5", "rank": "distance"},
         {
             "code": "00ff", "detail_code": "0f", "rank": "detail", "max_distance": "3", "exact": "true", "top_k": "10",
+        },
+        {
+            "code": "00ff", "rank": "distance", "top_k": "10", "collapse": "true", "diversity": "3", "crop": "none",
         },
         {
             "text": "red", "text_weight": "0.3", "negative_text": "a dog", "turned": "true", "rank": "distance",
@@ -35,6 +39,14 @@ def test_what_was_found(client: Client) -> None:
     assert said == ("1.2.0", "00" * 8, None, False)
     (result,) = results
     assert (result.path, result.row, result.closeness) == ("data/boot.jpg", 0, 0.93)
+    assert (result.parent, result.box, results.cropped_image, results.cropped_box) == (None, None, None, None)
+
+
+def test_the_main_object_of_a_query(client: Client) -> None:
+    results = client.search(image=picture(0), crop="auto")
+    assert results.cropped_image == b"JPEG"
+    assert results.cropped_box is not None and results.cropped_box.width == 30
+    assert (results[0].parent, results[0].box) == ("data/boots.jpg", (1, 2, 30, 40))
 
 
 def test_a_notebook_shows_pictures(client: Client, shoes: Collection) -> None:
