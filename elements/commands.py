@@ -15,6 +15,7 @@ from elements.extraction import extract
 from elements.outputs import DOCUMENTS_FILE, write_outputs
 from elements.pages import Pages
 from elements.results import Found, Results
+from elements.similarity.command import similarity
 
 _EVERY_SECONDS = 0.5
 
@@ -49,7 +50,7 @@ def detect(source: str, detector: str, output: Path, as_json: bool) -> None:
     splitters = splitters_for(source)
     identity = f"{found_by.name} {found_by.stem} {','.join(found_by.labels)}"
     with Results(output, identity, source) as results, open_document(source, splitters) as pages:
-        progress = _Progress(pages.count, results.counts()[0], as_json)
+        progress = _Progress(pages.count, results.known(), as_json)
         extract(Pages(pages, source, splitters), found_by, results, progress.tell)
         documents = write_outputs(results, found_by)
     if as_json:
@@ -70,6 +71,9 @@ def detectors(as_json: bool) -> None:
         say(json.dumps([named(each) for each in found]))
     else:
         say_table(["detector", "finds"], [[each.name, ", ".join(each.labels)] for each in found])
+
+
+elements.add_command(similarity)
 
 
 class _Progress:

@@ -13,10 +13,7 @@ Each replaces its older self in one step.
 import csv
 import io
 import json
-import os
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,6 +23,7 @@ from elements.annotation_file import annotation_lines
 from elements.annotations import annotation_page
 from elements.detectors import named
 from elements.extraction import CROPS, crop_name, kept_name
+from elements.replacing import new_file, replace_text
 from elements.results import Found, Results
 
 DOCUMENTS_FILE = "documents.json"
@@ -47,13 +45,13 @@ def write_outputs(results: Results, detector: Detector) -> list[dict[str, Any]]:
                 "boxes": sum(len(found.boxes) for found in pages),
             }
         )
-        _replace(folder / f"{name}.txt", "".join(f"{line}\n" for line in annotation_lines(pages)))
-        _replace(folder / f"{name}.json", _json(documents[-1] | _told(detector, pages)))
-        _replace(folder / f"{name}.annotations.json", _json(annotation_page(document, detector.name, pages)))
-        _replace(folder / f"{name}.csv", _table(document, pages))
-        with _new(folder / f"{name}.crops.zip") as file:
+        replace_text(folder / f"{name}.txt", "".join(f"{line}\n" for line in annotation_lines(pages)))
+        replace_text(folder / f"{name}.json", _json(documents[-1] | _told(detector, pages)))
+        replace_text(folder / f"{name}.annotations.json", _json(annotation_page(document, detector.name, pages)))
+        replace_text(folder / f"{name}.csv", _table(document, pages))
+        with new_file(folder / f"{name}.crops.zip") as file:
             _zip(file, folder / CROPS, pages)
-    _replace(folder / DOCUMENTS_FILE, _json({"detector": named(detector), "documents": documents}))
+    replace_text(folder / DOCUMENTS_FILE, _json({"detector": named(detector), "documents": documents}))
     return documents
 
 
@@ -105,19 +103,3 @@ def _zip(file: IO[bytes], crops: Path, pages: list[Found]) -> None:
 
 def _json(document: Any) -> str:
     return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
-
-
-def _replace(path: Path, text: str) -> None:
-    with _new(path) as file:
-        file.write(text.encode("utf-8", "replace"))
-
-
-@contextmanager
-def _new(path: Path) -> Iterator[IO[bytes]]:
-    """Yields a file that becomes the one at ``path`` at the end of the block."""
-    beside = path.with_name(f".{path.name}.new")
-    with beside.open("wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)

@@ -99,11 +99,11 @@ class Results:
         with self._lock, self._connection:
             self._connection.execute("DELETE FROM pages WHERE run < ?", (self._run,))
 
-    def counts(self) -> tuple[int, int]:
-        """Returns how many pages there are, and how many of them failed."""
+    def known(self) -> int:
+        """Returns how many pages were looked at."""
         with self._lock:
-            pages, failed = self._connection.execute("SELECT count(*), count(reason) FROM pages").fetchone()
-        return pages, failed
+            (count,) = self._connection.execute("SELECT count(*) FROM pages WHERE reason IS NULL").fetchone()
+        return int(count)
 
     def documents(self) -> list[str]:
         """Returns the documents, sorted by the name of their files."""

@@ -81,7 +81,7 @@ def test_the_commands_are_these() -> None:
     assert words == {
         "listing", "refresh", "index", "watch", "search", "archive", "serve", "shards", "sample", "train", "evaluate",
         "doctor", "models", "models import",
-        "elements", "elements detect", "elements detectors", "versions", "versions list",
+        "elements", "elements detect", "elements detectors", "elements similarity", "versions", "versions list",
         "versions verify", "versions promote", "versions rollback", "versions prune", "admin", "keys", "keys create",
         "keys list", "keys revoke", "duplicates", "reindex", "collections", "collections list", "collections create",
         "collections delete", "collections stats", "collections add", "collections add_bulk", "collections search",

@@ -1,0 +1,97 @@
+"""The files that tell how similar documents are:
+
+    similarity.json              {parameters, index: {sources, images, transpositions}, pairs: [[i, j, score, 0, 0]], …}
+    similarity.csv               a row for each pair of figures
+    scores/DIGEST.npy            for each pair of documents: a structured array (score, first, second) without pickles
+    scores-compatible/DIGEST.npy if asked for: as extractorAPI's clients load it, an object array of strings, (n, 3)
+
+DIGEST is the sha256 of both documents' names, sorted and joined. i and j are numbers of images in the index; 0 means
+that a figure was compared as it is. Each file replaces its older self in one step.
+"""
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from elements.replacing import new_file, replace_text
+from elements.similarity.figures import Figures
+from elements.similarity.pairs import Pairs
+
+SIMILARITY_FILE = "similarity.json"
+SCORES, COMPATIBLE = "scores", "scores-compatible"
+_COLUMNS = ("document_1", "image_1", "document_2", "image_2", "score")
+#: What extractorAPI's clients call a similarity of 1: they keep what is above 25.
+_FULL_SCORE = 100.0
+
+
+def score_name(first: str, second: str) -> str:
+    """Returns the name of the file of scores of two documents."""
+    return hashlib.sha256("".join(sorted((first, second))).encode()).hexdigest() + ".npy"
+
+
+class ScoreFiles:
+    """The files in ``folder`` about ``documents``, whose addresses are ``sources``."""
+
+    def __init__(self, folder: Path, documents: Sequence[Figures], sources: Sequence[str]) -> None:
+        self._folder = folder
+        self._documents = documents
+        self._sources = sources
+        self._starts = np.cumsum([0, *(len(each.known) for each in documents)])
+        self._pairs: list[list[float]] = []
+        self._table = io.StringIO()
+        self._rows = csv.writer(self._table)
+        self._rows.writerow(_COLUMNS)
+
+    def add(self, first: int, second: int, pairs: Pairs, *, compatible: bool) -> dict[str, Any]:
+        """Write the scores of two documents, by their numbers. Returns what is told of them."""
+        one, other = self._documents[first], self._documents[second]
+        triples = [
+            (float(score), one.known[row].file, other.known[column].file)
+            for row, column, score in zip(*pairs, strict=True)
+        ]
+        for row, column, score in zip(*pairs, strict=True):
+            places = int(self._starts[first] + row), int(self._starts[second] + column)
+            self._pairs.append([*places, round(float(score), 3), 0, 0])
+        for score, left, right in triples:
+            self._rows.writerow((one.document, left, other.document, right, f"{score:.5f}"))
+        name = score_name(one.document, other.document)
+        longest = max([1, *(len(each) for _, *names in triples for each in names)])
+        kind = [("score", "<f8"), ("first", f"<U{longest}"), ("second", f"<U{longest}")]
+        with new_file(self._folder / SCORES / name) as file:
+            np.save(file, np.array(triples, dtype=kind), allow_pickle=False)
+        if compatible:
+            strings = [[str(round(score * _FULL_SCORE, 5)), left, right] for score, left, right in triples]
+            with new_file(self._folder / COMPATIBLE / name) as file:
+                np.save(file, np.array(strings, dtype=object).reshape(len(strings), 3), allow_pickle=True)
+        return {"documents": [one.document, other.document], "pairs": len(triples), "file": name}
+
+    def finish(self, parameters: dict[str, Any]) -> None:
+        """Write what is about all pairs of documents."""
+        sources = [
+            {"uid": each.document, "src": source, "images": len(each.known), "failed": len(each.unread)}
+            for each, source in zip(self._documents, self._sources, strict=True)
+        ]
+        images = [
+            {"id": figure.file, "src": figure.name, "doc_uid": each.document}
+            for each in self._documents
+            for figure in each.known
+        ]
+        unread = [
+            {"id": figure.file, "src": figure.name, "doc_uid": each.document, "reason": reason}
+            for each in self._documents
+            for figure, reason in each.unread
+        ]
+        told = {
+            "parameters": parameters,
+            "index": {"sources": sources, "images": images, "transpositions": ["none"]},
+            "pairs": self._pairs,
+            "not_read": unread,
+        }
+        replace_text(self._folder / SIMILARITY_FILE, json.dumps(told, ensure_ascii=False) + "\n")
+        replace_text(self._folder / "similarity.csv", self._table.getvalue())
