@@ -23,12 +23,12 @@ import logging
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from contract.compiling import compiling
 from contract.model import ModelIdentity
 from contract.space import CODE, EMBEDDING, Vectors
 from embedding.card import CARD_FILE, ModelCard, parse_card, plain_name, preprocessing_for
@@ -52,10 +52,6 @@ _MODEL_FAILURES = (RuntimeError, AttributeError, torch.jit.Error)
 
 #: TorchScript profiles two passes and compiles the third.
 _PASSES_TO_COMPILE = 3
-
-#: Held while something is compiled: oneDNN's graph compiler fails, and leaves graphs that never run again, if two
-#: threads are in it.
-_compiling = Lock()
 
 #: Pictures per forward pass: more no longer fit a CPU core's cache, fewer repeat the overhead of a pass.
 _BATCH = 16
@@ -253,7 +249,7 @@ class TorchScriptEmbedder:
         """A pass, after those in which its batch size is compiled, which one thread makes for all."""
         size = self.batch if self._full_batches else len(pictures)
         if self._compiled and size not in self._compiled_sizes:
-            with _compiling:
+            with compiling:
                 if size not in self._compiled_sizes:
                     for _ in range(_PASSES_TO_COMPILE):
                         self._pass(pictures, compiled=True)
