@@ -14,7 +14,7 @@ from http import HTTPStatus
 from gateway.errors import RequestRefused
 from gateway.extractor.delivering import Delivering
 from gateway.extractor.folders import Folders
-from gateway.extractor.jobs import ENDED, Detecting, Job, JobStore
+from gateway.extractor.jobs import ENDED, Comparing, Detecting, Job, JobStore
 from gateway.processes import start_detached
 from gateway.settings import GatewaySettings
 
@@ -43,7 +43,7 @@ class Extraction:
     def start(self) -> None:
         self._work = asyncio.create_task(self._keep_working())
 
-    async def add(self, app: str, requests: Sequence[Detecting], callback: str | None) -> list[Job]:
+    async def add(self, app: str, requests: Sequence[Detecting | Comparing], callback: str | None) -> list[Job]:
         """Queue a job for each of ``requests``, asked by ``app``."""
         jobs = await asyncio.to_thread(self.jobs.create, app, requests, callback)
         self._new.set()

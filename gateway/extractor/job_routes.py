@@ -13,8 +13,9 @@ from pydantic import BaseModel, Field
 
 from gateway.errors import RequestRefused, json_refusals, refusals
 from gateway.extractor.app_keys import AppKey
-from gateway.extractor.asked import UsesExtraction, callback, detector, document
-from gateway.extractor.jobs import Delivery, Detecting, Job
+from gateway.extractor.asked import UsesExtraction, backbone, callback, detector, document, documents
+from gateway.extractor.jobs import Comparing, Delivery, Detecting, Job
+from gateway.extractor.kinds import SIMILARITY, folder_of
 from gateway.services import UsesServices
 
 _USUAL = (
@@ -52,6 +53,22 @@ class WantedElements(BaseModel):
     anew: bool = Field(default=False, description="forget what is known of it")
 
 
+class WantedSimilarity(BaseModel):
+    """Documents to compare, each with each and with itself."""
+
+    documents: dict[str, Annotated[str, Field(max_length=8192)]] = Field(
+        description="by name, addresses as of `source`", examples=[{"ms-12": "https://iiif.example.org/ms-12/manifest"}]
+    )
+    model: str | None = Field(
+        default=None,
+        description="a model file below the models folder, or a name that one answers to; the datalake's unless given",
+        examples=["relahash-general-64bits"],
+    )
+    top_k: int = Field(default=20, ge=1, le=1000, description="figures of another document that are kept for each")
+    mutual: bool = Field(default=False, description="keep pairs only of figures among each other's nearest")
+    callback: str | None = Field(default=None, description="where similarity.json is posted", examples=[None])
+
+
 class JobList(BaseModel):
     """The newest hundred jobs."""
 
@@ -82,6 +99,25 @@ async def start(
         source=document(asked.source, settings), detector=detector(asked.detector, settings), anew=asked.anew
     )
     to = callback(asked.callback, settings, "annotate") if asked.callback else None
+    (job,) = await extraction.add(key.name, [request], to)
+    response.headers["Location"] = f"jobs/{job.id}"
+    return job
+
+
+@router.post("/similarity", summary="Find the figures that documents share", status_code=HTTPStatus.ACCEPTED)
+async def start_similarity(
+    asked: WantedSimilarity, key: AppKey, services: UsesServices, extraction: UsesExtraction, response: Response
+) -> Job:
+    settings = services.settings
+    name, path = await asyncio.to_thread(backbone, asked.model, services)
+    request = Comparing(
+        documents={each: document(address, settings) for each, address in documents(asked.documents).items()},
+        model=name,
+        model_path=path,
+        top_k=asked.top_k,
+        mutual=asked.mutual,
+    )
+    to = callback(asked.callback, settings, "similarity") if asked.callback else None
     (job,) = await extraction.add(key.name, [request], to)
     response.headers["Location"] = f"jobs/{job.id}"
     return job
@@ -128,16 +164,21 @@ async def results(
     file: Annotated[
         str,
         InPath(
-            description=f"the document's name, as the job says it, and one of {', '.join(_TYPES)}",
+            description=f"of a document its name, as the job says it, and one of {', '.join(_TYPES)}; of a comparison "
+            f"{', '.join(SIMILARITY)}, or a `file` of scores",
             examples=["ms-12.annotations.json"],
         ),
     ],
 ) -> Response:
-    """As `hashlake elements detect` writes them."""
+    """As `hashlake elements` writes them."""
     kinds = {f"{each.name}{ending}": kind for each in job.documents for ending, kind in _TYPES.items()}
+    if job.compared:
+        kinds |= {name: _TYPES[f".{name.rpartition('.')[2]}"] for name in SIMILARITY}
+        kinds |= {each.file: "application/octet-stream" for each in job.compared}
     if file not in kinds:
         raise RequestRefused(HTTPStatus.NOT_FOUND, f"the job {job.id} has no results called so")
-    path = extraction.folders.found(job.request.source, job.request.detector) / file
+    folder = folder_of(job.request, extraction.folders)
+    path = folder / "scores" / file if file.endswith(".npy") else folder / file
     if not await asyncio.to_thread(path.is_file):
         raise RequestRefused(HTTPStatus.NOT_FOUND, "the results are gone: another job is at work on the document")
     return FileResponse(path, media_type=kinds[file], filename=file)

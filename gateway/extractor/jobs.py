@@ -45,7 +45,29 @@ class Detecting(BaseModel):
     anew: bool = False
 
 
-Request = Annotated[Detecting, Field(discriminator="kind")]
+class Comparing(BaseModel):
+    """Documents to compare, by their names: how similar are their figures?"""
+
+    kind: Literal["similarity"] = "similarity"
+    documents: dict[str, str] = Field(
+        description="addresses by name", examples=[{"ms-12": "https://iiif.example.org/ms-12/manifest.json"}]
+    )
+    model: str = Field(description="as it was asked for", examples=["relahash-general-64bits"])
+    model_path: str = Field(description="below the models folder", examples=["relahash-general-64bits.pt"])
+    top_k: int = 20
+    mutual: bool = False
+    compatible: bool = Field(default=False, description="the callback gets extractorAPI's files of scores")
+
+
+Request = Annotated[Detecting | Comparing, Field(discriminator="kind")]
+
+
+class Compared(BaseModel):
+    """Two documents, or one and itself: how many pairs of figures they have, and what the file of scores is called."""
+
+    documents: list[str] = Field(examples=[["ms-12", "ms-13"]])
+    pairs: int = Field(examples=[240])
+    file: str = Field(examples=["fb8e20fc2e4c3f24….npy"])
 
 
 class Document(BaseModel):
@@ -59,18 +81,19 @@ class Document(BaseModel):
 
 
 class Job(BaseModel):
-    """One job: what was asked, how far it is, how it ended."""
+    """One job: what was asked, how far it is, how it ended. ``documents`` of detecting, ``compared`` of comparing."""
 
     id: str = Field(examples=["3f9c01ab22d0"])
     app: str = Field(description="the name of the key that it was asked with", examples=["catalogue"])
     state: State = "queued"
-    done: int = Field(default=0, description="pages so far", examples=[12])
-    total: int = Field(default=0, description="pages in all; 0 while that isn't known", examples=[120])
-    failed: int = Field(default=0, description="pages that could not be looked at", examples=[0])
+    done: int = Field(default=0, description="pages or pictures so far", examples=[12])
+    total: int = Field(default=0, description="pages in all; 0 where that isn't known", examples=[120])
+    failed: int = Field(default=0, description="those that could not be read", examples=[0])
     message: str = Field(default="", description="why it failed", examples=[""])
     request: Request
     callback: str | None = Field(default=None, description="where results are sent", examples=[None])
     documents: list[Document] = []
+    compared: list[Compared] = []
     created: AwareDatetime
     finished: AwareDatetime | None = None
 
@@ -103,7 +126,7 @@ class JobStore:
         except (OSError, sqlite3.Error) as error:
             raise GatewayError(f"cannot use the extraction jobs in {path}: {error}") from error
 
-    def create(self, app: str, requests: Sequence[Detecting], callback: str | None) -> list[Job]:
+    def create(self, app: str, requests: Sequence[Detecting | Comparing], callback: str | None) -> list[Job]:
         """Queue a job for each of ``requests``: all of them, or none."""
         now = datetime.now(UTC)
         jobs = [

@@ -12,13 +12,14 @@ import time
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, File, Form, Response, UploadFile
+from fastapi import APIRouter, File, Form, Request, Response, UploadFile
 from fastapi.responses import JSONResponse, PlainTextResponse
+from pydantic import BaseModel, ValidationError
 
 from gateway.errors import CommandFailed, RequestRefused, refusals
 from gateway.extractor.app_keys import AppKey
-from gateway.extractor.asked import UsesExtraction, callback, detector, manifest
-from gateway.extractor.jobs import Detecting, Job
+from gateway.extractor.asked import IMAGES, UsesExtraction, backbone, callback, detector, documents, manifest
+from gateway.extractor.jobs import Comparing, Detecting, Job
 from gateway.processes import HASHLAKE, ChildProcess
 from gateway.services import UsesServices
 
@@ -104,6 +105,31 @@ async def models() -> Response:
         return JSONResponse({each["name"]: time.ctime(each["modified"]) for each in found})
     except (CommandFailed, ValueError):
         return JSONResponse("No model.")
+
+
+@router.post("/run_similarity", summary="Compare documents", response_class=PlainTextResponse)
+async def run_similarity(key: AppKey, services: UsesServices, extraction: UsesExtraction, request: Request) -> Response:
+    """JSON: `documents`, by name the URL of a JSON object of names and URLs of images; `model`, a hash or embedding
+    model by its name, the datalake's unless given; `callback`, which gets a file of scores for each pair of
+    documents."""
+    try:
+        asked = _Documents.model_validate_json(await request.body())
+    except ValidationError:
+        return PlainTextResponse("Similarity task aborted!")
+    settings = services.settings
+    name, path = await asyncio.to_thread(backbone, asked.model, services)
+    named = {each: manifest(url, settings) for each, url in documents(asked.documents).items()}
+    comparing = Comparing(
+        documents={each: f"{IMAGES}{url}" for each, url in named.items()}, model=name, model_path=path, compatible=True
+    )
+    jobs = await extraction.add(key.name, [comparing], callback(asked.callback, settings, "similarity"))
+    return _triggered(f"Similarity task triggered for {list(named)} with {name}!", jobs)
+
+
+class _Documents(BaseModel):
+    documents: dict[str, str]
+    model: str | None = None
+    callback: str | None = None
 
 
 def _triggered(text: str, jobs: list[Job]) -> Response:

@@ -21,21 +21,25 @@ from typing import Any
 
 from gateway.errors import CommandFailed
 from gateway.extractor.folders import Folders, forget
-from gateway.extractor.jobs import Delivery, Document, Job, JobStore
-from gateway.processes import HASHLAKE, ChildProcess
+from gateway.extractor.jobs import Delivery, Detecting, Job, JobStore
+from gateway.extractor.kinds import command_of, folder_of, outcome
+from gateway.processes import ChildProcess
 from gateway.settings import GatewaySettings
 
 #: How often a running job is asked whether it is cancelled.
 _LOOK_SECONDS = 0.3
 _SAVE_SECONDS = 0.5
+#: What a command says of its progress.
+_PROGRESS = ("done", "total", "failed")
 
 
 class Runner:
-    """Carries out the jobs in ``jobs``, whose results are in ``folders``."""
+    """Carries out the jobs in ``jobs``, whose results are in ``folders``, with models of the folder ``models``."""
 
-    def __init__(self, jobs: JobStore, folders: Folders) -> None:
+    def __init__(self, jobs: JobStore, folders: Folders, models: Path) -> None:
         self._jobs = jobs
         self._folders = folders
+        self._models = models
         self._child: ChildProcess | None = None
         self._stopping = False
 
@@ -52,12 +56,13 @@ class Runner:
             await self._carry_out(job.model_copy(update={"state": "running", "message": ""}))
 
     async def _carry_out(self, job: Job) -> None:
-        folder = self._folders.found(job.request.source, job.request.detector)
-        if job.request.anew and job.done == 0:
+        folder = folder_of(job.request, self._folders)
+        if isinstance(job.request, Detecting) and job.request.anew and job.done == 0:
             forget(folder)
         self._jobs.save(job)
         try:
-            last = await self._command(job, folder)
+            said = await self._command(job, command_of(job.request, folder, self._models))
+            known, deliveries = outcome(job, folder, said)
         except CommandFailed as error:
             if self._jobs.is_cancelled(job.id):
                 self._ended(job, "cancelled")
@@ -65,26 +70,13 @@ class Runner:
                 self._jobs.save(job.model_copy(update={"state": "queued"}))
             else:
                 self._ended(job, "failed", message=str(error))
-            return
-        documents = [Document.model_validate(each) for each in last["documents"]]
-        told = json.loads((folder / "documents.json").read_text(encoding="utf-8"))
-        self._ended(
-            job,
-            "succeeded",
-            _deliveries(job, folder, documents, told["detector"]),
-            documents=documents,
-            done=sum(each.pages for each in documents),
-            total=sum(each.pages for each in documents),
-            failed=sum(each.failed for each in documents),
-        )
+        except (LookupError, ValueError, OSError) as error:
+            self._ended(job, "failed", message=f"the results cannot be read: {type(error).__name__}")
+        else:
+            self._ended(job, "succeeded", deliveries, **known)
 
-    async def _command(self, job: Job, folder: Path) -> dict[str, Any]:
-        """Returns the last line that the command says. Raises CommandFailed."""
-        asked = job.request
-        command = [
-            *HASHLAKE, "elements", "detect", "--detector", asked.detector, "--output", str(folder), "--json",
-            "--", asked.source,
-        ]  # fmt: skip
+    async def _command(self, job: Job, command: list[str]) -> dict[str, Any]:
+        """Returns the last line that ``command`` says. Raises CommandFailed."""
         said: dict[str, Any] = {}
         saved = 0.0
         async with ChildProcess.started(command) as child:
@@ -94,15 +86,14 @@ class Runner:
                 async for line in child.lines():
                     said = json.loads(line)
                     now = asyncio.get_running_loop().time()
-                    if "done" in said and now - saved >= _SAVE_SECONDS:
+                    if now - saved >= _SAVE_SECONDS:
                         saved = now
-                        self._jobs.save(job.model_copy(update=said))
+                        progress = {key: value for key, value in said.items() if key in _PROGRESS}
+                        self._jobs.save(job.model_copy(update=progress))
                 await child.succeeded()
             finally:
                 watching.cancel()
                 self._child = None
-        if "documents" not in said:
-            raise CommandFailed("the command said nothing of its results")
         return said
 
     async def _watch(self, job: Job, child: ChildProcess) -> None:
@@ -113,23 +104,6 @@ class Runner:
     def _ended(self, job: Job, state: str, deliveries: list[Delivery] | None = None, **known: Any) -> None:
         ended = job.model_copy(update={"state": state, "finished": datetime.now(UTC), **known})
         self._jobs.save(ended, deliveries or [])
-
-
-def _deliveries(job: Job, folder: Path, documents: list[Document], detector: dict[str, Any]) -> list[Delivery]:
-    """Returns what the job's callback gets: each document's annotation file, and which model made it."""
-    if job.callback is None:
-        return []
-    model = f"{detector['stem']}_{datetime.fromtimestamp(detector['modified'], UTC):%m_%Y}"
-    return [
-        Delivery(
-            url=f"{job.callback.rstrip('/')}/{each.name}",
-            field="annotation_file",
-            name=f"{each.name}.txt",
-            fields={"model": model},
-            path=str(folder / f"{each.name}.txt"),
-        )
-        for each in documents
-    ]
 
 
 @contextmanager
@@ -148,11 +122,12 @@ def alone(lock: Path) -> Iterator[bool]:
 
 
 async def main() -> None:
-    folders = Folders(GatewaySettings().state)
+    settings = GatewaySettings()  # the gateway has checked them
+    folders = Folders(settings.state)
     jobs = JobStore(folders.jobs)
     with alone(folders.lock) as is_alone:
         if is_alone:
-            runner = Runner(jobs, folders)
+            runner = Runner(jobs, folders, settings.models)
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, runner.stop)
             await runner.run()
 

@@ -9,18 +9,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import psutil
 import pytest
 
 from gateway.access.keys import KEYS_FILE, KeyStore
 from tests.elements import squares
 from tests.elements.test_detect_command import CLIENT
+from tests.fakes import png_of, write_grid_model
 from tests.gateway.live import Live, live
 from tests.handler.server import free_ports
+from tests.sources.fetching.picture_site import PictureSite
 from tests.sources.test_iiif_server import image_server
 
 SECONDS = 90.0
@@ -104,10 +108,16 @@ def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
     squares.installed(tmp_path / "packages", monkeypatch)
     (port,) = free_ports(1)
     state = tmp_path / "state"
-    for name, value in {"STATE": state, "FETCH_ALLOW": "127.0.0.0/8", "EXTRACTOR_DETECTOR": "squares"}.items():
+    (tmp_path / "models").mkdir()
+    for name, value in {
+        "STATE": state,
+        "MODELS": tmp_path / "models",
+        "FETCH_ALLOW": "127.0.0.0/8",
+        "EXTRACTOR_DETECTOR": "squares",
+    }.items():
         monkeypatch.setenv(f"HASHLAKE_{name}", str(value))
     _, key = KeyStore(state / KEYS_FILE).create("catalogue", "admin")
-    with live(tmp_path, state=state, extractor_port=port, datalake_root=tmp_path) as server:
+    with live(tmp_path, state=state, extractor_port=port, models=tmp_path / "models") as server:
         yield Api(f"http://127.0.0.1:{port}", key, server)
 
 
@@ -198,6 +208,35 @@ def test_many_at_once_and_what_fails_alone(api: Api, client: Client, manifest: s
     while (sent := api.get(f"/jobs/{jobs[1]['id']}/deliveries").json()["deliveries"][0])["state"] == "waiting":
         assert time.monotonic() < until
     assert (sent["state"], sent["tries"], sent["answer"]) == ("given up", 1, "status 400")
+
+
+def test_documents_are_compared(api: Api, client: Client, tmp_path: Path) -> None:
+    write_grid_model(tmp_path / "models" / "grid.pt", aliases=("moco_v2_800ep_pretrain",))
+    with PictureSite() as site:
+        figures = {f"fig{code}": site.put(f"/{code}.png", png_of(code)) for code in (0x00FF, 0x0F0F)}
+        documents = {name: site.put(f"/{name}", json.dumps(figures).encode()) for name in ("b_1", "a")}
+        broken = api.post("/run_similarity", content=b"no json")
+        assert (broken.status_code, broken.text) == (200, "Similarity task aborted!")
+        given = {"documents": documents, "model": "moco_v2_800ep_pretrain", "callback": client.url}
+        asked = api.post("/run_similarity", json=given)
+        said = "Similarity task triggered for ['b_1', 'a'] with moco_v2_800ep_pretrain!"
+        assert (asked.status_code, asked.text) == (200, said)
+        client.wait(3)
+    assert {name for _, _, name, _ in client.got} == {
+        "a-a a-a.npy", "a-b_1 a-b_1.npy", "b_1-b_1 b_1-b_1.npy",
+    }  # fmt: skip
+    (scores,) = (np.load(BytesIO(file), allow_pickle=True) for *_, name, file in client.got if "a-b_1" in name)
+    assert ["100.0", "fig255.jpg", "fig255.jpg"] in scores.tolist()
+    job = api.ended(asked.headers["Location"])
+    assert [each["pairs"] for each in job["compared"]] == [1, 4, 1]
+    place = asked.headers["Location"]
+    for file in ("similarity.json", "similarity.csv", job["compared"][1]["file"]):
+        assert api.get(f"/{place}/results/{file}").status_code == 200
+    assert len(np.load(BytesIO(api.get(f"/{place}/results/{file}").content))) == 4
+    assert api.post("/run_similarity", json=given | {"model": "nothing"}).status_code == 422
+    assert api.post("/jobs/similarity", json={"documents": {"../a": "pages"}}).status_code == 409  # no datalake here
+    wrong = {"documents": {"../a": "pages"}, "model": "grid"}
+    assert api.post("/jobs/similarity", json=wrong).status_code == 422
 
 
 def test_a_job_goes_on_where_it_was_killed(api: Api, tmp_path: Path) -> None:
