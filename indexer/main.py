@@ -37,6 +37,7 @@ try:
     from sources.errors import SourceError
     from sources.folder import FolderSource
     from sources.listing import Listing
+    from sources.mapped import MappedSource, Mapping
     from sources.registry import open_source
     from sources.selection import Selection
     from sources.source import Source
@@ -68,6 +69,7 @@ _ERRORS = (ImageError, EmbeddingError, DetectionError, SearcherError, IndexingEr
 @options.split
 @options.detector
 @options.regions_alone
+@options.map_path
 @click.option(
     "--model_path",
     required=True,
@@ -122,6 +124,7 @@ def index(
     splits: tuple[str, ...],
     detector: str | None,
     regions_alone: bool,
+    mappings: tuple[str, ...],
     model_path: Path,
     name: str,
     device: str,
@@ -149,7 +152,9 @@ def index(
     opened = workers_at(workers, load, device)
     splitters = splitters_for(splits, detector, regions_alone=regions_alone)
     selection = Selection(suffixes_of(splitters))
-    with _opened(database, datalake_root) if database else open_source(address or "", selection) as source:
+    maps = [Mapping.parse(each) for each in mappings]
+    with _opened(database, datalake_root) if database else open_source(address or "", selection) as found:
+        source = MappedSource(found, maps) if maps else found
         model = load_embedder(model_path, device, image_size=image_size)
         splitters = with_words(splitters, getattr(model, "words", None))  # of a model with a text tower
         request = Request(IndexStore(index_store), name, source, base_version, checksum, mode, keep_current, splitters)

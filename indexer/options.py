@@ -42,4 +42,13 @@ regions_alone = click.option(
     envvar="HASHLAKE_REGIONS_ALONE",
     help="With --detector: index the regions without the pictures that they are on.",
 )
+map_path = click.option(
+    "--map_path",
+    "mappings",
+    metavar="FROM=TO",
+    multiple=True,
+    envvar="HASHLAKE_MAP_PATH",
+    help="Index pictures under other names: the first FROM in one becomes TO, which may be empty. So copies are "
+    "indexed, and their originals answered.",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Report progress and result as JSON, an object a line.")

@@ -24,6 +24,7 @@ from sources.folder import FolderSource
 from sources.left_out import LeftOut
 from sources.listing import Listing
 from sources.listing_writer import write_listing
+from sources.mapped import MappedSource, Mapping
 from sources.registry import open_source
 from sources.selection import Selection
 from sources.source import Source
@@ -51,6 +52,7 @@ from sources.splitters import suffixes_of
 @options.split
 @options.detector
 @options.regions_alone
+@options.map_path
 @options.device
 @options.index_store
 @click.option(
@@ -80,6 +82,7 @@ def refresh(
     splits: tuple[str, ...],
     detector: str | None,
     regions_alone: bool,
+    mappings: tuple[str, ...],
     device: str,
     index_store: Path,
     datalake_root: Path,
@@ -101,6 +104,7 @@ def refresh(
     if keep_current and name is None:
         raise click.UsageError("--keep_current needs a version of its own: add --new_index_database_version")
     left_out = LeftOut()
+    maps = [Mapping.parse(each) for each in mappings]
     splitters = splitters_for(splits, detector, regions_alone=regions_alone)
     selection = Selection(suffixes_of(splitters), keep_hidden)
     with ExitStack() as opened:
@@ -117,6 +121,8 @@ def refresh(
                 say(json.dumps({"listed": source.count, "left_out": left_out}))
             else:
                 say(f"{database or folder or address}: {source.count} images")
+        if maps:
+            source = MappedSource(source, maps)
         store = IndexStore(index_store)
         request = Refresh(
             store, source, model_path or _current_model(store.folder), device,

@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -41,8 +42,9 @@ from searcher.versions.store import IndexStore
 from tests.fakes import BITS, DETAIL_BITS, png_of
 from tests.gateway.stack import Stack, wait_until
 from tests.gateway.tiny_app import Client, tiny_app
-from tests.handler.server import free_ports
+from tests.handler.server import REPOSITORY, free_ports
 from tests.hashlake.command import Answer, hashlake
+from tests.squares import NAME, install
 from tests.versions import publish
 
 LAKE = {
@@ -65,7 +67,12 @@ JSON = json.dumps({"image": BASE64, "top_k": 3, "debug": True, "diversity": 0.3}
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with Stack(tmp_path_factory.mktemp("stack"), LAKE, "colours.pt", workers=2) as running:
+    folder = tmp_path_factory.mktemp("stack")
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as opened:
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(install(folder / "site")), str(REPOSITORY)]))
+        patch.setenv("HASHLAKE_DETECTOR", NAME)
+        patch.syspath_prepend(str(folder / "site"))
+        running = opened.enter_context(Stack(folder, LAKE, "colours.pt", workers=2))
         unready = running.call("GET", "/readyz", key=None)
         assert (unready.status_code, unready.json()) == (
             503,
@@ -88,6 +95,20 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def direct(stack: Stack, **options: Any) -> httpx.Response:
     """What TorchServe itself answers."""
     return stack.torchserve.client.post(stack.torchserve.url, **options)
+
+
+def test_the_main_object_of_a_photo_is_looked_for(stack: Stack) -> None:
+    """The upper half of the query is red, and only that is hashed: FFFF, of which FFFE is the nearest."""
+    box = {"x": 0, "y": 0, "width": 16, "height": 8, "score": 0.9, "label": "red"}
+    asked = {"image": BASE64, "top_k": 1, "crop": "auto", "debug": True}
+    answer = stack.call("POST", PREDICTIONS, key=None, json=asked).json()
+    assert (answer["relevant"], answer["distances"], answer["cropped_box"]) == ([NAMES[0]], [1], box)
+    shown = Image.open(io.BytesIO(base64.b64decode(answer["cropped_image"])))
+    assert (shown.format, shown.size) == ("JPEG", (16, 8))
+    form = {"top_k": "1", "crop": "auto"}
+    found = stack.call("POST", "/api/search", files={"image": QUERY}, data=form).json()
+    assert (found["cropped_image"], found["cropped_box"]) == (answer["cropped_image"], box)
+    assert (found["results"][0]["path"], found["results"][0]["box"]) == (NAMES[0], None)
 
 
 class TestPredictions:
