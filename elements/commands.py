@@ -9,7 +9,7 @@ import click
 from contract.tables import say_table
 from contract.terminal import say
 from detection.registry import open_detector
-from elements.detectors import named, usable
+from elements.detectors import file_of, identity_of, named, usable
 from elements.documents import open_document, splitters_for
 from elements.extraction import extract
 from elements.outputs import DOCUMENTS_FILE, write_outputs
@@ -30,7 +30,7 @@ def elements() -> None:
 
 @elements.command(short_help="Find the elements on a document's pages.")
 @click.argument("source")
-@click.option("--detector", required=True, metavar="NAME", help="What finds them.")
+@click.option("--detector", required=True, metavar="NAME", help="What finds them: see hashlake elements detectors.")
 @click.option(
     "--output",
     required=True,
@@ -48,11 +48,11 @@ def detect(source: str, detector: str, output: Path, as_json: bool) -> None:
     """
     found_by = open_detector(detector)
     splitters = splitters_for(source)
-    identity = f"{found_by.name} {found_by.stem} {','.join(found_by.labels)}"
-    with Results(output, identity, source) as results, open_document(source, splitters) as pages:
+    file = file_of(detector)
+    with Results(output, identity_of(found_by, file), source) as results, open_document(source, splitters) as pages:
         progress = _Progress(pages.count, results.known(), as_json)
         extract(Pages(pages, source, splitters), found_by, results, progress.tell)
-        documents = write_outputs(results, found_by)
+        documents = write_outputs(results, named(found_by, file))
     if as_json:
         say(json.dumps({"documents": documents}))
         return
@@ -68,9 +68,9 @@ def detectors(as_json: bool) -> None:
     """What --detector may name here."""
     found = usable()
     if as_json:
-        say(json.dumps([named(each) for each in found]))
+        say(json.dumps(found))
     else:
-        say_table(["detector", "finds"], [[each.name, ", ".join(each.labels)] for each in found])
+        say_table(["detector", "finds"], [[each["name"], ", ".join(each["labels"])] for each in found])
 
 
 elements.add_command(similarity)

@@ -1,33 +1,56 @@
-"""What there is to find elements with, and how old it is."""
+"""What there is to find elements with, and what tells one from another."""
 
+import hashlib
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
-from contract.registry import NotRegistered
+from detection.card import CARD_FILE, parse_detector_card
 from detection.detector import Detector
 from detection.errors import DetectorError
-from detection.registry import DETECTORS, open_detector
+from detection.registry import DETECTORS, detector_file, models_folder, open_detector
+
+_MOST_CARD_BYTES = 1 << 20
 
 
-def usable() -> list[Detector]:
-    """Returns the detectors that can be opened here, by name."""
+def usable() -> list[dict[str, Any]]:
+    """Returns what is said of each detector that can be opened here: those by name, then the carded files in the
+    folder of models."""
     found = []
     for name in DETECTORS.names():
         try:
-            found.append(open_detector(name))
-        except (DetectorError, NotRegistered):  # its extra isn't installed
+            found.append(named(open_detector(name), None))
+        except DetectorError:  # what it needs isn't installed
             continue
+    for path in sorted(models_folder().glob("*.pt")):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                member = next(each for each in archive.infolist() if each.filename.endswith(f"/extra/{CARD_FILE}"))
+                if member.file_size > _MOST_CARD_BYTES:
+                    continue
+                card = parse_detector_card(archive.read(member).decode(), path.name)
+        except (StopIteration, OSError, ValueError, zipfile.BadZipFile, DetectorError):  # another model, or damaged
+            continue
+        labels, modified = list(card.labels), int(path.stat().st_mtime)
+        found.append({"name": path.name, "stem": path.stem, "labels": labels, "modified": modified})
     return found
 
 
-def named(detector: Detector) -> dict[str, Any]:
-    """Returns what results say of ``detector``; ``modified`` is when it changed last, in seconds since 1970."""
-    labels = list(detector.labels)
-    return {"name": detector.name, "stem": detector.stem, "labels": labels, "modified": _modified(detector)}
+def named(detector: Detector, file: Path | None) -> dict[str, Any]:
+    """Returns what results say of ``detector``, which ``file`` holds unless it is built in; ``modified`` is when that
+    file, or its code, changed last, in seconds since 1970."""
+    place = file or Path(str(sys.modules[type(detector).__module__].__file__))
+    labels, modified = list(detector.labels), int(place.stat().st_mtime)
+    return {"name": detector.name, "stem": detector.stem, "labels": labels, "modified": modified}
 
 
-def _modified(detector: Detector) -> int:
-    """Returns the time of its weights' file, where it has a ``path``, else of its code."""
-    path = getattr(detector, "path", None) or getattr(sys.modules.get(type(detector).__module__), "__file__", None)
-    return int(Path(path).stat().st_mtime) if path and Path(path).is_file() else 0
+def identity_of(detector: Detector, file: Path | None) -> str:
+    """Returns a text that changes when what ``detector`` finds may."""
+    content = "" if file is None else hashlib.sha256(file.read_bytes()).hexdigest()
+    return " ".join((detector.name, detector.stem, ",".join(detector.labels), content))
+
+
+def file_of(name: str) -> Path | None:
+    """Returns the file of the detector called ``name``; None of a built-in one, or one of a package."""
+    return None if name in DETECTORS.names() else detector_file(name)

@@ -18,10 +18,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from contract.boxes import Box
-from detection.detector import Detector
 from elements.annotation_file import annotation_lines
 from elements.annotations import annotation_page
-from elements.detectors import named
 from elements.extraction import CROPS, crop_name, kept_name
 from elements.replacing import new_file, replace_text
 from elements.results import Found, Results
@@ -30,8 +28,9 @@ DOCUMENTS_FILE = "documents.json"
 _COLUMNS = ("document", "page", "name", "file", "x", "y", "width", "height", "score", "label")
 
 
-def write_outputs(results: Results, detector: Detector) -> list[dict[str, Any]]:
-    """Write the files of every document in ``results`` beside them. Returns what ``documents.json`` says of each."""
+def write_outputs(results: Results, detector: dict[str, Any]) -> list[dict[str, Any]]:
+    """Write the files of every document in ``results``, found by ``detector`` (elements/detectors.py), beside them.
+    Returns what ``documents.json`` says of each."""
     folder, documents = results.folder, []
     for document in results.documents():
         pages = list(results.of(document))
@@ -47,17 +46,17 @@ def write_outputs(results: Results, detector: Detector) -> list[dict[str, Any]]:
         )
         replace_text(folder / f"{name}.txt", "".join(f"{line}\n" for line in annotation_lines(pages)))
         replace_text(folder / f"{name}.json", _json(documents[-1] | _told(detector, pages)))
-        replace_text(folder / f"{name}.annotations.json", _json(annotation_page(document, detector.name, pages)))
+        replace_text(folder / f"{name}.annotations.json", _json(annotation_page(document, detector["name"], pages)))
         replace_text(folder / f"{name}.csv", _table(document, pages))
         with new_file(folder / f"{name}.crops.zip") as file:
             _zip(file, folder / CROPS, pages)
-    replace_text(folder / DOCUMENTS_FILE, _json({"detector": named(detector), "documents": documents}))
+    replace_text(folder / DOCUMENTS_FILE, _json({"detector": detector, "documents": documents}))
     return documents
 
 
-def _told(detector: Detector, pages: list[Found]) -> dict[str, Any]:
+def _told(detector: dict[str, Any], pages: list[Found]) -> dict[str, Any]:
     return {
-        "detector": named(detector),
+        "detector": detector,
         "found": [_page(found) for found in pages if found.reason is None],
         "not_read": [
             {"page": found.page.number, "name": found.page.name, "reason": found.reason}

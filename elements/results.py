@@ -53,6 +53,7 @@ class Results:
             self._connection = sqlite3.connect(folder / PAGES_FILE, timeout=30, check_same_thread=False)
             with self._connection:
                 self._connection.execute("PRAGMA journal_mode = WAL")
+                self._connection.execute("PRAGMA synchronous = NORMAL")  # a killed process loses nothing
                 self._connection.executescript(_SCHEMA)
                 self._begin({"detector": detector, "source": source})
                 (last,) = self._connection.execute("SELECT coalesce(max(run), 0) FROM pages").fetchone()

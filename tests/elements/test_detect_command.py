@@ -3,18 +3,21 @@
 import csv
 import json
 import re
+import shutil
 import zipfile
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
 from contract.boxes import Box
 from elements.extraction import detected, in_whole
 from elements.pages import Page, Seen, about_of, seen
 from sources.errors import Unreadable
+from tests.detection.scripted import Says, write
 from tests.elements import squares
 from tests.elements.squares import Squares, page
 from tests.hashlake.command import Answer, hashlake
@@ -167,7 +170,7 @@ def test_nonsense_of_a_detector_is_reported(folder: Path, tmp_path: Path) -> Non
     assert "page 1 of" in answer.err and "answers with what is no box of the picture" in answer.err
     assert answer.status == 0 and lines(out, "book") == []
     missing = hashlake("elements", "detect", str(folder), "--detector", "nothing", "--output", out)
-    assert missing.status == 1 and "there is no detector 'nothing'; there are:" in missing.err
+    assert missing.status == 1 and "there is no detector 'nothing'" in missing.err
 
 
 @pytest.mark.parametrize(
@@ -189,14 +192,46 @@ def test_what_is_no_box(answer: Any) -> None:
 
 def test_large_pages_are_seen_smaller_and_told_whole() -> None:
     stream = BytesIO()
-    turned = Image.new("RGB", (6000, 3000), "red")
+    turned = Image.new("RGB", (3000, 1500), "red")
     exif = turned.getexif()
     exif[0x0112] = 6
     turned.save(stream, "JPEG", exif=exif)
     view = seen(Page("", "", 1, "", ""), stream.getvalue())
-    assert view.size == (3000, 6000) and view.picture.shape == (2500, 1250, 3)
+    assert view.size == (1500, 3000) and view.picture.shape == (2500, 1250, 3)
     (box,) = Squares().detect([view.picture])[0]
-    assert in_whole(box, view) == Box(0, 0, 3000, 6000, 0.9, "red")
+    assert in_whole(box, view) == Box(0, 0, 1500, 3000, 0.9, "red")
     tiny = Seen(view.picture[:10, :10], (3, 2))
     assert in_whole(Box(9, 9, 1, 1, 0.9, "red"), tiny) == Box(2, 1, 1, 1, 0.9, "red")
     assert about_of("[]") == {}
+
+
+def test_files_of_detectors(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, grid_path: Path) -> None:
+    models = tmp_path / "models"
+    models.mkdir()
+    shutil.copy(grid_path, models / "grid.pt")
+    (models / "broken.pt").write_bytes(b"PK")
+    whole = torch.tensor([[[0.0, 0.0, 100.0, 100.0, 0.5, 0.0]]])
+    written = write(models / "mine.pt", Says(whole), fit="stretch")
+    monkeypatch.setenv("HASHLAKE_MODELS", str(models))
+    listed = json.loads(hashlake("elements", "detectors", "--json").out)
+    mine = {"name": "mine.pt", "stem": "mine", "labels": ["figure", "object"]}
+    assert mine | {"modified": int(written.stat().st_mtime)} in listed
+    assert {"squares", "mine.pt"} <= {each["name"] for each in listed}
+    assert "mine.pt   figure, object" in hashlake("elements", "detectors").out
+    run: list[str | Path] = ["elements", "detect", folder, "--detector", "mine", "--output", tmp_path / "out"]
+    assert hashlake(*run).status == 0
+    assert lines(tmp_path / "out", "book") == [
+        "1 book_0001.jpg", "0 0 80 100", "3 book_0003.jpg", "0 0 80 100",
+    ]  # fmt: skip
+    write(models / "mine.pt", Says(whole / 2), fit="stretch")  # other weights begin anew
+    assert hashlake(*run).status == 0
+    assert lines(tmp_path / "out", "book")[1] == "0 0 40 50"
+
+
+def test_five_thousand_canvases_keep_their_numbers(tmp_path: Path) -> None:
+    (tmp_path / "long.json").write_text(json.dumps(v3(*[None] * 5000)))
+    answer = detect(f"iiif:{tmp_path}/long.json", tmp_path / "out", "--json")
+    (told,) = json.loads(answer.out.splitlines()[-1])["documents"]
+    assert (told["pages"], told["failed"], told["name"]) == (5000, 5000, "long")
+    pages = [each["page"] for each in read(tmp_path / "out" / "long.json")["not_read"]]
+    assert pages == list(range(1, 5001))
