@@ -40,16 +40,6 @@ def table_lines(columns: Sequence[str], rows: Sequence[Sequence[str]], width: in
     return [line for place, block in enumerate(blocks) for line in ([""] if place else []) + block]
 
 
-def size(count: int) -> str:
-    """Returns a number of bytes as people read it: ``41.9 MiB``."""
-    amount, unit = float(count), "bytes"
-    for larger in ("KiB", "MiB", "GiB", "TiB"):
-        if amount < 1024:
-            break
-        amount, unit = amount / 1024, larger
-    return f"{count:,} bytes" if unit == "bytes" else f"{amount:.1f} {unit}"
-
-
 def _padded(cell: str, width: int, right: bool) -> str:
     space = " " * (width - cell_len(cell))
     return space + cell if right else cell + space

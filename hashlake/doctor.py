@@ -19,7 +19,8 @@ import httpx
 import psutil
 
 from contract.address import bound_socket, reachable_host, url_of
-from contract.tables import say_table, size
+from contract.amounts import size
+from contract.tables import say_table
 from contract.terminal import say
 from embedding.cores import usable_cores
 from embedding.model_files import model_file

@@ -15,6 +15,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from contract.amounts import size
+
 PHASES = ("processing", "sleeping")
 #: A client that sends nothing is given up after so many seconds.
 _SECONDS = 10.0
@@ -122,7 +124,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not (length.isascii() and length.isdigit()):
             raise _Refused(HTTPStatus.LENGTH_REQUIRED, "the request doesn't say how long its body is")
         if int(length) > _MOST_BYTES:
-            raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body may have {_MOST_BYTES:,} bytes")
+            raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body may have {size(_MOST_BYTES)}")
         try:
             return StatusChange.model_validate_json(self.rfile.read(int(length)))
         except ValidationError as error:

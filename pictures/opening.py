@@ -7,6 +7,7 @@ from io import BytesIO
 from PIL import Image, UnidentifiedImageError
 from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 
+from contract.amounts import bytes_beyond, pixels
 from pictures import jpeg2000, jpegxl, libtiff
 from pictures.errors import ImageError, ImageTooLarge, UnreadableImage
 from pictures.formats import FORMATS, HEAD, Format, recognised
@@ -36,7 +37,7 @@ def opened(
     if not data:
         raise UnreadableImage("the image is empty (0 bytes)")
     if len(data) > limits.max_bytes:
-        raise ImageTooLarge(f"the image has {len(data):,} bytes; the limit is {limits.max_bytes:,}")
+        raise ImageTooLarge(f"the image has {bytes_beyond(len(data), limits.max_bytes)}")
     known = recognised(data[:HEAD])
     try:
         if known is not None and known.name == "JXL":
@@ -77,7 +78,7 @@ def admit(
 def _take(size: tuple[int, int], work: int, limits: Limits, budget: Budget | None) -> None:
     width, height = size
     if width * height > limits.max_pixels:
-        raise ImageTooLarge(f"the image has {width}×{height} pixels; the limit is {limits.max_pixels:,} in all")
+        raise ImageTooLarge(f"the image has {width}×{height} pixels; the limit is {pixels(limits.max_pixels)} in all")
     if work > limits.max_samples:
         raise ImageTooLarge(f"the image is {work:,} samples of decoding work; the limit is {limits.max_samples:,}")
     if budget is not None:

@@ -22,6 +22,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
 
+from contract.amounts import bytes_beyond
 from pictures.limits import DEFAULT_LIMITS
 from sources.errors import SourceError, Unreadable
 from sources.folder import require_utf8
@@ -135,7 +136,7 @@ def open_tar(address: str, selection: Selection = PICTURES) -> Iterator[ArchiveS
 def require_small(size: int) -> None:
     """Raises Unreadable for more bytes than a picture may have."""
     if size > DEFAULT_LIMITS.max_bytes:
-        raise Unreadable(f"the image has {size:,} bytes; the limit is {DEFAULT_LIMITS.max_bytes:,}")
+        raise Unreadable(f"the image has {bytes_beyond(size, DEFAULT_LIMITS.max_bytes)}")
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple, Self
 
+from contract.amounts import bytes_beyond
 from pictures.limits import DEFAULT_LIMITS
 from sources.errors import Unreadable
 from sources.left_out import LeftOut
@@ -101,7 +102,7 @@ class FolderSource:
         if not stat.S_ISREG(status.st_mode):
             raise Unreadable("not a regular file")
         if status.st_size > DEFAULT_LIMITS.max_bytes:
-            raise Unreadable(f"the image has {status.st_size:,} bytes; the limit is {DEFAULT_LIMITS.max_bytes:,}")
+            raise Unreadable(f"the image has {bytes_beyond(status.st_size, DEFAULT_LIMITS.max_bytes)}")
         version = str(FileVersion(status.st_size, status.st_mtime_ns))
         return Item(item.name, item.kind, version, item.parent, item.metadata)
 

@@ -21,6 +21,7 @@ import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import AzureStore, GCSStore, S3Store, from_url
 
+from contract.amounts import bytes_beyond
 from pictures.formats import HEAD, recognised
 from pictures.limits import DEFAULT_LIMITS
 from sources.errors import SourceError, Unreadable
@@ -99,7 +100,7 @@ class Bucket:
             found = obstore.get(self._store, key)
             size = found.meta["size"]
             if size > DEFAULT_LIMITS.max_bytes:
-                raise Unreadable(f"the image has {size:,} bytes; the limit is {DEFAULT_LIMITS.max_bytes:,}")
+                raise Unreadable(f"the image has {bytes_beyond(size, DEFAULT_LIMITS.max_bytes)}")
             return replace(item, version=found.meta["e_tag"] or item.version), bytes(found.bytes())
         except FileNotFoundError as error:
             raise Unreadable("there is no such object") from error

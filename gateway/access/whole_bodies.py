@@ -18,6 +18,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from contract.amounts import size
 from gateway.access.body_budget import BodyBudget
 from gateway.errors import RequestRefused
 from gateway.statuses import error_response
@@ -135,7 +136,7 @@ class _Reading:
         return bool(message.get("more_body", False))
 
     def _too_long(self) -> _BodyRefused:
-        message = f"the request is longer than {self._most:,} bytes"
+        message = f"the request is longer than {size(self._most)}"
         return _BodyRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, linger=True)
 
     async def receive(self) -> Message:

@@ -25,6 +25,7 @@ from pydantic_core import PydanticCustomError, from_json
 from starlette.datastructures import UploadFile
 from typing_extensions import TypedDict
 
+from contract.amounts import bytes_beyond
 from contract.query import DEFAULT_RANK, MAX_TOP_K, Finite, MaxDistance, Rank, TextWeight, described
 from gateway.access.whole_bodies import MAX_FIELDS_BYTES
 from gateway.idios.errors import Problem, Unprocessable, invalid, unprocessable
@@ -277,7 +278,7 @@ async def read_body(request: Request, *files: str) -> RequestFields:
 
 def _short(value: bytes, *loc: str) -> bytes:
     if len(value) > MAX_FIELDS_BYTES:
-        message = f"has {len(value):,} bytes besides pictures; the limit is {MAX_FIELDS_BYTES:,}"
+        message = f"has, besides pictures, {bytes_beyond(len(value), MAX_FIELDS_BYTES)}"
         raise unprocessable(message, *loc, kind="value_error.too_long")
     return value
 

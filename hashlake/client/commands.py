@@ -16,7 +16,8 @@ from typing import Any, BinaryIO, Literal, NoReturn, TextIO
 
 import click
 
-from contract.tables import say_table, size
+from contract.amounts import size
+from contract.tables import say_table
 from contract.terminal import say, visible
 from hashlake.client.answers import CollectionInfo, CopyRule, Engine, Failure, Json, Metadata, Pair, StoredImage
 from hashlake.client.client import URL, Client

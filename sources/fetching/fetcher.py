@@ -22,6 +22,7 @@ from urllib.parse import urljoin
 import aiohttp
 from yarl import URL
 
+from contract.amounts import size
 from sources.errors import FetchRefused, OriginFailed
 from sources.fetching import sessions
 from sources.fetching.addresses import Reach
@@ -188,7 +189,7 @@ class Fetcher:
 
     async def _body(self, link: Link, answer: aiohttp.ClientResponse, begun: Begun) -> None:
         most = self._limits.bytes
-        too_long = FetchRefused(f"{link.host} sends more than {most:,} bytes")
+        too_long = FetchRefused(f"{link.host} sends more than {size(most)}")
         if begun.length + (answer.content_length or 0) > most:
             raise too_long
         async for piece, _ in answer.content.iter_chunks():  # as the server sends them, to notice tiny pieces

@@ -1,8 +1,6 @@
 """Tables fit the terminal or become blocks; nothing is cut."""
 
-import pytest
-
-from contract.tables import size, table_lines
+from contract.tables import table_lines
 
 COLUMNS = ("", "version", "images", "model")
 ROWS = [("*", "1.5.0", "1,448", "relahash-general-64bits"), ("", "日本", "7", "a\x1b[2J")]
@@ -28,11 +26,3 @@ def test_blocks_where_they_do_not() -> None:
         "images   7",
         "model    a\\u001b[2J",
     ]
-
-
-@pytest.mark.parametrize(
-    ("count", "shown"),
-    [(0, "0 bytes"), (1023, "1,023 bytes"), (1024, "1.0 KiB"), (41_943_040, "40.0 MiB"), (3 * 2**40, "3.0 TiB")],
-)
-def test_sizes(count: int, shown: str) -> None:
-    assert size(count) == shown

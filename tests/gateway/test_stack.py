@@ -202,8 +202,8 @@ class TestPredictions:
         pieces = [start, *[b" " * 1024 * 1024] * 65]
         content = b"".join(pieces) if announced else iter(pieces)
         answer = stack.call("POST", path, content=content, headers={"Content-Type": kind})
-        most = "1,048,576" if path == "/api/reindex" else "67,108,864"  # JSON from programs, before a key is asked for
-        message = f"the request is longer than {most} bytes"
+        most = "1.0 MiB" if path == "/api/reindex" else "64.0 MiB"  # JSON from programs, before a key is asked for
+        message = f"the request is longer than {most}"
         assert (answer.status_code, answer.json()) == (
             413,
             {"code": 413, "type": "RequestEntityTooLarge", "message": message},

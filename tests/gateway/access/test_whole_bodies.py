@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import gateway.access.body_budget
 import gateway.access.whole_bodies
 import gateway.memory
+from contract.amounts import size
 from gateway.access.body_budget import SMALL_BYTES, BodyBudget
 from gateway.access.whole_bodies import WholeBodies
 
@@ -157,7 +158,7 @@ def test_what_has_no_picture_is_short(
         app, met = counting(budget)
         answer = post(app, path, content=b"x" * length, headers={"Content-Type": kind})
         assert (answer.status_code, met) == ((200, [length]) if length == most else (413, []))
-    assert answer.json()["message"] == f"the request is longer than {most:,} bytes"
+    assert answer.json()["message"] == f"the request is longer than {size(most)}"
 
 
 class Wire:

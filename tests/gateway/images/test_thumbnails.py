@@ -171,7 +171,7 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("size", "message"),
         [
-            ((9460, 9460), "9460×9460 pixels; the limit is 89,478,485"),
+            ((9460, 9460), "9460×9460 pixels; the limit is 89.5 megapixels"),
             ((20000, 20000), "20000×20000 pixels; the limit"),
         ],
     )

@@ -493,7 +493,7 @@ def test_an_endless_body_is_cut_off(chunked: bool) -> None:
         finally:
             ended.append(True)
 
-    assert refusal(for_ever, bytes=1_000_000) == "127.0.0.1 sends more than 1,000,000 bytes"
+    assert refusal(for_ever, bytes=1_000_000) == "127.0.0.1 sends more than 976.6 KiB"
     assert ended == [True]
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from contract.amounts import size
 from sources.errors import FetchRefused, OriginFailed
 from sources.fetching.fetcher import Fetched, Fetcher, FetchLimits
 from tests.sources.fetching.test_fetcher import LOOPBACK, PICTURE, Page, Pauses, Site, Turns, page, run, serving
@@ -100,7 +101,7 @@ def test_another_part_than_was_asked_for_begins_anew(wrong: bytes) -> None:
 
 def test_both_parts_together_keep_the_limit() -> None:
     found, _ = fetched(half(ETag='"a"'), rest(ETag='"a"'), bytes=HALF + 1)
-    assert str(found) == f"127.0.0.1 sends more than {HALF + 1:,} bytes"
+    assert str(found) == f"127.0.0.1 sends more than {size(HALF + 1)}"
     found, _ = fetched(half(ETag='"a"'), half(ETag='"a"'), half(ETag='"a"'))
     assert isinstance(found, OriginFailed)
     assert str(found) == "127.0.0.1 broke the connection off, asked 3 times"
