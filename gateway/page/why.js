@@ -4,6 +4,7 @@ import { bitsOf, differing } from "./bits.js";
 import { closeOnBackdrop, shown } from "./dialogs.js";
 import { byId, element } from "./elements.js";
 import { fingerprint } from "./fingerprint.js";
+import { onItsPicture } from "./region_box.js";
 import { cosineText, count } from "./words.js";
 
 const dialog = byId("why");
@@ -19,6 +20,7 @@ export async function explain(asked, result, source) {
   byId("why-pictures").replaceChildren(
     pictured(query ?? fingerprint(asked.code), "Query", asked.label),
     pictured(source.image(result.thumbnail), "Result", result.path),
+    ...[onItsPicture(result, source)].filter(Boolean).map((where) => pictured(where, "Found on", result.parent)),
   );
   const places = differing(asked.code, result.code);
   const bits = bitsOf(asked.code);

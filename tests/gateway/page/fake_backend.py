@@ -168,6 +168,8 @@ class Backend:
     closeness: list[float] | None = None
     #: Of the pictures by row; the others have none.
     metadata: dict[int, dict[str, Any]] = field(default_factory=dict)
+    #: Rows of regions: the picture that each is on, and its box there.
+    regions: dict[int, tuple[str, list[int]]] = field(default_factory=dict)
     #: Whether the model takes any words; it then makes embeddings, and 1 − cos is a 64th of the differing bits.
     any_words: bool = False
     pictures_without_key: int = 0
@@ -312,6 +314,8 @@ def create_app(backend: Backend) -> FastAPI:
                     "image": f"/images/{row}?version=1.2.0",
                     "thumbnail": f"/thumbnails/{row}?version=1.2.0",
                     "metadata": backend.metadata.get(row),
+                    "parent": backend.regions.get(row, (None, None))[0],
+                    "box": backend.regions.get(row, (None, None))[1],
                 }
                 for place, row in enumerate(rows[:top_k])
             ],

@@ -642,6 +642,24 @@ def test_why_counts_the_differing_bits(page: Page, photo: bytes) -> None:
     expect(dialog.locator("#why-count")).to_have_text("0 of 64 bits differ: to the model the two show the same.")
 
 
+def test_why_shows_where_a_region_is(page: Page, backend: Backend, photo: bytes) -> None:
+    """A quarter of the width from the left, half of the height from the top."""
+    backend.regions = {5: ("page.jpg", [100, 300, 200, 150])}
+    backend.metadata = {5: {"full_size": [400, 600], "score": 0.9, "label": "figure"}}
+    upload(page, photo)
+    page.get_by_role("button", name=f"Why: {PATHS[5]}").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.locator("figcaption").last).to_have_text("Found on page.jpg")
+    expect_loaded(dialog.locator("img"), 3)
+    frame, box = (dialog.locator(name).bounding_box() for name in (".region-frame", ".region-box"))
+    assert frame is not None and box is not None
+    assert (box["x"] - frame["x"]) / frame["width"] == pytest.approx(0.25, abs=0.01)
+    assert (box["y"] - frame["y"]) / frame["height"] == pytest.approx(0.5, abs=0.01)
+    assert box["width"] / frame["width"] == pytest.approx(0.5, abs=0.01)
+    assert frame["width"] / frame["height"] == pytest.approx(400 / 600, abs=0.01)
+    screenshot(page, "why-region")
+
+
 # Links
 
 
