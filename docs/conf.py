@@ -11,7 +11,15 @@ from sphinx.application import Sphinx
 from hashlake.version import __version__
 
 _PARTS = {
-    "Using it": ["docs/collections", "docs/sources", "docs/engines", "docs/migrating", "docs/embeddings-workflow"],
+    "Using it": [
+        "docs/collections",
+        "docs/sources",
+        "docs/engines",
+        "docs/regions",
+        "docs/elements",
+        "docs/migrating",
+        "docs/embeddings-workflow",
+    ],
     "How it works": ["docs/search", "docs/pictures", "docs/quality", "docs/scale", "benchmarks/RESULTS"],
     "Running it": ["deploy/README", "docs/security", "docs/reliability"],
     "Building on it": ["docs/reference", "docs/examples/postgres-text-search", "CONTRIBUTING", "CHANGELOG"],
