@@ -27,11 +27,12 @@ _PASSES_TO_COMPILE = 3
 
 
 class TorchScriptDetector:
-    """A loaded detector, on the CPU. ``card`` says what it takes and answers."""
+    """A loaded detector, on the CPU. ``card`` says what it takes and answers; ``path`` is its file."""
 
-    def __init__(self, module: torch.jit.ScriptModule, card: DetectorCard, stem: str) -> None:
+    def __init__(self, module: torch.jit.ScriptModule, card: DetectorCard, path: Path) -> None:
         self.card = card
-        self.stem = stem
+        self.path = path
+        self.stem = path.stem
         self._plain = module.eval().float()  # weights are often stored in half of it
         mean, std = (torch.tensor(values).reshape(1, 3, 1, 1) for values in (card.mean, card.std))
         self._scale, self._shift = 1 / (255 * std), -mean / std
@@ -54,7 +55,7 @@ class TorchScriptDetector:
                 f"{path.name} has no detector's card: hashlake models import --detector {path.name} makes a file that "
                 "has one"
             )
-        return cls(module, parse_detector_card(text, path.name), path.stem)
+        return cls(module, parse_detector_card(text, path.name), path)
 
     @property
     def name(self) -> str:
@@ -71,7 +72,8 @@ class TorchScriptDetector:
     def answer(self, picture: NDArray[np.uint8]) -> object:
         """What the network answers for ``picture``, uint8 (height, width, 3) of its input's size. Raises DetectorError
         where it cannot take it."""
-        batch = torch.from_numpy(np.array(picture, order="C")).permute(2, 0, 1)[None].float()
+        # A graph that was compiled for rows in order misreads pixels in order.
+        batch = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[None].float()
         batch = batch * self._scale + self._shift
         with torch.inference_mode():
             if self._compiled is not None:

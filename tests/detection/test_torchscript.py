@@ -28,6 +28,34 @@ def detect(tmp_path: Path) -> Detect:
     return detected
 
 
+class Convolved(torch.nn.Module):
+    """A small network of the layers that PyTorch's compiler joins, whose answers are no boxes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        layers = [torch.nn.Conv2d(3, 8, 3, 2, 1), torch.nn.BatchNorm2d(8), torch.nn.ReLU6(), torch.nn.Conv2d(8, 6, 1)]
+        self.layers = torch.nn.Sequential(*layers)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.layers(x.flip((2, 3))).flatten(2).transpose(1, 2)
+        return found
+
+
+def test_the_compiled_network_answers_what_the_network_does(tmp_path: Path) -> None:
+    network = Convolved().eval()
+    detector = TorchScriptDetector.load(write(tmp_path / "convolved.pt", network))
+    assert detector._compiled is not None
+    for seed in range(3):
+        picture = np.random.default_rng(seed).integers(0, 256, (100, 100, 3)).astype(np.uint8)
+        rows = torch.from_numpy(picture).permute(2, 0, 1)[None].float().contiguous() / 255
+        with torch.inference_mode():
+            wanted = network(rows)
+        answer = detector.answer(picture)
+        assert isinstance(answer, torch.Tensor)
+        assert torch.allclose(answer, wanted, atol=1e-4)
+
+
 class TestForms:
     """A 400 × 200 picture is letterboxed into 100 × 100 at a quarter, 25 pixels below the top."""
 
