@@ -8,8 +8,9 @@ import click
 
 from contract.tables import say_table
 from contract.terminal import say
+from detection.identity import file_of, identity_of
 from detection.registry import open_detector
-from elements.detectors import file_of, identity_of, named, usable
+from elements.detectors import named, usable
 from elements.documents import open_document, splitters_for
 from elements.extraction import extract
 from elements.outputs import DOCUMENTS_FILE, write_outputs

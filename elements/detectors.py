@@ -1,6 +1,5 @@
 """What there is to find elements with, and what tells one from another."""
 
-import hashlib
 import sys
 import zipfile
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 from detection.card import CARD_FILE, parse_detector_card
 from detection.detector import Detector
 from detection.errors import DetectorError
-from detection.registry import DETECTORS, detector_file, models_folder, open_detector
+from detection.registry import DETECTORS, models_folder, open_detector
 
 _MOST_CARD_BYTES = 1 << 20
 
@@ -43,14 +42,3 @@ def named(detector: Detector, file: Path | None) -> dict[str, Any]:
     place = file or Path(str(sys.modules[type(detector).__module__].__file__))
     labels, modified = list(detector.labels), int(place.stat().st_mtime)
     return {"name": detector.name, "stem": detector.stem, "labels": labels, "modified": modified}
-
-
-def identity_of(detector: Detector, file: Path | None) -> str:
-    """Returns a text that changes when what ``detector`` finds may."""
-    content = "" if file is None else hashlib.sha256(file.read_bytes()).hexdigest()
-    return " ".join((detector.name, detector.stem, ",".join(detector.labels), content))
-
-
-def file_of(name: str) -> Path | None:
-    """Returns the file of the detector called ``name``; None of a built-in one, or one of a package."""
-    return None if name in DETECTORS.names() else detector_file(name)

@@ -3,7 +3,6 @@
 pdf, and the detector figures     book.pdf ─▶ book.pdf#page=3 ─▶ book.pdf#page=3&xywh=10,20,300,400
 """
 
-import hashlib
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -11,7 +10,8 @@ from numpy.typing import NDArray
 
 from contract.boxes import Box
 from detection.errors import DetectorError
-from detection.registry import DETECTORS, detector_file, open_detector
+from detection.identity import file_of, identity_of
+from detection.registry import open_detector
 from sources.errors import Unreadable
 from sources.regions import Regions
 from sources.source import Splitter
@@ -25,13 +25,13 @@ class Finder:
     def __init__(self, name: str) -> None:
         self._name = name
         self._detector = open_detector(name)
-        self._file = None if name in DETECTORS.names() else _digest(name)
+        self._identity = identity_of(self._detector, file_of(name))
 
     def __reduce__(self) -> tuple[type["Finder"], tuple[str]]:
         return Finder, (self._name,)
 
     def __str__(self) -> str:
-        return self._detector.name if self._file is None else f"{self._detector.name}@{self._file}"
+        return self._identity
 
     def __call__(self, picture: NDArray[np.uint8]) -> Sequence[Box]:
         try:
@@ -39,15 +39,6 @@ class Finder:
         except DetectorError as error:
             raise Unreadable(str(error)) from error
         return found
-
-
-def _digest(name: str) -> str | None:
-    """Returns the beginning of the sha256 of the detector's file: another file may find other boxes."""
-    path = detector_file(name)
-    if path is None:
-        return None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def splitters_for(kinds: Iterable[str], detector: str | None, *, regions_alone: bool = False) -> list[Splitter]:

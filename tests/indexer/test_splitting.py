@@ -23,7 +23,7 @@ def squares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_a_detector_comes_after_what_makes_pictures(squares: str) -> None:
     pages, regions = splitters_for(["pdf"], squares, regions_alone=True)
     assert isinstance(pages, PdfPages) and isinstance(regions, Regions)
-    assert str(regions) == "regions:squares,alone"
+    assert str(regions) == "regions:squares squares red,green,blue,alone"
     assert splitters_for(["pdf"], None) == [pages]
 
 
