@@ -21,8 +21,8 @@ _SHIPPED_EXTRAS = ("serve", "sources")
 
 #: Extras whose lock file is another one: the images', or the one of the tests.
 _WITHIN_OTHERS = (
-    "serve", "train", "docs", "formats", "import", "layout", "objects", "parquet", "pdf", "pgvector", "ray", "sources",
-    "watch",
+    "serve", "train", "docs", "formats", "import", "layout", "milvus", "objects", "parquet", "pdf", "pgvector", "ray",
+    "sources", "watch",
 )  # fmt: skip
 
 

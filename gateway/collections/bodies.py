@@ -99,7 +99,8 @@ class NewCollection(BaseModel):
     engine: str | None = Field(
         default=None,
         description="what keeps it, by its address: postgresql://USER:PASSWORD@HOST/DATABASE, or postgresql:// alone "
-        "for the one in the gateway's variable PG_SERVICE_URI; the index store unless given",
+        "for the one in the gateway's variable PG_SERVICE_URI; or milvus://TOKEN@HOST:PORT/DATABASE, or milvus:// "
+        "alone for the one in MILVUS_URI; the index store unless given",
         examples=[None],
     )
     place: str | None = Field(
@@ -148,7 +149,8 @@ class WantedIndex(BaseModel):
 
     kind: str | None = Field(
         default=None,
-        description="an approximate index that the engine has: `hnsw` for PostgreSQL; null to compare every vector",
+        description="an approximate index that the engine has: `hnsw` for PostgreSQL, `ivf` for Milvus; null to "
+        "compare every vector",
         examples=["hnsw"],
     )
 

@@ -119,7 +119,8 @@ def list_collections(client: Client) -> None:
 @click.option(
     "--engine", metavar="ADDRESS",
     help="Keep it there instead of in the index store: postgresql://USER:PASSWORD@HOST/DATABASE, or postgresql:// for "
-    "the address in the gateway's variable PG_SERVICE_URI.",
+    "the address in the gateway's variable PG_SERVICE_URI; or milvus://TOKEN@HOST:PORT/DATABASE, or milvus:// for "
+    "that in MILVUS_URI.",
 )  # fmt: skip
 @click.option(
     "--place", metavar="TABLE", help="Beside --engine: the table there; one that exists is adopted.  [default: NAME]"
@@ -186,8 +187,8 @@ def copy(name: str, to: str, engine: str | None, place: str | None, client: Clie
 @click.argument("kind", metavar="KIND|exact")
 @_url
 def index(name: str, kind: str, client: Client) -> None:
-    """Have the engine of the collection NAME search by an approximate index, such as `hnsw` of PostgreSQL, and print
-    what share of the nearest it finds; with `exact`, compare every vector again."""
+    """Have the engine of the collection NAME search by an approximate index, such as `hnsw` of PostgreSQL or `ivf` of
+    Milvus, and print what share of the nearest it finds; with `exact`, compare every vector again."""
     info = client.index(name, None if kind == "exact" else kind)
     say(f"{name} is searched {_searched(info.engine)}")
 

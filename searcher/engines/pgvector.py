@@ -18,11 +18,12 @@ from searcher.engines.pgvector_search import Search
 from searcher.engines.postgres import Database
 from searcher.engines.postgres_filter import Sql, condition_of
 from searcher.engines.postgres_table import Table, find, identifier_of, make
+from searcher.engines.ranked import orders_of
 from searcher.entry import Entry, require_fitting, require_json
 from searcher.errors import EngineRefused, EngineUnavailable
 from searcher.filters import Filter
 from searcher.matches import Matches
-from searcher.scan.ranking import Order, Query, order_asked
+from searcher.scan.ranking import Order, Query
 
 #: Rows that a reading of all brings at a time.
 _PAGE = 2000
@@ -66,12 +67,7 @@ class PgvectorEngine:
         return self._configuration.model.model_copy(update={"spaces": held})
 
     def search(self, queries: Sequence[Query], where: Filter | None = None) -> list[Matches]:
-        columns = {column.space.name: (column.space.dtype.type, column.space.columns) for column in self._table.vectors}
-        orders = [order_asked(query, columns) for query in queries]
-        if any(
-            query.max_distance is not None and not {CODE} <= columns.keys() & query.vectors.keys() for query in queries
-        ):
-            raise ValueError("max_distance is about codes, which the version or the query lacks")
+        orders = orders_of(queries, self.identity.spaces)
         return self._database.run(
             lambda connection: [
                 self._nearest(connection, query, order, where) for query, order in zip(queries, orders, strict=True)

@@ -16,7 +16,7 @@ from psycopg import Connection, sql
 from contract.space import CODE, EMBEDDING
 from searcher.engines.postgres_filter import Sql
 from searcher.engines.postgres_table import Table
-from searcher.entry import Entry
+from searcher.engines.ranked import Ranked, matches_of
 from searcher.matches import Matches
 from searcher.scan.distance import distances
 from searcher.scan.ranking import Order, Query
@@ -25,18 +25,6 @@ from searcher.scan.ranking import Order, Query
 _BEYOND = 64
 #: The least and the most that an index is asked for.
 _SHORTLIST, _MOST = 200, 1000
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """An image, its distances in the spaces of the order, and its ``place`` among equals."""
-
-    apart: list[float]
-    place: int | str
-    entry: Entry
-
-    def key(self) -> tuple[list[float], int | str]:
-        return self.apart, self.place
 
 
 @dataclass(frozen=True)
@@ -110,17 +98,4 @@ class Search:
         return sql.SQL("{} {} %s").format(sql.Identifier(column.name), operator)
 
     def _matches(self, found: Sequence[Ranked]) -> Matches:
-        best = found[: self.query.top_k]
-        entries = [each.entry for each in best]
-        spaces = [column.space for column in self.table.vectors]
-        return Matches(
-            [entry.path for entry in entries],
-            [each.apart[0] for each in best],
-            [entry.metadata for entry in entries],
-            [None] * len(best),
-            self.query.vectors,
-            spaces,
-            lambda: {space.name: space.array([entry.vectors[space.name] for entry in entries]) for space in spaces},
-            self.order[0],
-            [each.place for each in best],
-        )
+        return matches_of(self.query, self.order, [column.space for column in self.table.vectors], found)

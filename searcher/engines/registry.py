@@ -12,7 +12,19 @@ from searcher.errors import EngineRefused
 
 _PGVECTOR = BuiltIn("searcher.engines.pgvector:PgvectorEngine", "pgvector")
 
-ENGINES = Registry("engine", "hashlake.engines", {"postgresql": _PGVECTOR, "postgres": _PGVECTOR})
+_MILVUS = BuiltIn("searcher.engines.milvus:MilvusEngine", "milvus")
+
+ENGINES = Registry(
+    "engine",
+    "hashlake.engines",
+    {
+        "postgresql": _PGVECTOR,
+        "postgres": _PGVECTOR,
+        "milvus": _MILVUS,
+        "milvus+http": _MILVUS,
+        "milvus+https": _MILVUS,
+    },
+)
 
 
 def engine_of(configuration: Configuration) -> OpenEngine:

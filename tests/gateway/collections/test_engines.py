@@ -229,7 +229,7 @@ def test_while_the_server_is_gone(client: Client, postgres: PostgresServer, plac
 @pytest.mark.parametrize(
     ("engine", "message"),
     [
-        ("tape:shoes", "there is no engine 'tape'; there are: postgres, postgresql"),
+        ("tape:shoes", "there is no engine 'tape'; there are: milvus, milvus+http, milvus+https, postgres, postgresql"),
         ("postgresql://", "the address names no database: write postgresql://HOST/DATABASE or set PG_SERVICE_URI"),
         (f"postgresql://me:a/{PASSWORD}@host/db", "the address is no PostgreSQL address: in passwords, "),
     ],

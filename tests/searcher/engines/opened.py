@@ -10,6 +10,7 @@ from searcher.engines.configuration import Configuration
 from searcher.engines.engine import Engine, ForeignEngine
 from searcher.engines.exact import ExactEngine
 from searcher.engines.registry import engine_of
+from tests.milvus import MilvusServer
 from tests.searcher.engines.dict_engine import DictEngine
 
 
@@ -27,8 +28,14 @@ def _pgvector(request: pytest.FixtureRequest, model: ModelIdentity) -> Engine:
     return created(request.getfixturevalue("postgres").address(), request.getfixturevalue("place"), model)
 
 
+def _milvus(request: pytest.FixtureRequest, model: ModelIdentity) -> Engine:
+    server: MilvusServer = request.getfixturevalue("milvus")
+    return server.empty(model)
+
+
 OPENED: dict[str, Callable[[pytest.FixtureRequest, ModelIdentity], Engine]] = {
     "exact": _exact,
     "pgvector": _pgvector,
+    "milvus": _milvus,
     "dict": lambda _, model: DictEngine(model),
 }

@@ -15,7 +15,7 @@ from tests.searcher.engines.opened import OPENED
 from tests.searcher.live.fixtures import DETAILED, addition, query
 
 
-@pytest.fixture(params=["exact", "pgvector", "dict"])
+@pytest.fixture(params=["exact", "pgvector", "milvus", "dict"])
 def engine(request: pytest.FixtureRequest) -> Engine:
     """Each implementation, empty."""
     return OPENED[request.param](request, DETAILED)
@@ -133,6 +133,6 @@ def test_it_answers_as_the_dict_does_whatever_is_done(engine: Engine) -> None:
 
 
 def test_the_registry_knows_engines_by_their_addresses() -> None:
-    assert ENGINES.names() == ["postgres", "postgresql"]
-    with pytest.raises(NotRegistered, match="there is no engine 'other'; there are: postgres, postgresql"):
+    assert ENGINES.names() == ["milvus", "milvus+http", "milvus+https", "postgres", "postgresql"]
+    with pytest.raises(NotRegistered, match=r"there is no engine 'other'; there are: milvus, .*, postgresql"):
         ENGINES.get("other")

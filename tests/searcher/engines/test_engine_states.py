@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from searcher.engines.engine import ForeignEngine
 from searcher.entry import Entry
 from searcher.filters import parse_filter
+from tests.milvus import MilvusServer
 from tests.postgres import PostgresServer
 from tests.searcher.engines.dict_engine import DictEngine
 from tests.searcher.engines.opened import created
@@ -37,20 +38,28 @@ ADDITIONS = st.builds(
 )
 
 
-@pytest.mark.parametrize("name", ["pgvector"])
-def test_any_sequence(name: str, postgres: PostgresServer) -> None:
+@pytest.mark.parametrize(("name", "examples", "steps"), [("pgvector", 25, 15), ("milvus", 4, 8)])
+def test_any_sequence(name: str, examples: int, steps: int, request: pytest.FixtureRequest) -> None:
     numbers = count()
+
+    def opened() -> ForeignEngine:
+        if name == "milvus":
+            server: MilvusServer = request.getfixturevalue("milvus")
+            return server.empty(DETAILED)
+        postgres: PostgresServer = request.getfixturevalue("postgres")
+        return created(postgres.address(), f"states{next(numbers)}", DETAILED)
 
     class States(RuleBasedStateMachine):
         """An engine and its twin, both empty at first."""
 
         def __init__(self) -> None:
             super().__init__()
-            self.engine: ForeignEngine = created(postgres.address(), f"states{next(numbers)}", DETAILED)
+            self.engine = opened()
             self.twin = DictEngine(DETAILED)
 
         def teardown(self) -> None:
-            self.engine.delete()
+            if name == "pgvector":
+                self.engine.delete()
 
         @rule(given=st.lists(ADDITIONS, max_size=4))
         def add(self, given: list[Entry]) -> None:
@@ -72,7 +81,7 @@ def test_any_sequence(name: str, postgres: PostgresServer) -> None:
         def search(self, code: int, detail: int | None, top_k: int, most: int | None, rank: str, where: object) -> None:
             asked = [query(code, 1 if detail is None and rank == "detail" else detail, top_k, most, rank)]
             assert where in FILTERS
-            (found,), (right,) = self.engine.search(asked, where), self.twin.search(asked, where)  # type: ignore[arg-type]
+            (found,), (right,) = self.engine.search(asked, where), self.twin.search(asked, where)
             assert (found.paths, found.distances, found.metadata) == (right.paths, right.distances, right.metadata)
             assert found.distances_by_space() == right.distances_by_space()
 
@@ -83,4 +92,4 @@ def test_any_sequence(name: str, postgres: PostgresServer) -> None:
                 assert self.engine.count(where) == self.twin.count(where)
                 assert self.engine.list("a", 3, where) == self.twin.list("a", 3, where)
 
-    run_state_machine_as_test(States, settings=settings(max_examples=25, stateful_step_count=15))
+    run_state_machine_as_test(States, settings=settings(max_examples=examples, stateful_step_count=steps))
