@@ -38,6 +38,7 @@ _COMMANDS = {
     "serve": _Place("handler.serve_command", "serve"),
     "shards": _Place("searcher.versions.commands", "serve"),
     "train": _Place("training.commands", "train"),
+    "train_detector": _Place("training.detecting.commands", "train"),
     "versions": _Place("searcher.versions.commands", "serve"),
     "watch": _Place("indexer.watch_command", "serve"),
 }

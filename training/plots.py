@@ -35,6 +35,21 @@ def histogram(title: str, x_label: str, series: Mapping[str, Sequence[float]]) -
     return _svg(title, _HEIGHT, parts)
 
 
+def lines(title: str, x_label: str, series: Mapping[str, Sequence[float]]) -> str:
+    """Returns a plot of up to two series over 1, 2, 3, …, as lines."""
+    top = max((max(values, default=0.0) for values in series.values()), default=0.0) or 1.0
+    count = max(len(values) for values in series.values())
+    step = (_WIDTH - _LEFT - _RIGHT) / count
+    parts = [_axes(top, [(at, str(at + 1)) for at in range(0, count, max(1, count // 8))], count, x_label)]
+    for number, (name, values) in enumerate(series.items()):
+        points = " ".join(f"{_LEFT + (at + 0.5) * step:.1f},{_y(value / top):.1f}" for at, value in enumerate(values))
+        parts.append(f'<polyline points="{points}" fill="none" stroke="{_COLOURS[number]}" stroke-width="2"/>')
+        y = _TOP + 14 * (number + 1)
+        parts.append(f'<rect x="{_WIDTH - 170}" y="{y - 9}" width="10" height="10" fill="{_COLOURS[number]}"/>')
+        parts.append(f'<text x="{_WIDTH - 155}" y="{y}">{escape(name)}</text>')
+    return _svg(title, _HEIGHT, parts)
+
+
 def columns(title: str, x_label: str, values: Sequence[float], reference: float) -> str:
     """Returns a plot with one column per value in 0…1, and a line at ``reference``."""
     step = (_WIDTH - _LEFT - _RIGHT) / max(1, len(values))

@@ -29,7 +29,7 @@ figcaption { font-size: 12px; overflow-wrap: anywhere } .wrong figcaption { colo
 
 def html_report(evaluation: Evaluation) -> str:
     """Returns the page. Reads the pictures that it shows again; raises TrainingError if one is gone."""
-    return _page(
+    return page(
         f"Evaluation of {evaluation.model['name']}",
         [
             *_conditions(evaluation),
@@ -52,10 +52,11 @@ def copies_report(found: CopiesFound) -> str:
         *_copies(found.copied, found.methods),
         *_missed(found.missed, found.seed),
     ]
-    return _page(f"Copies by {found.model['name']}", parts)
+    return page(f"Copies by {found.model['name']}", parts)
 
 
-def _page(title: str, parts: Iterable[str]) -> str:
+def page(title: str, parts: Iterable[str]) -> str:
+    """Returns ``parts``, of HTML, as a page of its own."""
     head = f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
     style = f"<style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>"
     return "\n".join([head, style, *parts, "</body></html>\n"])

@@ -22,6 +22,8 @@ from sources.open_inside import OutsideFolder, open_inside
 
 SUFFIX = ".pt"
 _CARD = re.compile(r"[^/]+/extra/card\.json")
+#: What a detector has instead (detection/card.py); they lie in the same folder.
+_DETECTOR = re.compile(r"[^/]+/extra/detector\.json")
 _MAX_CARD_BYTES = 1 << 20
 
 Card = dict[str, JsonValue]
@@ -78,6 +80,8 @@ class ModelFolder:
             for path in sorted(_model_paths(self.folder)):
                 try:
                     with open_inside(self.folder, self.folder / path) as file:
+                        if _is_detector(file):
+                            continue
                         status = os.fstat(file.fileno())
                         key = (path, status.st_size, status.st_mtime_ns, status.st_ino)
                         sha256, card = self._read[key] = kept.get(key) or (_sha256(file), _read_card(file))
@@ -180,6 +184,17 @@ def _read_card(file: BufferedReader) -> Card | None:
             return _card.validate_json(archive.read(member))
     except Exception:  # zipfile raises all kinds of exceptions for damaged bytes
         return None
+
+
+def _is_detector(file: BufferedReader) -> bool:
+    """Whether ``file``, which is left at its begin, is a detector, which makes no codes."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return any(_DETECTOR.fullmatch(name) for name in archive.namelist())
+    except Exception:  # as above
+        return False
+    finally:
+        file.seek(0)
 
 
 def _only_model(folder: Path, place: Path, model_path: str) -> Path:

@@ -7,8 +7,10 @@ from typing import get_args
 import click
 
 from contract.terminal import say
+from detection.card import Form
 from pictures.formats import SUFFIXES
 from training.errors import TrainingError
+from training.importing.detectors import import_detector
 from training.importing.model import read_imported, write_model
 from training.importing.networks import Activation
 from training.pictures import LabelledFile
@@ -23,10 +25,20 @@ def models() -> None:
 
 @models.command("import", short_help="Turn weights into a model file.")
 @click.option(
-    "--architecture", required=True, metavar="NAME",
+    "--architecture", metavar="NAME",
     help="ViT-B/32, RN50, resnet34, moco_v2, dino_vitb8, …; torchscript for any TorchScript from pictures to vectors.",
 )  # fmt: skip
-@click.option("--weights", required=True, type=_FILE, help="OpenAI's .pt, .safetensors, or a checkpoint.")
+@click.option("--weights", type=_FILE, help="OpenAI's .pt, .safetensors, or a checkpoint.")
+@click.option("--detector", type=_FILE, help="Instead of both: a detector as TorchScript, such as YOLO's exports.")
+@click.option("--label", multiple=True, metavar="NAME", help="A detector's labels, in the order of their numbers.")
+@click.option("--form", type=click.Choice(get_args(Form)), help="What a detector answers.  [default: by its shape]")
+@click.option(
+    "--threshold", default=0.25, show_default=True, type=click.FloatRange(0, 1), help="The least score of a detector."
+)
+@click.option(
+    "--overlap", default=0.45, show_default=True, type=click.FloatRange(0, 1),
+    help="A detector's boxes that overlap with a better one by more are left out.",
+)  # fmt: skip
 @click.option(
     "--activation", type=click.Choice(get_args(Activation)),
     help="What CLIP weights that aren't OpenAI's were trained with: their names at open_clip end with -quickgelu.",
@@ -46,8 +58,13 @@ def models() -> None:
     help="File to write.  [default: below torchscripts_models]",
 )
 def import_(
-    architecture: str,
-    weights: Path,
+    architecture: str | None,
+    weights: Path | None,
+    detector: Path | None,
+    label: tuple[str, ...],
+    form: Form | None,
+    threshold: float,
+    overlap: float,
     activation: Activation | None,
     calibrate: Path | None,
     bits: str,
@@ -56,11 +73,21 @@ def import_(
 ) -> None:
     """Turn weights into one TorchScript file with everything that a server needs: image tower, text tower with its
     tokenizer, preprocessing, and codes for the search. Its vectors are compared with those of the library that the
-    architecture comes from. Nothing is downloaded."""
+    architecture comes from. Nothing is downloaded.
+
+    With --detector, a detector's file with a card: what it answers for test pictures is checked first."""
+    if detector is not None:
+        if architecture or weights or not label or image_size is None:
+            raise click.UsageError("--detector needs --label and --image_size, and no --architecture or --weights")
+        out = _place(out, detector.stem)
+        made = import_detector(detector, out, label, image_size, form, threshold, overlap)
+        say(f"{out}: a detector of the form {made.card.form}, of {', '.join(made.labels)}")
+        return
+    if architecture is None or weights is None:
+        raise click.UsageError("give --architecture and --weights, or --detector")
     pictures = _pictures(calibrate) if calibrate else []
     imported = read_imported(architecture, weights, activation, image_size)
-    out = out or Path("torchscripts_models") / f"{imported.name}.pt"
-    out.parent.mkdir(parents=True, exist_ok=True)
+    out = _place(out, imported.name)
     model = write_model(imported, out, int(bits), pictures)
     words = f", words up to {imported.context_length} tokens" if imported.tokenizer else ", no words"
     say(
@@ -71,6 +98,13 @@ def import_(
         say("its codes are fitted to no pictures: --calibrate FOLDER makes searches faster", err=True)
     elif model.card.calibration is None:
         say(f"{calibrate} has no folders for two kinds of things: answers will have no closeness", err=True)
+
+
+def _place(out: Path | None, name: str) -> Path:
+    """The file to write, in a folder that is there."""
+    out = out or Path("torchscripts_models") / f"{name}.pt"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    return out
 
 
 def _pictures(folder: Path) -> list[LabelledFile]:

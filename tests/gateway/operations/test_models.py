@@ -216,6 +216,11 @@ class TestReading:
         (folder / "b.pt").replace(folder / "a.pt")
         assert [model.sha256 for model in listed.models(None)] == [replacement]
 
+    def test_detectors_are_left_out(self, folder: Path) -> None:
+        with zipfile.ZipFile(folder / "detector.pt", "w") as archive:
+            archive.writestr("detector/extra/detector.json", "{}")
+        assert "detector.pt" not in [model.model_path for model in ModelFolder(folder).models(None)]
+
     def test_what_is_gone_is_forgotten(self, reads: list[str], folder: Path) -> None:
         write_model(folder / "a.pt")
         listed = ModelFolder(folder)
