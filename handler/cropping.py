@@ -8,8 +8,9 @@ at distance 0.
 """
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pybase64
@@ -19,7 +20,10 @@ from contract.answer import CroppedBox
 from contract.query import Crop
 from detection.detector import Detector
 from detection.errors import DetectorError
+from detection.registry import open_detector
+from embedding.card import ModelCard
 from handler.errors import bad_request, our_fault
+from handler.settings import CROP_VARIABLE, DETECTOR_VARIABLE
 from pictures.cutting import SIDE, cut, encoded, in_full_size
 from pictures.decode import sight
 from pictures.work import Budget
@@ -55,6 +59,13 @@ class Cropping:
     def __init__(self, detector: Detector | None = None, *, by_default: bool = False) -> None:
         self._detector = detector
         self._by_default = by_default
+
+    @classmethod
+    def as_set(cls, environment: Mapping[str, str], card: ModelCard) -> Self:
+        """Returns what a worker's ``environment`` and the ``card`` of its model say. Raises DetectorError."""
+        name = environment.get(DETECTOR_VARIABLE)
+        by_default = "auto" in (environment.get(CROP_VARIABLE), card.crop)
+        return cls(open_detector(name) if name else None, by_default=by_default)
 
     def is_wanted(self, crop: Crop | None) -> bool:
         """Whether a request that says ``crop`` is about the main object of its image. Raises RequestError where nothing

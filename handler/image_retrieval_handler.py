@@ -13,7 +13,6 @@ from typing import Any
 from contract.known_warnings import ignore_known_warnings
 from contract.names import MODEL_NAME, SECRET_HEADER, WORKER_HEADER
 from contract.run_folder import SECRET_VARIABLE, read_secret
-from detection.registry import open_detector
 from embedding.card import CARD_FILE, ModelCard, parse_card
 from embedding.device import worker_device
 from embedding.registry import load_embedder
@@ -22,7 +21,7 @@ from handler.memory import own_memory
 from handler.metrics import Metrics
 from handler.retrieval import Retrieval
 from handler.served import Served
-from handler.settings import CROP_VARIABLE, DETECTOR_VARIABLE, STORE_VARIABLE, THREADS_VARIABLE
+from handler.settings import STORE_VARIABLE, THREADS_VARIABLE
 from searcher.scan.ranking import compile_kernels
 from searcher.scrubbing import DEFAULT_MB_PER_S, RATE_VARIABLE, Scrubbing
 
@@ -58,9 +57,7 @@ class ImageRetrievalHandler:
             # A model with another name serves its own collections, not the datalake.
             datalake=context.manifest["model"]["modelName"] == MODEL_NAME,
         )
-        detector = os.environ.get(DETECTOR_VARIABLE)
-        by_default = "auto" in (os.environ.get(CROP_VARIABLE), self.model.card.crop)
-        cropping = Cropping(open_detector(detector) if detector else None, by_default=by_default)
+        cropping = Cropping.as_set(os.environ, self.model.card)
         self.retrieval = Retrieval(self.model, self.served, self.metrics, cropping)
         secret_file = os.environ.get(SECRET_VARIABLE)  # none under a bare torchserve, which then trusts nobody
         self.secret = read_secret(Path(secret_file)).encode() if secret_file else None

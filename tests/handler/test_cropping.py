@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ from handler.metrics import Metrics
 from handler.retrieval import Retrieval
 from handler.served import Served
 from searcher.versions.store import IndexStore
-from tests.squares import Squares, page, png
+from tests.hashlake.command import hashlake
+from tests.squares import NAME, Squares, install, page, png
 from tests.versions import publish
 
 SQUARES = Cropping(Squares())
@@ -80,6 +82,39 @@ def test_it_can_be_what_is_done_unless_the_client_says(served: Served, grid: Tor
     form = {"image": photo, "crop": b"auto", "top_k": b"1"}
     (answer,) = Retrieval(grid, served, Metrics(), SQUARES).answer([form])
     assert json.loads(answer.body)["cropped_box"]["x"] == 200
+
+
+@pytest.mark.parametrize(
+    ("environment", "card", "is_default"),
+    [
+        ({}, None, False),
+        ({"HASHLAKE_DETECTOR": NAME}, None, False),
+        ({"HASHLAKE_DETECTOR": NAME, "HASHLAKE_CROP": "none"}, None, False),
+        ({"HASHLAKE_DETECTOR": NAME, "HASHLAKE_CROP": "auto"}, None, True),
+        ({"HASHLAKE_DETECTOR": NAME}, "auto", True),
+        ({"HASHLAKE_DETECTOR": ""}, "auto", False),
+    ],
+)
+def test_the_server_or_the_model_says_what_is_done(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    grid: TorchScriptEmbedder,
+    environment: dict[str, str],
+    card: str | None,
+    is_default: bool,
+) -> None:
+    monkeypatch.syspath_prepend(str(install(tmp_path)))
+    cropping = Cropping.as_set(environment, grid.card.model_copy(update={"crop": card}))
+    assert cropping.is_wanted(None) == is_default
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [(["--crop", "auto"], "--crop auto needs a --detector"), (["--detector", "none"], "there is no detector 'none'")],
+)
+def test_a_server_that_could_not_crop_does_not_start(options: list[str], reason: str) -> None:
+    answer = hashlake("serve", *options)
+    assert answer.status != 0 and reason in answer.err
 
 
 def test_what_cannot_be_cropped_is_refused(served: Served, grid: TorchScriptEmbedder) -> None:
