@@ -1,8 +1,6 @@
 """``/models/{model}/search`` and ``compare``: ask TorchServe, which doesn't hash the collection's own images again."""
 
 import json
-from collections.abc import Mapping
-from contextlib import suppress
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -15,14 +13,15 @@ from contract.names import NOTHING_LIKE_IT_HEADER
 from contract.query import Rank
 from contract.space import CODE, DETAIL, EMBEDDING
 from gateway.collections.adding import checked
+from gateway.collections.asking import ask
 from gateway.collections.dump_format import similarity
-from gateway.errors import ModelGone, RequestRefused
+from gateway.errors import RequestRefused
 from gateway.idios import bodies
 from gateway.idios.answers import Found, json_answer
 from gateway.idios.bodies import documented, read_body
 from gateway.idios.errors import IdiosRoute, unprocessable
 from gateway.idios.named import ALWAYS, PREFIX, QUERY_FILE, Named, about, name_of_upload
-from gateway.services import Services, UsesServices
+from gateway.services import UsesServices
 from gateway.torchserve.http import Answer
 from searcher.filters import parse_filter
 from searcher.open_collection import OpenCollection
@@ -80,7 +79,7 @@ async def search(request: Request, collection: Named, services: UsesServices) ->
         with about(asked):
             data = await services.adding.picture(collection, url)
     elif data is None and url is not None:
-        answer = await _ask_torchserve(services, collection, fields | {"path": url}, None)
+        answer = await ask(services, collection, fields | {"path": url}, None)
         if answer.status_code == HTTPStatus.NOT_FOUND:  # it isn't in the collection
             answer = None
             with about(asked):
@@ -93,7 +92,7 @@ async def search(request: Request, collection: Named, services: UsesServices) ->
         if data is not None:
             with about(asked):
                 await to_thread.run_sync(checked, data)
-        answer = await _ask_torchserve(services, collection, fields, data)
+        answer = await ask(services, collection, fields, data)
     found = QueryAnswer.model_validate(_parsed(answer, subject))
     response = json_answer(_found(found, question.rank, turned=question.turned))
     if found.nothing_like_it is not None:
@@ -152,21 +151,6 @@ def _found(answer: QueryAnswer, rank: Rank, *, turned: bool) -> list[dict[str, A
         bits = (answer.distances_by_space or {})[DETAIL if rank == "detail" else CODE]
         images = [image | {"differing_bits": each} for image, each in zip(images, bits, strict=True)]
     return images
-
-
-async def _ask_torchserve(
-    services: Services, collection: OpenCollection, fields: Mapping[str, JsonValue], data: bytes | None
-) -> Answer:
-    """Returns TorchServe's answer to a search with ``fields`` and the picture ``data`` in ``collection``."""
-    torchserve, servers = services.torchserve, services.model_servers
-    with suppress(ModelGone):
-        async with servers.serving(await to_thread.run_sync(collection.identity)) as model:
-            found = await torchserve.predict(fields, data, model)
-        if found.status_code != HTTPStatus.CONFLICT:
-            return found
-    # That model was replaced or unloaded: look up again which one serves the collection.
-    async with servers.serving_anew(collection.name) as model:
-        return await torchserve.predict(fields, data, model)
 
 
 def _parsed(answer: Answer, subject: str) -> dict[str, Any]:

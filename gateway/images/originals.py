@@ -12,6 +12,7 @@ by the picture's name and the digest of what was indexed, and shown without aski
 
 import os
 from dataclasses import dataclass
+from email.utils import formatdate
 from functools import partial
 from hashlib import blake2b
 from http import HTTPStatus
@@ -116,6 +117,8 @@ async def image(
         return Response(status_code=304, headers=headers)
     headers["Content-Disposition"] = content_disposition(indexed.path)
     headers["Content-Type"] = content_type(picture.head)
+    if indexed.file.mtime_ns:  # of files alone
+        headers["Last-Modified"] = formatdate(indexed.file.mtime_ns / 1e9, usegmt=True)
     return OpenFileResponse(picture.file, picture.size, headers)
 
 

@@ -1,18 +1,18 @@
 """``POST /api/search``: a search whose answer has rows, pictures, codes and times, for people and pages.
 
-    picture, indexed image, words, embedding or code ─▶ TorchServe, in debug mode ─▶ its answer, with URLs of the
-    pictures
+    picture, its address, indexed image, words, embedding or code ─▶ TorchServe, in debug mode ─▶ its answer, with URLs
+    of the pictures
 
-A question is a form or a JSON object, of the same fields. Everything comes from one worker's answer, so it is all of
-one version, even if another becomes current meanwhile. An image that was added after the version was built has no row
-yet.
+A question is a form or a JSON object, of the same fields; it is about the datalake or a collection. Everything comes
+from one worker's answer, so it is all of one version, even if another becomes current meanwhile. An image that was
+added after the version was built has no row yet.
 """
 
 import re
 import time
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
@@ -23,6 +23,7 @@ from starlette.routing import Match
 from starlette.types import Scope
 
 from contract.answer import CroppedBox, QueryAnswer
+from contract.image_names import is_url
 from contract.names import CODE_HEADER, DEFAULT_COLLECTION, DETAIL_HEADER
 from contract.query import (
     DEFAULT_RANK,
@@ -42,18 +43,24 @@ from contract.query import (
 )
 from contract.space import CODE, DETAIL, EMBEDDING
 from gateway.access.guards import require_search
+from gateway.collections.asking import ask
 from gateway.errors import RequestRefused, refusals
 from gateway.services import Services, UsesServices
 from gateway.torchserve.http import Answer
 from pictures.base64_text import file_in
+from searcher.filters import parse_filter
 
 _STEP = re.compile(r"(\w+);dur=([0-9.]+)")
-#: What a question may have here, beside its picture: it is about the datalake, and not filtered.
+#: What a question may have here, beside its picture.
 _FIELDS = (
     "path", "text", "text_weight", "negative_text", "embedding", "code", "detail_code", "top_k", "max_distance", "rank",
-    "turned", "exact", "collapse", "diversity", "crop",
+    "turned", "exact", "collapse", "diversity", "crop", "collection", "filter",
 )  # fmt: skip
+_URL = "instead of `image`: where the picture is, http:// or https://; it is fetched under the limits of collections"
 _numbers = TypeAdapter(list[Finite])
+_object = TypeAdapter(dict[str, JsonValue])
+
+Parsed = TypeVar("Parsed")
 
 router = APIRouter(prefix="/api", tags=["search"], dependencies=[Depends(require_search)])
 
@@ -78,7 +85,8 @@ class Result(BaseModel):
     """One image."""
 
     row: int | None = Field(
-        description="its number in the version; null if it was added since, to the collection `default`", examples=[17]
+        description="its number in the datalake's version; null if it was added since, or is of another collection",
+        examples=[17],
     )
     path: str = Field(description="as the listing spells it", examples=["data/abc.com/69_abc_com.jpg"])
     distance: int | float = Field(
@@ -156,16 +164,20 @@ class JsonRoute(APIRoute):
         return super().matches(scope) if kind == "application/json" else (Match.NONE, {})
 
 
+class _Asked(QueryFields):
+    url: str | None = None
+
+
 async def search_by_json(request: Request, services: UsesServices) -> SearchAnswer:
     """As ``search``, the picture being base64. The body is parsed here: FastAPI would do it before it asks for a
     key."""
     try:
-        asked = QueryFields.model_validate_json(await request.body())
+        asked = _Asked.model_validate_json(await request.body())
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "body"
         raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, f"{where}: {first['msg']}") from error
-    told = asked.model_dump(include={"image", *_FIELDS})
+    told = asked.model_dump(include={"image", "url", *_FIELDS})
     return await _searched(services, told, None, time.perf_counter())
 
 
@@ -177,6 +189,7 @@ router.add_api_route(
 def _json_schema() -> dict[str, Any]:
     schema = request_schema(as_form=False)
     schema["properties"] = {name: schema["properties"][name] for name in ("image", *_FIELDS)}
+    schema["properties"]["url"] = {"type": "string", "description": _URL}
     return schema
 
 
@@ -193,13 +206,16 @@ def _json_schema() -> dict[str, Any]:
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         HTTPStatus.UNPROCESSABLE_ENTITY,
         HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.BAD_GATEWAY,
         HTTPStatus.SERVICE_UNAVAILABLE,
+        HTTPStatus.GATEWAY_TIMEOUT,
     ),
     openapi_extra={"requestBody": {"content": {"application/json": {"schema": _json_schema()}}}},
 )
 async def search(
     services: UsesServices,
     image: Annotated[UploadFile | None, File(description="a picture")] = None,
+    url: Annotated[str | None, Form(description=_URL)] = None,
     path: Annotated[str | None, Form(description=described("path"))] = None,
     text: Annotated[str | None, Form(description=described("text"))] = None,
     text_weight: Annotated[TextWeight | None, Form(description=described("text_weight"))] = None,
@@ -215,39 +231,57 @@ async def search(
     collapse: Annotated[bool, Form(description=described("collapse"))] = False,
     diversity: Annotated[Diversity, Form(description=described("diversity"))] = 1,
     crop: Annotated[Crop | None, Form(description=described("crop"))] = None,
+    collection: Annotated[str, Form(description=described("collection"))] = DEFAULT_COLLECTION,
+    filter: Annotated[str | None, Form(description=f"{described('filter')}: an object of JSON")] = None,
 ) -> SearchAnswer:
-    """One of `image`, `path`, `text`, `embedding` and `code` says what to look for; `text` may stand beside a picture
-    or an embedding, where the model takes any words. A form, or a JSON object of the same fields with the picture in
-    base64."""
+    """One of `image`, `url`, `path`, `text`, `embedding` and `code` says what to look for; `text` may stand beside a
+    picture or an embedding, where the model takes any words. A form, or a JSON object of the same fields with the
+    picture in base64."""
     started = time.perf_counter()
     told = {
-        "path": path, "text": text, "text_weight": text_weight, "negative_text": negative_text,
-        "embedding": _parsed(embedding) if embedding and embedding.strip() else None, "code": code,
+        "url": url, "path": path, "text": text, "text_weight": text_weight, "negative_text": negative_text,
+        "embedding": _parsed(embedding, _numbers, "embedding: must be a list of numbers"), "code": code,
         "detail_code": detail_code, "top_k": top_k, "max_distance": max_distance, "rank": rank, "turned": turned,
-        "exact": exact, "collapse": collapse, "diversity": diversity, "crop": crop,
+        "exact": exact, "collapse": collapse, "diversity": diversity, "crop": crop, "collection": collection,
+        "filter": _parsed(filter, _object, "filter: must be an object"),
     }  # fmt: skip
     return await _searched(services, told, file_in(await image.read()) if image else None, started)
 
 
-def _parsed(embedding: str) -> list[float]:
+def _parsed(text: str | None, kind: TypeAdapter[Parsed], complaint: str) -> Parsed | None:
+    if text is None or not text.strip():
+        return None
     try:
-        return _numbers.validate_json(embedding)
+        return kind.validate_json(text)
     except ValidationError as error:
-        raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, "embedding: must be a list of numbers") from error
+        raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, complaint) from error
 
 
 async def _searched(services: Services, told: Mapping[str, Any], picture: bytes | None, started: float) -> SearchAnswer:
     """Returns the answer to what is ``told``, with the ``picture`` of a form; the clock said ``started`` when it
     came."""
-    given = [name for name in SUBJECTS if told.get(name) or (name == "image" and picture is not None)]
-    if len(given) != 1 and not (len(given) == 2 and "text" in given and {*given} & {*WITH_TEXT}):
+    given = [name for name in (*SUBJECTS, "url") if told.get(name) or (name == "image" and picture is not None)]
+    if len(given) != 1 and not (len(given) == 2 and "text" in given and {*given} & {*WITH_TEXT, "url"}):
         raise RequestRefused(
             HTTPStatus.UNPROCESSABLE_ENTITY,
-            f"give one of image, path, text, embedding and code; given: {' and '.join(given) or 'none'}",
+            f"give one of image, url, path, text, embedding and code; given: {' and '.join(given) or 'none'}",
         )
     fields: dict[str, JsonValue] = {name: value for name, value in told.items() if value not in (None, "", [], False)}
+    if "filter" in fields:
+        parse_filter(fields["filter"])
+    fields |= {"debug": True, "metadata": True}
+    name = str(fields.pop("collection", DEFAULT_COLLECTION))
+    url = str(fields.pop("url", ""))
+    collection = await services.collections.open(name) if url or name != DEFAULT_COLLECTION else None
+    if url and not is_url(url):
+        raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, "url: must begin with http:// or https://")
+    if url and collection:
+        picture = await services.adding.picture(collection, url)
     asked = time.perf_counter()
-    answer = await services.torchserve.predict(fields | {"debug": True, "metadata": True}, picture)
+    if collection is None:
+        answer = await services.torchserve.predict(fields, picture)
+    else:
+        answer = await ask(services, collection, fields | {"collection": name}, picture)
     torchserve_ms = 1000 * (time.perf_counter() - asked)
     if answer.status_code != HTTPStatus.OK:
         raise RequestRefused(HTTPStatus(answer.status_code), _message(answer), answer.retry_after)
@@ -257,7 +291,7 @@ async def _searched(services: Services, told: Mapping[str, Any], picture: bytes 
         version=found.index_database_version,
         model=_model(found),
         query=SearchQuery(code=answer.headers[CODE_HEADER], detail_code=answer.headers.get(DETAIL_HEADER)),
-        results=_results(found, services.settings.root_path),
+        results=_results(found, name, services.settings.root_path),
         nothing_like_it=found.nothing_like_it,
         cropped_image=found.cropped_image,
         cropped_box=found.cropped_box,
@@ -285,14 +319,15 @@ def _model(found: QueryAnswer) -> SearchModel:
     )
 
 
-def _results(found: QueryAnswer, root: str) -> list[Result]:
+def _results(found: QueryAnswer, collection: str, root: str) -> list[Result]:
     query = urlencode({"version": found.index_database_version})
     codes = (found.codes or {}).get(CODE, [])
     results = []
     metadata_of = found.metadata or [None] * len(found.relevant)
-    images = zip(found.relevant, found.distances or [], found.rows or [], codes, metadata_of, strict=True)
+    rows = (found.rows or []) if collection == DEFAULT_COLLECTION else [None] * len(found.relevant)
+    images = zip(found.relevant, found.distances or [], rows, codes, metadata_of, strict=True)
     for place, (path, distance, row, code, metadata) in enumerate(images):
-        small = f"{root}/api/collections/{DEFAULT_COLLECTION}/thumbnail?{urlencode({'url': path})}"
+        small = f"{root}/api/collections/{collection}/thumbnail?{urlencode({'url': path})}"
         results.append(
             Result(
                 row=row,

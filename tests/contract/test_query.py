@@ -29,8 +29,8 @@ def test_the_form_of_the_search_has_the_same_limits_and_words() -> None:
     document = json.loads((REPOSITORY / "docs" / "openapi.json").read_text(encoding="utf-8"))
     form: dict[str, Any] = document["components"]["schemas"]["Body_search"]["properties"]
     fields = request_schema(as_form=True)["properties"]
-    assert form.keys() == fields.keys() - {"collection", "filter", "metadata", "debug"}
-    for name in form.keys() - {"image", "embedding"}:  # whose numbers are text in a form
+    assert form.keys() == (fields.keys() | {"url"}) - {"metadata", "debug"}
+    for name in form.keys() - {"image", "url", "embedding", "filter"}:  # the last two are text in a form
         assert form[name]["description"] == fields[name]["description"]
         limits = form[name] | form[name].get("anyOf", [{}])[0]
         for what in ("minimum", "maximum", "enum", "type"):

@@ -304,7 +304,7 @@ class TestSearch:
     @pytest.mark.parametrize(
         ("request_", "status", "said"),
         [
-            (form(), 422, "give one of image, path, text, embedding and code; given: none"),
+            (form(), 422, "give one of image, url, path, text, embedding and code; given: none"),
             (form(text="shirt", code="ff00"), 422, "given: text and code"),
             ({"files": {"image": QUERY}} | form(path="data/robe.png"), 422, "given: image and path"),
             (form(text="shirt", top_k="0"), 422, "top_k: Input should be greater than or equal to 1"),
@@ -638,6 +638,7 @@ def test_a_search_is_asked_once_and_answered_by_what_was_said(
             "top_k": 10,
             "max_distance": 3,
             "rank": "distance",
+            "diversity": 1,
             "debug": True,
             "metadata": True,
         }
@@ -650,10 +651,11 @@ def test_a_search_is_asked_once_and_answered_by_what_was_said(
         {
             "row": 7, "path": "data/robe.png", "distance": 0, "cosine": None, "closeness": None, "code": "1234",
             "image": "/images/7?version=next", "thumbnail": "/thumbnails/7?version=next", "metadata": None,
+            "parent": None, "box": None,
         },
         {
             "row": None, "path": "data/new.png", "distance": 3, "cosine": None, "closeness": None, "code": "1235",
-            "image": small, "thumbnail": small, "metadata": None,
+            "image": small, "thumbnail": small, "metadata": None, "parent": None, "box": None,
         },
     ]  # fmt: skip
 

@@ -161,6 +161,41 @@ def test_search(idios: Idios, site: PictureSite) -> None:
     assert idios.answered("search", {"url": query, "filter": {"bits": "no such"}}) == []
 
 
+def test_the_gateways_own_search_of_a_collection(
+    stack: Stack, idios: Idios, collection: str, site: PictureSite
+) -> None:
+    urls = [site.put(f"/own/{code:04x}.png", picture(code)) for code in (0xFF00, 0xFF01, 0xFF07)]
+    for bits, url in enumerate(urls):
+        idios.done("add", {"url": url, "metadata": {"bits": bits}})
+    query = site.put("/own/query.png", picture(0xFF00, detail=7))
+    asked = {"url": query, "collection": collection}
+    for options in ({"data": asked}, {"json": asked}):
+        answer = stack.call("POST", "/api/search", key=None, **options)
+        assert answer.status_code == 200, answer.text
+        results = answer.json()["results"]
+        found = [(each["path"], each["distance"], each["row"], each["metadata"]) for each in results]
+        assert found == [
+            (urls[0], 0, None, {"bits": 0}),
+            (urls[1], 1, None, {"bits": 1}),
+            (urls[2], 3, None, {"bits": 2}),
+        ]
+        assert stack.call("GET", results[1]["thumbnail"], key=None).headers["content-type"] == "image/webp"
+    data = asked | {"filter": '{"bits": {"$gt": 0}}', "top_k": "1"}
+    (only,) = stack.call("POST", "/api/search", key=None, data=data).json()["results"]
+    assert only["path"] == urls[1]
+    for wrong, said in (
+        ({"url": "ftp://a/b"}, "url: must begin with http:// or https://"),
+        ({"url": "http://10.9.9.9/a.jpg"}, "10.9.9.9"),
+        (asked | {"filter": "[1]"}, "filter: must be an object"),
+        (asked | {"filter": '{"bits": {"$no": 0}}'}, "$no"),
+        (asked | {"path": "a.jpg"}, "given: path and url"),
+    ):
+        answer = stack.call("POST", "/api/search", key=None, data=wrong)
+        assert (answer.status_code, said in answer.json()["message"]) == (422, True), answer.text
+    missing = stack.call("POST", "/api/search", key=None, data={"url": query, "collection": "none"})
+    assert missing.status_code == 404
+
+
 def test_an_indexed_url_needs_no_download(idios: Idios, site: PictureSite) -> None:
     one, other = (
         site.put(f"/indexed/{code:04x}.png", picture(code, detail)) for code, detail in ((0xFF00, 0), (0xFF03, 0x000F))
