@@ -4,6 +4,10 @@
 import { byId, element, say } from "./elements.js";
 import { number, problem } from "./words.js";
 
+/** An end that asks for nothing leaves by itself after so long, one that offers something later; failures stay. */
+const LEAVES_MS = 6000;
+const OFFERS_MS = 20_000;
+
 /** A card of its own for something that begins; those that have come to an end make room for it. */
 export function activity() {
   const list = byId("activities");
@@ -31,6 +35,13 @@ export function activity() {
   }
 
   const dismiss = ["Close", () => card.remove()];
+
+  function leaveAfter(milliseconds) {
+    setTimeout(() => {
+      if (card.matches(":hover, :focus-within")) leaveAfter(milliseconds);
+      else card.remove();
+    }, milliseconds);
+  }
 
   return {
     /** `doing` is under way; `stop()` ends it early. */
@@ -60,6 +71,7 @@ export function activity() {
       failed.replaceChildren(...failures.map(failure));
       failed.hidden = failures.length === 0;
       failed.tabIndex = 0; // it scrolls where it is long
+      if (failures.length === 0) leaveAfter(actions.length === 0 ? LEAVES_MS : OFFERS_MS);
     },
 
     /** A small picture of what is done already. */

@@ -4,8 +4,11 @@ import { activity } from "./activities.js";
 import { batch } from "./batch.js";
 import { byId, element, say } from "./elements.js";
 import { searchKey } from "./keys.js";
-import { showDetails } from "./picture_details.js";
+import { largeEntry, showLarge } from "./lightbox.js";
+import { tooLarge } from "./limits.js";
+import { metadataIn } from "./metadata_form.js";
 import { receiveFiles } from "./received_files.js";
+import { stagedFiles } from "./staged_files.js";
 import { pictures } from "./thumbnails.js";
 import { count } from "./words.js";
 
@@ -18,23 +21,12 @@ export function addPictures({ onAdded }) {
   const metadataField = byId("add-metadata");
   let requests = null;
 
-  // {value}, undefined for none; null where it is no JSON, which is then said at the box.
+  // As metadataIn; trouble is said at the box.
   function metadata() {
-    const text = metadataField.value.trim();
-    let given = { value: undefined };
-    let trouble = "";
-    try {
-      if (text !== "") given = { value: JSON.parse(text) };
-    } catch (error) {
-      given = null;
-      trouble = `This is no JSON: ${error.message}.`;
-    }
-    say(byId("add-metadata-problem"), trouble);
-    metadataField.setAttribute("aria-invalid", String(given === null));
-    if (given === null) {
-      byId("add").open = true;
-      metadataField.focus();
-    }
+    const given = metadataIn(metadataField.value);
+    say(byId("add-metadata-problem"), given.trouble ?? "");
+    metadataField.setAttribute("aria-invalid", String(given.trouble !== undefined));
+    if (given.trouble !== undefined) metadataField.focus();
     return given;
   }
 
@@ -72,30 +64,40 @@ export function addPictures({ onAdded }) {
     if (added.length > 0) onAdded();
   }
 
-  function addFiles(files) {
+  const staged = stagedFiles(byId("staged"), {
+    onChange: (number) => (byId("add-submit").textContent = number === 0 ? "Add" : `Add ${count(number, "picture")}`),
+  });
+
+  // Files wait to be looked at, named and described.
+  function stage(files) {
     if (requests === null) return;
-    const given = metadata();
-    if (given === null) return;
-    const mine = requests;
-    add(files.map((file) => fileItem(mine, file, given.value)));
+    byId("add").open = true;
+    staged.add(files);
+    byId("add-submit").scrollIntoView({ block: "nearest" });
   }
 
   byId("add-form").addEventListener("submit", (event) => {
     event.preventDefault();
     const urls = [...new Set(addresses.value.split(/\s+/).filter((url) => url !== ""))];
     const given = metadata();
-    if (given === null || urls.length === 0) return;
+    if (given.trouble !== undefined || urls.length + staged.count() === 0) return;
     const mine = requests;
     const source = pictures(searchKey.get());
     addresses.value = "";
-    add(urls.map((url) => addressItem(mine, source, url, given.value)));
+    metadataField.value = "";
+    const files = staged.take().map(({ file, name }) => fileItem(mine, file, name, given.value));
+    add([...files, ...urls.map((url) => addressItem(mine, source, url, given.value))]);
   });
   byId("add-choose").addEventListener("click", () => byId("add-files").click());
   byId("add-files").addEventListener("change", ({ target }) => {
-    if (target.files.length > 0) addFiles([...target.files]);
+    if (target.files.length > 0) stage([...target.files]);
     target.value = ""; // so that choosing the same file again is a change
   });
-  receiveFiles(byId("collections-panel"), byId("collection"), addFiles);
+  receiveFiles(byId("collections-panel"), byId("collection"), stage, (address) => {
+    byId("add").open = true;
+    addresses.value = `${addresses.value.trim()}\n${address}`.trim();
+    addresses.focus();
+  });
 
   return {
     into(those) {
@@ -110,7 +112,7 @@ function addressItem(requests, source, url, metadata) {
     send: () => requests.add(url, metadata),
     made() {
       const image = { url, metadata: metadata ?? null, thumbnail: requests.thumbnail(url) };
-      const press = () => showDetails(image, source);
+      const press = () => showLarge([largeEntry(image, null, [])], 0, source);
       return element(
         "button",
         { type: "button", "aria-label": `Details: ${url}`, onclick: press },
@@ -120,15 +122,15 @@ function addressItem(requests, source, url, metadata) {
   };
 }
 
-function fileItem(requests, file, metadata) {
-  const name = file.name || "the pasted picture";
+function fileItem(requests, file, name, metadata) {
   const noPicture = file.type !== "" && !file.type.startsWith("image/");
+  const trouble = noPicture ? `it is no picture, but ${file.type}` : tooLarge(file);
   return {
     name,
-    hopeless: noPicture,
+    hopeless: trouble !== "",
     async send() {
-      if (noPicture) throw new Error(`it is no picture, but ${file.type}`);
-      await requests.addFile(file, metadata);
+      if (trouble !== "") throw new Error(trouble);
+      await requests.addFile(file, name, metadata);
     },
     made() {
       const address = URL.createObjectURL(file);

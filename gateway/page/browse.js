@@ -2,6 +2,7 @@
 
 import { Refusal } from "./api.js";
 import { byId, say } from "./elements.js";
+import { filterChips } from "./filter_chips.js";
 import { here } from "./here.js";
 import { pictureGrid } from "./picture_grid.js";
 import { count, number, problem } from "./words.js";
@@ -9,9 +10,13 @@ import { count, number, problem } from "./words.js";
 /** Divides into full rows of 2 to 6. */
 const PAGE = 60;
 
-/** `onFilter(text)` is called when somebody filters; `onMore(image)` and `onRemove(images)` are the cards' buttons. */
-export function browse({ onFilter, onMore, onRemove }) {
-  const grid = pictureGrid(byId("browse-gallery"), { onMore, onRemove });
+/**
+ * `onFilter(text)` is called when somebody filters; `onMore(image)`, `onRemove(images)` and `onEdit(image)` are the cards'
+ * buttons.
+ */
+export function browse({ onFilter, ...buttons }) {
+  const grid = pictureGrid(byId("browse-gallery"), buttons);
+  const chips = filterChips(byId("browse-chips"), { onFilter: () => onFilter(chips.get()), json: false });
   const more = byId("browse-more");
   const field = byId("filter");
   let shown = null; // {requests, filter, total}: what the cards are of; total, how many match, null before it is known
@@ -29,6 +34,7 @@ export function browse({ onFilter, onMore, onRemove }) {
       const answer = await requests.images({ cursor: first ? null : cursor, filter, limit: PAGE }, mine.signal);
       if (running !== mine) return;
       if (first) grid.clear();
+      if (first && filter === "") chips.offer(answer.images);
       cursor = answer.cursor;
       shown.total = answer.count;
       grid.append(
@@ -114,6 +120,8 @@ export function browse({ onFilter, onMore, onRemove }) {
       if (!anew && shown?.requests === requests && shown.filter === filter) return;
       if (shown?.requests !== requests || shown.filter !== filter) {
         field.value = filter;
+        if (shown?.requests !== requests) chips.offer([]);
+        chips.set(filter);
         grid.clear();
         complain("", "");
         byId("browse-count").textContent = "";

@@ -8,7 +8,7 @@ export function caption(metadata) {
   const words = origin(metadata ?? {}) || inOneLine(metadata);
   if (words === "") return null;
   const link = viewerLink(metadata, words);
-  return element("p", { class: "in-one-line", title: words }, link ?? words);
+  return element("p", { class: "in-one-line", title: words, translate: "no" }, link ?? words);
 }
 
 /** A link with `words` to where people look at the picture, in a library's viewer; null where there is none. */

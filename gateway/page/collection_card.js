@@ -3,17 +3,28 @@
 import { caption } from "./caption.js";
 import { element } from "./elements.js";
 import { pathText } from "./gallery.js";
-import { showDetails } from "./picture_details.js";
 
 /**
  * The card of `image`, {url, thumbnail, metadata?}. `badge` is a word on its picture or null; `box` is {name, words,
- * checked, onchange(checked)} of its checkbox, `words` being what stands beside it, if anything, or null for none;
- * `tools` are the buttons below, [words, function].
+ * checked, letter, onchange(checked)} of its checkbox, `words` being what stands beside it, or null for none;
+ * `tools` are the buttons below, [words, function, letter]: those with a letter are pressed by it from the picture, and no
+ * stop of the Tab key. `onOpen()` is called for a click on the picture.
  */
-export function collectionCard(image, source, { badge = null, box = null, tools = [] }) {
+export function collectionCard(image, source, { badge = null, box = null, tools = [], onOpen }) {
   const { url, metadata } = image;
-  const button = ([words, press]) =>
-    element("button", { type: "button", class: "plain", "aria-label": `${words}: ${url}`, onclick: press }, words);
+  const button = ([words, press, letter]) =>
+    element(
+      "button",
+      {
+        type: "button",
+        class: "plain",
+        "aria-label": `${words}: ${url}`,
+        tabindex: letter ? -1 : null,
+        dataset: letter ? { letter } : {},
+        onclick: press,
+      },
+      words,
+    );
   const card = element(
     "li",
     { class: "result", dataset: { url } },
@@ -25,8 +36,8 @@ export function collectionCard(image, source, { badge = null, box = null, tools 
         {
           type: "button",
           class: "thumbnail",
-          "aria-label": `Details: ${url}`,
-          onclick: () => showDetails(image, source),
+          "aria-label": badge === null ? url : `${badge}: ${url}`,
+          onclick: onOpen,
         },
         source.image(image.thumbnail),
         badge === null ? null : element("span", { class: "distance" }, badge),
@@ -40,8 +51,14 @@ export function collectionCard(image, source, { badge = null, box = null, tools 
   return card;
 }
 
-function addBox(card, url, { name, words, checked, onchange }) {
-  const checkbox = element("input", { type: "checkbox", "aria-label": `${name}: ${url}`, checked });
+function addBox(card, url, { name, words, checked, letter, onchange }) {
+  const checkbox = element("input", {
+    type: "checkbox",
+    "aria-label": `${name}: ${url}`,
+    checked,
+    tabindex: letter ? -1 : null,
+    dataset: letter ? { letter } : {},
+  });
   const label = element("label", { class: words === undefined ? "pick" : "pick pick-words" }, checkbox, words ?? "");
   card.querySelector(".thumbnail-box").append(label);
   const picked = () => card.classList.toggle("picked", checkbox.checked);

@@ -51,7 +51,7 @@ function item({ name, count: size, model, journal, engine }, chosen) {
     element(
       "a",
       { class: "collection-link", href: hashOfPlace({ name }), "aria-current": chosen ? "page" : null },
-      element("strong", { class: "breaking" }, name),
+      element("strong", { class: "breaking", translate: "no" }, name),
       element("span", { class: "collection-size" }, count(size, "picture")),
       element("span", { class: "soft breaking" }, model.name),
       element("span", { class: "soft" }, engine ? engine.address : `Journal ${bytes(journal.bytes)}, ${changes}`),

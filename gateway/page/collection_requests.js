@@ -69,12 +69,13 @@ export function requestsOf(name) {
     /** Add what is at an address; `metadata` is undefined for none. */
     add: (url, metadata) => change(`${model}/add`, post({ url, metadata })),
 
-    /** Add a File or Blob. */
-    addFile(file, metadata) {
+    /** Add a File or Blob that isn't there yet, called upload: and `name`. */
+    addFile(file, name, metadata) {
       const body = new FormData();
       body.append("image", file, file.name || "picture");
+      body.append("url", `upload:${name}`);
       if (metadata !== undefined) body.append("metadata", JSON.stringify(metadata));
-      return change(`${model}/add`, { method: "POST", body });
+      return change(`${model}/search_add`, { method: "POST", body });
     },
 
     remove: (url) => change(`${model}/remove`, post({ url })),

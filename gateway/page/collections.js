@@ -9,6 +9,7 @@ import { allCollections, requestsOf } from "./collection_requests.js";
 import { duplicates } from "./duplicates.js";
 import { byId, say } from "./elements.js";
 import { adminKey, searchKey } from "./keys.js";
+import { editMetadata } from "./metadata_form.js";
 import { showPicked } from "./pick_bar.js";
 import { remove } from "./removal.js";
 import { similar } from "./similar.js";
@@ -45,8 +46,8 @@ export function collectionsPage() {
       refresh();
     },
   });
-  const all = browse({ onFilter, onMore, onRemove });
-  const nearest = similar({ onMore, onRemove });
+  const all = browse({ onFilter, onMore, onRemove, onEdit });
+  const nearest = similar({ onMore, onRemove, onEdit });
   const review = duplicates({
     onDistance: (distance) => go({ ...place, distance }, { replacing: true }),
     onRemove,
@@ -74,6 +75,14 @@ export function collectionsPage() {
         return () => back.forEach((putBack) => putBack());
       },
       onBack: refresh,
+    });
+  }
+
+  function onEdit(image) {
+    return editMetadata(requests, image, () => {
+      nearest.stale();
+      all.show(requests, place.filter, { anew: true });
+      refresh();
     });
   }
 
@@ -163,6 +172,7 @@ export function collectionsPage() {
 
   return {
     hash: () => hashOfPlace(place),
+    title: () => place.name ?? "Collections",
     open(hash) {
       place = placeOf(hash);
       if (infos !== null) show();

@@ -1,8 +1,7 @@
 // The button that copies the address of the search that is shown.
 
+import { copyText } from "./clipboard.js";
 import { byId } from "./elements.js";
-
-const THANKS_MS = 2000;
 
 /** `hash()` is what the address has behind its #. Returns a function that puts the button back for a new search. */
 export function copyLink(hash) {
@@ -11,13 +10,9 @@ export function copyLink(hash) {
 
   button.addEventListener("click", async () => {
     const link = new URL(hash(), location.href).href;
-    try {
-      await navigator.clipboard.writeText(link);
-      button.textContent = "Link copied";
+    if (await copyText(link, button)) {
       byId("search-status").textContent = "Link copied.";
-      setTimeout(() => (button.textContent = "Copy link"), THANKS_MS);
-    } catch {
-      // Only pages from https and from this machine may write to the clipboard: others show what to copy.
+    } else {
       field.value = link;
       field.hidden = false;
       field.select();

@@ -4,6 +4,7 @@
 import { collectionCard, pick } from "./collection_card.js";
 import { byId, element, say } from "./elements.js";
 import { searchKey } from "./keys.js";
+import { largeEntry, showLarge } from "./lightbox.js";
 import { showPicked } from "./pick_bar.js";
 import { pictures } from "./thumbnails.js";
 import { count, number, problem } from "./words.js";
@@ -106,7 +107,7 @@ export function duplicates({ onDistance, onRemove }) {
     const gallery = element("ul", { class: "gallery group-pictures" });
     const all = element("button", { type: "button", class: "plain" });
     const heading = element("h3", {}, count(images.length, "picture"));
-    const show = (some) => gallery.append(...some.map((image) => card(image, image === group.images[0])));
+    const show = (some) => gallery.append(...some.map((image) => card(image, group.images[0])));
     show(images.slice(0, PICTURES));
     const rest = images.slice(PICTURES);
     all.textContent = `Show ${number(rest.length)} more of this group`;
@@ -119,7 +120,9 @@ export function duplicates({ onDistance, onRemove }) {
     return element("li", { class: "group" }, heading, gallery, all);
   }
 
-  function card(given, first) {
+  // Large, a copy and the picture that is kept take each other's place at a press of Space.
+  function card(given, keptOne) {
+    const first = given === keptOne;
     const { url, distance, same_file: same } = given;
     const image = { url, metadata: given.metadata ?? null, thumbnail: requests.thumbnail(url) };
     const box = {
@@ -132,10 +135,16 @@ export function duplicates({ onDistance, onRemove }) {
         showMarked();
       },
     };
+    const badge = first ? "kept" : same ? "same file" : count(distance, "bit");
+    const open = () => {
+      const kept = first ? null : source.image(requests.thumbnail(keptOne.url));
+      showLarge([largeEntry(image, badge, [["Remove", () => onRemove([image])]])], 0, source, kept);
+    };
     return collectionCard(image, source, {
-      badge: first ? "kept" : same ? "same file" : count(distance, "bit"),
+      badge,
       box: same && !first ? box : null,
       tools: [["Remove", () => onRemove([image])]],
+      onOpen: open,
     });
   }
 

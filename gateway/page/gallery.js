@@ -1,42 +1,79 @@
-// The results, as cards.
+// The results, as cards, with a line where they get less alike.
 
 import { caption } from "./caption.js";
+import { badgeOf, firstLessAlike } from "./closeness.js";
 import { element } from "./elements.js";
-import { cosineText, count, percent } from "./words.js";
 
 const TAIL = 14;
 
-/** Fill `list` with `results`. `source` gives their pictures; `onMore(result)` and `onWhy(result)` are the buttons. */
-export function showGallery(list, results, source, { onMore, onWhy }) {
-  list.replaceChildren(...results.map((result) => card(result, source, { onMore, onWhy })));
+/**
+ * Fill `list` with `results`, which are in the order of `rank`. `source` gives their pictures; `onOpen(place)` is called
+ * for a click on a picture, `onMore(result)` and `onWhy(result)` are the buttons.
+ */
+export function showGallery(list, results, rank, source, { onOpen, onMore, onWhy }) {
+  const cards = results.map((result, place) =>
+    card(result, badgeOf(result, rank), source, { onOpen: () => onOpen(place), onMore, onWhy }),
+  );
+  const less = firstLessAlike(results);
+  if (less !== null) cards.splice(less, 0, element("li", { class: "less-alike" }, "Less alike from here"));
+  list.replaceChildren(...cards);
 }
 
 /** Hide the cards farther than `threshold`, in bits or 1 − cosine; how many those are. */
 export function hideFarther(list, threshold) {
   let hidden = 0;
-  for (const item of list.children) {
+  for (const item of list.querySelectorAll(".result")) {
     item.hidden = Number(item.dataset.distance) > threshold;
     hidden += Number(item.hidden);
   }
+  const line = list.querySelector(".less-alike");
+  if (line !== null) line.hidden = line.nextElementSibling.hidden;
   return hidden;
 }
 
-function card(result, source, { onMore, onWhy }) {
-  const { path, distance, closeness, cosine, metadata } = result;
-  const apart = cosine === null ? count(distance, "bit") : cosineText(cosine);
-  const button = (words, name, press) =>
-    element("button", { type: "button", class: "plain", "aria-label": `${name}: ${path}`, onclick: press }, words);
+function card(result, badge, source, { onOpen, onMore, onWhy }) {
+  const { path, distance, metadata } = result;
+  const button = (words, letter, press) =>
+    element(
+      "button",
+      {
+        type: "button",
+        class: "plain",
+        tabindex: -1,
+        "aria-label": `${words}: ${path}`,
+        dataset: { letter },
+        onclick: press,
+      },
+      words,
+    );
   return element(
     "li",
     { class: "result", dataset: { distance, path } },
-    source.link(
-      result.image,
-      { class: "thumbnail", "aria-label": `Original: ${path}` },
-      source.image(result.thumbnail),
+    element(
+      "div",
+      { class: "thumbnail-box" },
       element(
-        "span",
-        { class: "distance", title: cosine === null ? `${apart} differ` : apart },
-        closeness === null ? apart : percent(closeness),
+        "button",
+        {
+          type: "button",
+          class: "thumbnail",
+          "aria-label": `${badge.word}: ${path}`,
+          "aria-keyshortcuts": "M W X",
+          onclick: onOpen,
+        },
+        source.image(result.thumbnail),
+        element("span", { class: "distance", title: badge.title }, badge.word),
+      ),
+      element(
+        "label",
+        { class: "pick" },
+        element("input", {
+          type: "checkbox",
+          tabindex: -1,
+          "aria-label": `Select: ${path}`,
+          dataset: { letter: "x" },
+          onchange: ({ target }) => target.closest(".result").classList.toggle("picked", target.checked),
+        }),
       ),
     ),
     element("div", { class: "path-box" }, pathText(path)),
@@ -44,8 +81,8 @@ function card(result, source, { onMore, onWhy }) {
     element(
       "div",
       { class: "result-tools" },
-      button("More like this", "More like this", () => onMore(result)),
-      button("Why", "Why", () => onWhy(result)),
+      button("More like this", "m", () => onMore(result)),
+      button("Why", "w", () => onWhy(result)),
     ),
   );
 }
@@ -55,7 +92,7 @@ export function pathText(path) {
   const letters = [...path]; // not half an emoji
   return element(
     "span",
-    { class: "path", tabindex: 0 },
+    { class: "path", translate: "no" },
     element("span", { class: "path-head" }, letters.slice(0, -TAIL).join("")),
     element("span", { class: "path-tail" }, letters.slice(-TAIL).join("")),
   );

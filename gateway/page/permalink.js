@@ -2,8 +2,10 @@
 //
 //   #code=9f3a…&detail=…&top_k=24&rank=distance&model=0a1b2c3d4e5f     a picture is linked to by its codes
 //   #path=data%2Fa.jpg&…   #text=Dress&…   #path=data%2Fa.jpg&text=red&text_weight=0.3&…   …&turned=true
+//   …&in=shoes&filter=%7B"season"…                                      in a collection, where metadata match
 //   #operators                                                          the operators' page
 
+import { DATALAKE, isOwn } from "./query.js";
 import { short } from "./words.js";
 
 export const OPERATORS = "#operators";
@@ -11,33 +13,44 @@ export const OPERATORS = "#operators";
 const CODE = /^([0-9a-f]{2})+$/i;
 
 /** The hash of an answered query. A link's own model stays in it, so that it warns again when it is opened again. */
-export function hashOf(query, { topK, rank, turned }, answer) {
+export function hashOf(query, { topK, rank, turned, collection, filter }, answer) {
   const fields = new URLSearchParams();
-  if (query.kind === "path" || query.kind === "text") {
-    fields.set(query.kind, query[query.kind]);
-  } else if (query.kind === "mixture" && query.of.kind === "path") {
-    fields.set("path", query.of.path);
+  const picture = query.kind === "mixture" ? query.of : query;
+  if (isOwn(picture, collection)) fields.set("path", picture.path);
+  if (picture.kind === "address") fields.set("url", picture.address);
+  if (query.kind === "text") {
     fields.set("text", query.text);
-    fields.set("text_weight", String(query.weight));
-  } else {
+  } else if (fields.size === 0) {
     fields.set("code", answer.query.code);
     if (answer.query.detail_code) fields.set("detail", answer.query.detail_code);
+  } else if (query.kind === "mixture") {
+    fields.set("text", query.text);
+    fields.set("text_weight", String(query.weight));
   }
   fields.set("top_k", String(topK));
   fields.set("rank", rank);
   if (turned) fields.set("turned", "true");
+  if (collection !== DATALAKE) fields.set("in", collection);
+  if (filter !== "") fields.set("filter", filter);
   fields.set("model", query.model ?? short(answer.model.sha256));
   return `#${fields}`;
 }
 
-/** {query, settings} of a hash, settings holding what it names of topK and rank, and turned; null if it names no query. */
+/**
+ * {query, settings} of a hash, settings holding what it names of topK and rank, and turned, collection and filter; null if
+ * it names no query.
+ */
 export function parsed(hash) {
   const fields = new URLSearchParams(hash.slice(1));
   const query = queryOf(fields);
   if (query === null) return null;
   const model = fields.get("model");
   if (model) query.model = model.toLowerCase();
-  const settings = { turned: fields.get("turned") === "true" };
+  const settings = {
+    turned: fields.get("turned") === "true",
+    collection: fields.get("in") || DATALAKE,
+    filter: fields.get("filter") ?? "",
+  };
   const topK = Number(fields.get("top_k"));
   if (Number.isInteger(topK) && topK >= 1 && topK <= 1000) settings.topK = topK;
   if (["distance", "detail"].includes(fields.get("rank"))) settings.rank = fields.get("rank");
@@ -45,9 +58,11 @@ export function parsed(hash) {
 }
 
 function queryOf(fields) {
-  const [path, text, code, detail] = ["path", "text", "code", "detail"].map((name) => fields.get(name));
-  if (path) {
-    const of = { kind: "path", path, image: null, thumbnail: null };
+  const names = ["path", "url", "text", "code", "detail"];
+  const [path, url, text, code, detail] = names.map((name) => fields.get(name));
+  if (path || url) {
+    const indexed = { kind: "path", path, of: fields.get("in") || DATALAKE, image: null, thumbnail: null };
+    const of = path ? indexed : { kind: "address", address: url };
     return text ? { kind: "mixture", of, text, weight: weightIn(fields) } : of;
   }
   if (text) return { kind: "text", text };

@@ -1,13 +1,15 @@
 // Pictures of a collection as cards, some of which can be selected.
 
 import { collectionCard, pick } from "./collection_card.js";
+import { gridKeys } from "./grid_keys.js";
 import { searchKey } from "./keys.js";
+import { largeEntry, showLarge } from "./lightbox.js";
 import { showPicked } from "./pick_bar.js";
 import { pictures } from "./thumbnails.js";
 import { count } from "./words.js";
 
-/** Cards in `list`. `onMore(image)` and `onRemove(images)` are the buttons. */
-export function pictureGrid(list, { onMore, onRemove }) {
+/** Cards in `list`. `onMore(image)`, `onRemove(images)` and `onEdit(image)` are the buttons. */
+export function pictureGrid(list, { onMore, onRemove, onEdit }) {
   const cards = new Map(); // url → {image, card}
   const selected = new Set(); // urls
   let source = null;
@@ -28,15 +30,31 @@ export function pictureGrid(list, { onMore, onRemove }) {
       const { url } = image;
       const card = collectionCard(image, source, {
         badge: badgeOf(image),
-        box: { name: "Select", onchange: (on) => select(url, on) },
+        box: { name: "Select", letter: "x", onchange: (on) => select(url, on) },
         tools: [
-          ["More like this", () => onMore(image)],
-          ["Remove", () => onRemove([image])],
+          ["More like this", () => onMore(image), "m"],
+          ["Remove", () => onRemove([image]), "r"],
         ],
+        onOpen: () => openAt(url),
       });
-      cards.set(url, { image, card });
+      cards.set(url, { image, card, badge: badgeOf(image) });
       list.append(card);
     }
+  }
+
+  async function openAt(url) {
+    const shown = [...list.children].map(({ dataset }) => cards.get(dataset.url));
+    const entries = shown.map(({ image, badge }) => {
+      const actions = [
+        ["More like this", () => onMore(image)],
+        ["Edit metadata", () => onEdit(image)],
+        ["Remove", () => onRemove([image])],
+      ];
+      return largeEntry(image, badge, actions);
+    });
+    const start = entries.findIndex(({ name }) => name === url);
+    const place = await showLarge(entries, start, source);
+    if (place !== null) shown[place].card.querySelector(".thumbnail").focus();
   }
 
   function select(url, on) {
@@ -71,18 +89,19 @@ export function pictureGrid(list, { onMore, onRemove }) {
       card.remove();
       cards.delete(url);
     }
-    if (next?.isConnected) next.querySelector(".result-tools button:last-child").focus();
+    if (next?.isConnected) next.querySelector(".thumbnail").focus();
     const mine = source;
     return () => {
       if (mine !== source) return; // something else is shown by now
-      for (const [place, { url, image, card }] of [...taken.entries()].reverse()) {
+      for (const [place, { url, ...kept }] of [...taken.entries()].reverse()) {
         if (cards.has(url)) continue;
-        cards.set(url, { image, card });
-        list.insertBefore(card, places[place]?.parentElement === list ? places[place] : null);
+        cards.set(url, kept);
+        list.insertBefore(kept.card, places[place]?.parentElement === list ? places[place] : null);
       }
     };
   }
 
+  gridKeys(list);
   clear();
   return { clear, append, take, selectNone: () => selectAll(false), size: () => cards.size };
 }

@@ -5,16 +5,17 @@ import { cropBox } from "./crop_box.js";
 import { byId, element, say } from "./elements.js";
 import { fingerprint } from "./fingerprint.js";
 import { pictured } from "./query.js";
+import { tooLarge } from "./limits.js";
 import { receiveFiles } from "./received_files.js";
 import { problem } from "./words.js";
 
 const NO_BOX = "Drag over the picture to search for a part of it.";
 
 /**
- * `onFile(file)` is called with each picture that somebody brings, `onBox(box)` when a part of the shown one is marked
+ * `onFile(file)` is called with each picture that somebody brings, `onAddress(address)` with its address, `onBox(box)` when a part of the shown one is marked
  * (null: no longer). `load(address)` fetches an indexed picture as a Blob.
  */
-export function queryPicture({ onFile, onBox, load }) {
+export function queryPicture({ onFile, onAddress, onBox, load }) {
   const stage = byId("stage");
   const frame = byId("frame");
   const image = byId("stage-image");
@@ -23,7 +24,13 @@ export function queryPicture({ onFile, onBox, load }) {
   let shownQuery = null;
   let address = "";
 
-  const box = cropBox(frame, byId("crop"), { onChange: boxChanged, onDone: onBox });
+  const box = cropBox(frame, byId("crop"), {
+    onChange: boxChanged,
+    onDone(marked) {
+      crop(false);
+      onBox(marked);
+    },
+  });
 
   function boxChanged(now) {
     const percent = (part) => `${Math.round(100 * part)}%`;
@@ -91,7 +98,8 @@ export function queryPicture({ onFile, onBox, load }) {
       showWords(seen.path, "");
       if (seen.thumbnail !== null) await showIndexed(seen);
     } else {
-      const title = seen.kind === "text" ? `“${seen.text}”` : "A code from a link";
+      const titles = { text: `“${seen.text}”`, address: seen.address, code: "A code from a link" };
+      const title = titles[seen.kind];
       showWords(title, "", code === null ? null : fingerprint(code));
     }
   }
@@ -112,7 +120,9 @@ export function queryPicture({ onFile, onBox, load }) {
 
   function take(files) {
     const [file] = files;
-    say(byId("stage-problem"), "");
+    const large = tooLarge(file);
+    say(byId("stage-problem"), large);
+    if (large !== "") return;
     if (file.type !== "" && !file.type.startsWith("image/")) {
       say(byId("stage-problem"), `${file.name} is no picture, but ${file.type}.`);
       return;
@@ -124,10 +134,21 @@ export function queryPicture({ onFile, onBox, load }) {
   for (const button of document.querySelectorAll("[data-choose]")) {
     button.addEventListener("click", () => byId("file").click());
   }
-  byId("file").addEventListener("change", ({ target }) => {
-    if (target.files.length > 0) take([...target.files]);
-    target.value = ""; // so that choosing the same file again is a change
-  });
+  byId("take-photo").addEventListener("click", () => byId("camera").click());
+  for (const id of ["file", "camera"]) {
+    byId(id).addEventListener("change", ({ target }) => {
+      if (target.files.length > 0) take([...target.files]);
+      target.value = ""; // so that choosing the same file again is a change
+    });
+  }
+
+  // Where the window is narrow the query is small beside its words, until a part of it is to be marked.
+  function crop(on) {
+    byId("asking").toggleAttribute("data-cropping", on);
+    byId("begin-crop").setAttribute("aria-expanded", String(on));
+  }
+  byId("begin-crop").addEventListener("click", () => [crop(true), frame.focus()]);
+  byId("end-crop").addEventListener("click", () => [crop(false), byId("begin-crop").focus()]);
 
   whole.addEventListener("click", () => {
     box.set(null);
@@ -135,7 +156,7 @@ export function queryPicture({ onFile, onBox, load }) {
     onBox(null);
   });
 
-  receiveFiles(byId("search-panel"), stage, take);
+  receiveFiles(byId("search-panel"), stage, take, onAddress);
 
   return { show, showNothing };
 }

@@ -3,14 +3,23 @@
 import { Refusal, askBlob, askJson } from "./api.js";
 import { copyLink } from "./copy_link.js";
 import { byId, element } from "./elements.js";
+import { apartText, closenessReason, closenessWord } from "./closeness.js";
 import { showGallery } from "./gallery.js";
+import { gridKeys } from "./grid_keys.js";
 import { here } from "./here.js";
 import { withSearchKey } from "./key_prompt.js";
 import { searchKey } from "./keys.js";
+import { showLarge } from "./lightbox.js";
+import { miniature } from "./miniature.js";
 import { hashOf, parsed } from "./permalink.js";
-import { described, form, isTurnable, pictured, rankOf } from "./query.js";
+import { DATALAKE, described, form, isTurnable, pictured, rankOf } from "./query.js";
 import { queryPicture } from "./query_picture.js";
+import { keepSearch, recentQuery } from "./recent_searches.js";
+import { addressIn } from "./received_files.js";
 import { remarkOnCloseness, remarkOnModel, remarkOnRank, remarkOnTurned } from "./remarks.js";
+import { searchPlace } from "./search_place.js";
+import { startPage } from "./start.js";
+import { takeAway } from "./take_away.js";
 import { thresholdOver } from "./threshold.js";
 import { pictures } from "./thumbnails.js";
 import { showTiming } from "./timing.js";
@@ -23,13 +32,17 @@ const REMEMBERED = 20;
 
 const load = (address) => askBlob(address, { key: searchKey.get() });
 
-/** Start the page. `open(hash)` shows what an address names; `hash()` is the address of what is shown. */
-export function searchPage() {
+/**
+ * Start the page. `open(hash)` shows what an address names; `hash()` is the address of what is shown, `title()` what it is
+ * called. `onTitle()` is called when that has changed.
+ */
+export function searchPage({ onTitle }) {
   const topK = byId("top-k");
   const turned = byId("turned");
   const gallery = byId("gallery");
-  const threshold = thresholdOver(gallery);
+  const threshold = thresholdOver(gallery, { onHidden: showCount });
   const resetLink = copyLink(() => address);
+  const resetTakeAway = takeAway(gallery, { answer: () => asked });
   const answerBox = byId("answer");
   const remembered = new Map(); // hash → query
   let current = null; // the query last asked, answered or not
@@ -40,6 +53,7 @@ export function searchPage() {
   const stage = queryPicture({
     load,
     onFile: (file) => run({ kind: "picture", file }),
+    onAddress: (found) => run({ kind: "address", address: found }),
     onBox: (box) => {
       const picture = pictured(current);
       const whole = picture.kind === "part" ? picture.whole : picture;
@@ -48,8 +62,20 @@ export function searchPage() {
     },
   });
 
+  const place = searchPlace({ onPlace: again });
+  const start = startPage({
+    onPath: ({ path, image, thumbnail }) => run({ kind: "path", path, of: DATALAKE, image, thumbnail }),
+    onText: (text) => run({ kind: "text", text }),
+    known: () => words.load(),
+  });
+
   const words = wordsField({
     onWords: (text) => {
+      const found = addressIn(text);
+      if (found !== null) {
+        run({ kind: "address", address: found });
+        return;
+      }
       const picture = words.anyWords() ? pictured(current) : null;
       if (picture !== null) run(text === "" ? picture : { kind: "mixture", of: picture, text, weight: words.weight() });
       else if (text !== "") run({ kind: "text", text });
@@ -66,10 +92,11 @@ export function searchPage() {
 
   function settings() {
     const rank = document.querySelector("input[name=rank]:checked").value;
-    return { topK: Number(topK.value), rank, turned: turned.checked };
+    return { topK: Number(topK.value), rank, turned: turned.checked, ...place.get() };
   }
 
-  function set({ topK: wanted, rank, turned: also }) {
+  function set({ topK: wanted, rank, turned: also, ...where }) {
+    place.set(where);
     turned.checked = also;
     if (wanted !== undefined) topK.value = String(wanted);
     if (rank !== undefined) document.querySelector(`input[name=rank][value=${rank}]`).checked = true;
@@ -89,9 +116,9 @@ export function searchPage() {
     const chosen = settings();
     try {
       stage.show(query);
-      const { picture, answer, elapsed } = await withSearchKey((key) => send(query, chosen, key, mine.signal));
+      const sent = await withSearchKey((key) => send(query, chosen, key, mine.signal));
       if (running !== mine) return;
-      show(query, chosen, picture, answer, elapsed, fromAddress);
+      show(query, chosen, sent, fromAddress);
     } catch (error) {
       if (running === mine) failed(error);
     } finally {
@@ -110,26 +137,32 @@ export function searchPage() {
       image: here(result.image),
       thumbnail: here(result.thumbnail),
     }));
-    return { picture, answer: { ...answer, results }, elapsed };
+    return { picture, answer: { ...answer, results }, elapsed, fields: told(fields, query) };
   }
 
-  function show(query, chosen, picture, answer, elapsed, fromAddress) {
+  function show(query, chosen, { picture, answer, elapsed, fields }, fromAddress) {
     const { results, model } = answer;
     asked?.source.discard();
-    asked = { query, picture, turned: chosen.turned, code: answer.query.code, source: pictures(searchKey.get()) };
+    const source = pictures(searchKey.get());
+    const { collection, turned: alsoTurned } = chosen;
+    asked = { query, picture, collection, turned: alsoTurned, code: answer.query.code, results, source, fields };
     showOnStage(query, answer);
     byId("welcome").hidden = true;
     byId("search-problem").hidden = true;
     byId("found").hidden = false;
-    byId("found-count").textContent = results.length === 0 ? "No pictures" : count(results.length, "picture");
+    byId("search-panel").dataset.shows = "answer";
     const codes = `${model.bits} bits${model.detail_bits ? ` and ${model.detail_bits} of detail` : ""}`;
-    byId("found-from").textContent = `like ${described(query)} · version ${answer.version} · ${model.name}, ${codes}`;
+    byId("found-from").textContent = `like ${described(query)}`;
+    byId("found-about").textContent = `Version ${answer.version} · ${model.name}, ${codes}`;
     byId("search-status").textContent =
       results.length === 0 ? "No picture was found." : `${count(results.length, "picture")} found.`;
-    showGallery(gallery, results, asked.source, { onMore: more, onWhy: why });
+    const rank = rankOf(query, chosen.rank);
+    showGallery(gallery, results, rank, asked.source, { onOpen: (place) => enlarge(place, rank), onMore: more, onWhy: why });
     showTiming(byId("timing-bar"), byId("timing-steps"), answer.milliseconds, elapsed);
-    threshold.offer(results, rankOf(query, chosen.rank) === "detail" ? model.detail_bits : model.bits);
+    threshold.offer(results);
+    resetTakeAway();
     words.load();
+    place.load();
     remarkOnRank(query, chosen.rank, model);
     remarkOnTurned(query, chosen.turned);
     remarkOnCloseness(byId("nothing-like-it"), answer.nothing_like_it);
@@ -141,6 +174,25 @@ export function searchPage() {
       history[fromAddress ? "replaceState" : "pushState"](null, "", hash);
     }
     address = hash;
+    onTitle();
+    keep(hash, query);
+  }
+
+  // The query with a small picture of it, for this browser's next visit.
+  async function keep(hash, query) {
+    const of = pictured(query);
+    const { whole, box } = of?.kind === "part" ? of : { whole: of, box: null };
+    const address = whole?.kind === "path" ? whole.thumbnail : null;
+    const file = whole?.kind === "picture" ? whole.file : address && (await load(address).catch(() => null));
+    const small = file ? await miniature(file, box) : null;
+    const known = [query, of, whole].some((each) => each?.model !== undefined);
+    if (!known) await keepSearch({ hash, label: described(query), at: Date.now(), query, small });
+  }
+
+  function showCount(hidden) {
+    const { length } = asked.results;
+    const all = length === 0 ? "No pictures" : count(length, "picture");
+    byId("found-count").textContent = hidden === 0 ? all : `${length - hidden} of ${all}`;
   }
 
   // A link names an indexed picture by its path alone; where the picture is found, it is now known.
@@ -153,6 +205,7 @@ export function searchPage() {
   }
 
   function failed(error) {
+    byId("search-panel").dataset.shows = "answer";
     byId("welcome").hidden = true;
     byId("found").hidden = true;
     byId("model-warning").hidden = true;
@@ -173,17 +226,44 @@ export function searchPage() {
 
   async function more({ path, image, thumbnail }) {
     answerBox.scrollIntoView({ block: "start" });
-    await run({ kind: "path", path, image, thumbnail });
+    await run({ kind: "path", path, of: asked.collection, image, thumbnail });
     byId("found-count").focus({ preventScroll: true }); // the button that was pressed is gone
   }
 
   function why(result) {
-    const { query, picture, code, source } = asked;
+    const { query, code, source } = asked;
     const turned = asked.turned && isTurnable(query);
-    const of = pictured(query);
-    const image = of?.kind === "path" && of.thumbnail !== null ? source.image(of.thumbnail) : null;
-    explain({ label: described(query), picture, image, code, turned }, result, source);
+    return explain({ label: described(query), image: seen(), code, turned }, result, source);
   }
+
+  // An <img> of the query; null where it has no picture, or an unknown one.
+  function seen() {
+    const { query, picture, source } = asked;
+    if (picture !== null) return source.held(picture);
+    const of = pictured(query);
+    return of?.kind === "path" && of.thumbnail !== null ? source.image(of.thumbnail) : null;
+  }
+
+  async function enlarge(at, rank) {
+    const { results, source } = asked;
+    const visible = results.filter((_, place) => !cardOf(place).hidden);
+    const entries = visible.map((result) => ({
+      name: result.path,
+      thumbnail: result.thumbnail,
+      original: result.image,
+      closeness: closenessText(result, rank),
+      metadata: result.metadata ?? undefined,
+      code: result.code,
+      actions: [
+        ["More like this", () => more(result)],
+        ["Why", () => why(result)],
+      ],
+    }));
+    const end = await showLarge(entries, visible.indexOf(results[at]), source, seen());
+    if (end !== null) cardOf(results.indexOf(visible[end])).querySelector(".thumbnail").focus();
+  }
+
+  const cardOf = (place) => gallery.querySelectorAll(".result")[place];
 
   function showKeyInUse() {
     byId("search-key").hidden = searchKey.get() === null;
@@ -201,15 +281,22 @@ export function searchPage() {
     showKeyInUse();
   });
   showKeyInUse();
+  gridKeys(gallery);
+  byId("settings-button").addEventListener("click", () => {
+    const open = byId("asking").toggleAttribute("data-settings");
+    byId("settings-button").setAttribute("aria-expanded", String(open));
+  });
 
   return {
     hash: () => address,
-    open(hash) {
+    title: () => (current === null ? "" : described(current)),
+    async open(hash) {
       if (hash === address && asked !== null) return;
       const found = parsed(hash);
       if (found !== null) {
         set(found.settings);
-        run(remembered.get(hash) ?? found.query, { fromAddress: true });
+        const known = remembered.get(hash) ?? (await recentQuery(hash));
+        if (location.hash === hash) run(known ?? found.query, { fromAddress: true });
         return;
       }
       running?.abort();
@@ -220,6 +307,20 @@ export function searchPage() {
       answerBox.setAttribute("aria-busy", "false");
       for (const id of ["found", "search-problem", "model-warning"]) byId(id).hidden = true;
       byId("welcome").hidden = false;
+      byId("search-panel").dataset.shows = "start";
+      start.show();
     },
   };
+}
+
+// The fields of a form as text, a picture by its name.
+function told(fields, query) {
+  const name = query.kind === "picture" ? query.file.name || "picture" : "part.jpg";
+  return Object.fromEntries([...fields].map(([field, value]) => [field, value instanceof Blob ? name : value]));
+}
+
+function closenessText(result, rank) {
+  const { closeness } = result;
+  if (closeness === null) return apartText(result);
+  return `${closenessWord(closeness, rank)}: ${closenessReason(closeness, rank)} · ${apartText(result)}`;
 }

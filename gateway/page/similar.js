@@ -1,17 +1,18 @@
 // The pictures of a collection that are most like one of them.
 
+import { closenessWord } from "./closeness.js";
 import { byId, element, say } from "./elements.js";
 import { searchKey } from "./keys.js";
 import { pictureGrid } from "./picture_grid.js";
 import { remarkOnCloseness } from "./remarks.js";
 import { pictures } from "./thumbnails.js";
-import { count, percent, problem } from "./words.js";
+import { count, problem } from "./words.js";
 
 const WANTED = 24;
 
-/** `onMore(image)` and `onRemove(images)` are the cards' buttons. */
-export function similar({ onMore, onRemove }) {
-  const grid = pictureGrid(byId("similar-gallery"), { onMore, onRemove });
+/** `onMore(image)`, `onRemove(images)` and `onEdit(image)` are the cards' buttons. */
+export function similar(buttons) {
+  const grid = pictureGrid(byId("similar-gallery"), buttons);
   const box = byId("similar");
   let shown = null; // {requests, url, filter}
   let running = null;
@@ -29,7 +30,7 @@ export function similar({ onMore, onRemove }) {
       grid.clear();
       const images = found.map((each) => ({ metadata: null, ...each, thumbnail: requests.thumbnail(each.url) }));
       grid.append(images, ({ closeness, similarity }) =>
-        closeness === undefined ? `${Number(similarity.toFixed(1))}%` : percent(closeness),
+        closeness === undefined ? `${Number(similarity.toFixed(1))}%` : closenessWord(closeness, "distance"),
       );
       byId("similar-count").textContent = found.length === 0 ? "No pictures" : count(found.length, "picture");
       remarkOnCloseness(byId("similar-nothing"), nothing);

@@ -1,42 +1,62 @@
-// The slider that hides what is too far away, at once and without asking the server again.
+// The slider that hides what is too far away, at once and without asking the server again, over a drawing of how many
+// answers lie at which distance. It moves from the nearest answer to the farthest.
 
-import { byId, say } from "./elements.js";
+import { byId, element } from "./elements.js";
 import { hideFarther } from "./gallery.js";
 import { cosineText, count } from "./words.js";
 
 // What the slider counts: bits, or hundredths of 1 − cosine.
-const BITS = { distance: (most) => most, says: (most) => count(most, "bit"), beyond: "farther than" };
-const COSINES = {
-  distance: (most) => most / 100,
-  says: (most) => cosineText(1 - most / 100),
-  beyond: "below",
-};
+const BITS = { step: 1, says: (most) => count(most, "bit") };
+const COSINES = { step: 0.01, says: (most) => cosineText(1 - most / 100) };
 
-/** The slider over the cards of `gallery`; `offer(results, bits)` whenever it holds new ones, whose codes are so wide. */
-export function thresholdOver(gallery) {
+/** At most so many bars. */
+const BARS = 32;
+
+/**
+ * The slider over the cards of `gallery`; `offer(results)` whenever it holds new ones. `onHidden(hidden)` is called with
+ * the number of those that it hides.
+ */
+export function thresholdOver(gallery, { onHidden }) {
   const slider = byId("threshold");
   let scale = BITS;
 
   function apply() {
     const most = Number(slider.value);
-    const hidden = hideFarther(gallery, scale.distance(most));
-    const said = scale.says(most);
-    byId("threshold-says").textContent = `${said}, ${hidden === 0 ? "none" : hidden} hidden`;
-    const nothing = hidden > 0 && hidden === gallery.children.length;
-    say(byId("nothing-left"), nothing ? `All ${hidden} are ${scale.beyond} ${said}: move the slider to see them.` : "");
+    const hidden = hideFarther(gallery, most * scale.step);
+    byId("threshold-says").textContent = `${scale.says(most)}, ${hidden === 0 ? "none" : hidden} hidden`;
+    onHidden(hidden);
   }
 
   slider.addEventListener("input", apply);
   return {
-    offer(results, bits) {
-      const cosines = results.some(({ cosine }) => cosine !== null);
-      const most = cosines ? Math.max(1, Math.ceil(100 * results.at(-1).distance)) : bits;
-      if (scale !== (cosines ? COSINES : BITS) || Number(slider.max) !== most) {
-        scale = cosines ? COSINES : BITS;
-        slider.max = String(most);
-        slider.value = String(most);
-      }
+    offer(results) {
+      scale = results.some(({ cosine }) => cosine !== null) ? COSINES : BITS;
+      const steps = results.map(({ distance }) => Math.ceil(distance / scale.step - 1e-6));
+      const [least, most] = steps.length === 0 ? [0, 0] : [Math.min(...steps), Math.max(...steps)];
+      byId("threshold-part").hidden = least === most;
+      slider.min = String(least);
+      slider.max = String(most);
+      slider.value = String(most);
+      draw(byId("threshold-bars"), heights(steps, least, most));
       apply();
     },
   };
+}
+
+/** How many of `steps` fall into each of at most BARS equal parts from `least` to `most`: heights([1, 1, 3], 1, 3) → [2, 0, 1]. */
+export function heights(steps, least, most) {
+  const bars = Array.from({ length: Math.min(BARS, most - least + 1) }, () => 0);
+  for (const step of steps) bars[Math.floor(((step - least) * bars.length) / (most - least + 1))] += 1;
+  return bars;
+}
+
+function draw(box, bars) {
+  const highest = Math.max(1, ...bars);
+  box.replaceChildren(
+    ...bars.map((height) => {
+      const bar = element("i");
+      bar.style.height = `${(100 * height) / highest}%`;
+      return bar;
+    }),
+  );
 }

@@ -1,7 +1,7 @@
 // Pictures of the server's. Without a key they are plain addresses; an <img> can't send a key, so with one they are
 // fetched, shortly before they come into view, and shown as blob: addresses that are given back when no longer shown.
 
-import { askBlob } from "./api.js";
+import { ask, askBlob } from "./api.js";
 import { element } from "./elements.js";
 
 /** A source of pictures that all go with one answer; `discard()` when that answer is no longer shown. */
@@ -49,14 +49,18 @@ export function pictures(key) {
       return image;
     },
 
-    /** A link to the original; with a key, it is fetched before the new tab shows it. */
-    link(address, properties, ...children) {
-      const link = element("a", { href: address, target: "_blank", rel: "noopener", ...properties }, ...children);
-      if (key !== null) link.addEventListener("click", (event) => openWithKey(event, address));
-      return link;
+    /** An <img> of a picture that is here already, a Blob. */
+    held(blob) {
+      const made = URL.createObjectURL(blob);
+      blobs.push(made);
+      return element("img", { src: made, alt: "" });
     },
 
-    blob: (address) => askBlob(address, { key }),
+    /** The file at `address`: {blob, modified}, the second an HTTP date or null. */
+    async file(address) {
+      const response = await ask(address, { key });
+      return { blob: await response.blob(), modified: response.headers.get("Last-Modified") };
+    },
 
     discard() {
       stopped.abort();
@@ -64,17 +68,6 @@ export function pictures(key) {
       blobs.forEach((made) => URL.revokeObjectURL(made));
     },
   };
-
-  async function openWithKey(event, address) {
-    event.preventDefault();
-    const tab = window.open("about:blank"); // now: after waiting, the browser would take it for an advertisement
-    try {
-      const made = await blobAddress(address);
-      if (tab !== null) tab.location.replace(made);
-    } catch {
-      tab?.close();
-    }
-  }
 }
 
 function missing(image) {

@@ -11,14 +11,12 @@ const dialog = byId("why");
 closeOnBackdrop(dialog);
 
 /**
- * Show the dialog until it is closed. `asked` is {label, picture (a Blob, or null), image (an <img>, or null), code,
+ * Show the dialog until it is closed. `asked` is {label, image (an <img>, or null), code,
  * turned (whether other positions were looked for, too)} of the query; `source` gives the pictures of the `result`.
  */
 export async function explain(asked, result, source) {
-  const own = asked.picture === null ? null : URL.createObjectURL(asked.picture);
-  const query = own === null ? asked.image : element("img", { src: own, alt: "" });
   byId("why-pictures").replaceChildren(
-    pictured(query ?? fingerprint(asked.code), "Query", asked.label),
+    pictured(asked.image ?? fingerprint(asked.code), "Query", asked.label),
     pictured(source.image(result.thumbnail), "Result", result.path),
     ...[onItsPicture(result, source)].filter(Boolean).map((where) => pictured(where, "Found on", result.parent)),
   );
@@ -33,7 +31,6 @@ export async function explain(asked, result, source) {
   grid.setAttribute("aria-label", spoken(bits.length, places));
   grid.replaceChildren(...rows(bits, bitsOf(result.code), new Set(places)));
   await shown(dialog);
-  if (own !== null) URL.revokeObjectURL(own);
 }
 
 function meaning(places, turned, cosine) {
@@ -47,7 +44,7 @@ function pictured(picture, role, label) {
     "figure",
     {},
     element("div", { class: "why-picture" }, picture),
-    element("figcaption", {}, element("strong", {}, role), " ", element("span", { class: "breaking" }, label)),
+    element("figcaption", {}, element("strong", {}, role), " ", element("span", { class: "breaking", translate: "no" }, label)),
   );
 }
 

@@ -1,7 +1,9 @@
 // Numbers, sizes, times and errors as people read them.
 
-const NUMBER = new Intl.NumberFormat("en");
-const DATE = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
+import { language } from "./language.js";
+
+const NUMBER = new Intl.NumberFormat(language);
+const DATE = new Intl.DateTimeFormat(language === "en" ? "en-GB" : language, { dateStyle: "medium", timeStyle: "short" });
 
 export function number(value) {
   return NUMBER.format(value);
@@ -53,6 +55,20 @@ export function duration(seconds) {
 /** An ISO 8601 time in the reader's own time zone. */
 export function date(iso) {
   return DATE.format(new Date(iso));
+}
+
+const AGO = new Intl.RelativeTimeFormat(language, { numeric: "always" });
+const UNITS = [
+  ["day", 86_400],
+  ["hour", 3600],
+  ["minute", 60],
+];
+
+/** How long ago an ISO 8601 time was: "14 minutes ago". */
+export function ago(iso) {
+  const seconds = (Date.now() - new Date(iso).getTime()) / 1000;
+  const found = UNITS.find(([, length]) => seconds >= length);
+  return found === undefined ? "just now" : AGO.format(-Math.floor(seconds / found[1]), found[0]);
 }
 
 /** sentence("the index has no row 17") → "The index has no row 17."; a name such as images.db stays as it is. */

@@ -15,16 +15,18 @@ export function wordsField({ onWords, onWeight }) {
   let known = null; // {any_words, suggestions} once the server has said so
 
   async function load() {
-    if (known !== null) return;
+    if (known !== null) return known;
     try {
       known = await askJson("api/words", { key: searchKey.get() });
       byId("text-label").textContent = known.any_words
         ? "Or words, by themselves or beside the picture"
         : "Or the name of a class";
+      field.placeholder = `${known.any_words ? "Words" : "Name"} or https://…`;
       suggest();
     } catch {
       // Without a key, or while nothing is served: searching itself says so, and asks again.
     }
+    return known;
   }
 
   function suggest() {
@@ -47,6 +49,7 @@ export function wordsField({ onWords, onWeight }) {
   load();
 
   return {
+    /** {any_words, suggestions} of the model; null while the server doesn't say. */
     load,
     /** Whether the model takes any words, also beside a picture. */
     anyWords: () => known?.any_words ?? false,

@@ -173,6 +173,7 @@ class Backend:
     #: Whether the model takes any words; it then makes embeddings, and 1 − cos is a 64th of the differing bits.
     any_words: bool = False
     pictures_without_key: int = 0
+    created: str = "2026-11-20T09:30:00Z"
     #: Streams of events break off and none begins.
     down: bool = False
 
@@ -205,7 +206,18 @@ class Backend:
         job["state"] = state
 
     def add_routes(self, app: FastAPI, guards: Guards) -> None:
-        """Nothing here: for backends that answer more."""
+        """The collections, of which there is but the datalake; more is for backends that answer more."""
+
+        @app.get("/api/collections", dependencies=[Depends(guards.searcher)])
+        async def collections() -> dict[str, Any]:
+            return {"collections": [{"name": "default"}]}
+
+    def code_in(self, name: str, url: str) -> int:
+        raise Refused(404, f"there is no collection {name}")
+
+    def results_in(self, name: str, filter: str | None, wanted: int, top_k: int) -> list[Any]:
+        """The results of a search in a collection other than the datalake's."""
+        raise Refused(404, f"there is no collection {name}")
 
     def make_current(self, name: str) -> str | None:
         before = next((each["version"] for each in self.versions if each["current"]), None)
@@ -272,8 +284,12 @@ def create_app(backend: Backend) -> FastAPI:
         code: Annotated[str | None, Form()] = None,
         detail_code: Annotated[str | None, Form()] = None,
         turned: Annotated[str | None, Form()] = None,
+        url: Annotated[str | None, Form()] = None,
+        collection: Annotated[str | None, Form()] = None,
+        filter: Annotated[str | None, Form()] = None,
     ) -> dict[str, Any]:
         given = {
+            "url": url,
             "path": path,
             "text": text,
             "text_weight": text_weight,
@@ -282,6 +298,8 @@ def create_app(backend: Backend) -> FastAPI:
             "top_k": str(top_k),
             "rank": rank,
             "turned": turned,
+            "collection": collection,
+            "filter": filter,
         }
         search = Search({name: value for name, value in given.items() if value is not None})
         wanted = QUERY_CODE
@@ -289,7 +307,7 @@ def create_app(backend: Backend) -> FastAPI:
             search.file = await image.read()
         backend.searches.append(search)
         if path is not None:
-            wanted = code_of(PATHS.index(path))
+            wanted = backend.code_in(collection, path) if collection else code_of(PATHS.index(path))
         elif text is not None:
             if text != "Dress" and not backend.any_words:
                 raise Refused(400, f"the model knows no class {text}")
@@ -303,7 +321,9 @@ def create_app(backend: Backend) -> FastAPI:
             "version": next(each["version"] for each in backend.versions if each["current"]),
             "model": backend.model,
             "query": {"code": f"{wanted:016x}", "detail_code": None if text else DETAIL_CODE},
-            "results": [
+            "results": backend.results_in(collection, filter, wanted, top_k)
+            if collection
+            else [
                 {
                     "row": row,
                     "path": PATHS[row],
@@ -321,6 +341,19 @@ def create_app(backend: Backend) -> FastAPI:
             ],
             "nothing_like_it": None if backend.closeness is None else backend.closeness[0] < 0.25,
             "milliseconds": MILLISECONDS,
+        }
+
+    @app.get("/api/overview", dependencies=[Depends(searcher)])
+    async def overview(pictures: int) -> dict[str, Any]:
+        return {
+            "version": "1.2.0",
+            "created": backend.created,
+            "count": len(PATHS),
+            "model": backend.model["name"],
+            "pictures": [
+                {"row": row, "path": PATHS[row], "image": f"/images/{row}", "thumbnail": f"/thumbnails/{row}"}
+                for row in range(pictures)
+            ],
         }
 
     @app.get("/api/words", dependencies=[Depends(searcher)])

@@ -6,7 +6,6 @@ whatever holds ``gone`` can't be reached.
 """
 
 import asyncio
-import hashlib
 import io
 import json
 import re
@@ -97,6 +96,12 @@ class CollectionsBackend(Backend):
     #: Whether searches find nothing but the picture itself; None: nobody measured it.
     nothing_like_it: bool | None = None
 
+    def results_in(self, name: str, filter: str | None, wanted: int, top_k: int) -> list[Any]:
+        return search_in(self, name, filter, wanted, top_k)
+
+    def code_in(self, name: str, url: str) -> int:
+        return code_of(self.collection(name).pictures[url].row)
+
     def add_routes(self, app: FastAPI, guards: Guards) -> None:
         _management_routes(app, self, guards)
         _model_routes(app, self, guards)
@@ -123,6 +128,27 @@ class CollectionsBackend(Backend):
         if name not in self.collections:
             raise Refused(404, f"there is no collection {name}")
         return self.collections[name]
+
+
+def search_in(backend: "CollectionsBackend", name: str, filter: str | None, wanted: int, top_k: int) -> list[Any]:
+    """The results of /api/search in a collection other than the datalake's, by the code ``wanted``."""
+    pictures = backend.collection(name).pictures
+    urls = backend.collection(name).matching(json.loads(filter) if filter else None)
+    urls.sort(key=lambda url: (code_of(pictures[url].row) ^ wanted).bit_count())
+    return [
+        {
+            "row": None,
+            "path": url,
+            "distance": (code_of(pictures[url].row) ^ wanted).bit_count(),
+            "cosine": None,
+            "closeness": None,
+            "code": f"{code_of(pictures[url].row):016x}",
+            "image": f"/api/collections/{name}/thumbnail?{urlencode({'url': url})}",
+            "thumbnail": f"/api/collections/{name}/thumbnail?{urlencode({'url': url})}",
+            "metadata": pictures[url].metadata,
+        }
+        for url in urls[:top_k]
+    ]
 
 
 def _management_routes(app: FastAPI, backend: CollectionsBackend, guards: Guards) -> None:
@@ -218,6 +244,7 @@ async def _groups(backend: CollectionsBackend, collection: Collection, distance:
 
 
 def _model_routes(app: FastAPI, backend: CollectionsBackend, guards: Guards) -> None:
+    @app.post("/models/{name}/search_add", dependencies=[Depends(guards.admin)], status_code=204)
     @app.post("/models/{name}/add", dependencies=[Depends(guards.admin)], status_code=204)
     async def add(name: str, request: Request) -> None:
         url, picture = await _addition(request)
@@ -278,4 +305,4 @@ async def _addition(request: Request) -> tuple[str, Picture]:
         Image.open(io.BytesIO(file))
     except OSError as error:
         raise Invalid("the file is no picture that can be read") from error
-    return "upload:" + hashlib.blake2b(file, digest_size=16).hexdigest(), Picture(0, metadata)
+    return str(form["url"]), Picture(0, metadata)

@@ -1,9 +1,12 @@
 """The page at /, used by a browser as people use it. What it shows is compared with what the backend holds."""
 
+import csv
 import io
+import json
 import re
 import shutil
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +18,6 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator
 
 from tests.gateway.page.fake_backend import (
     ADMIN_KEY,
-    BITS,
     DETAIL_CODE,
     DRESS,
     PATHS,
@@ -184,15 +186,15 @@ def test_an_uploaded_picture_is_answered_by_the_nearest(page: Page, backend: Bac
     upload(page, photo)
     expect_nearest_to_query(page)
     expect(page.locator("#found-count")).to_have_text("24 pictures")
-    expect(page.locator("#found-from")).to_have_text(
-        "like holiday.png · version 1.2.0 · relahash-small-64bits, 64 bits and 256 of detail"
+    expect(page.locator("#found-from")).to_have_text("like holiday.png")
+    page.get_by_text("About", exact=True).click()
+    expect(page.locator("#found-about")).to_have_text(
+        "Version 1.2.0 · relahash-small-64bits, 64 bits and 256 of detail"
     )
     (search,) = backend.searches
     assert search.file == photo  # untouched
     assert search.fields == {"top_k": "24", "rank": "distance"}
     expect_loaded(page.locator(".result:visible .thumbnail img"), SHOWN)
-    first = results(page).first.get_by_role("link")
-    expect(first).to_have_attribute("href", "/images/0?version=1.2.0")
     assert backend.pictures_without_key == 0
 
 
@@ -397,35 +399,46 @@ def test_how_close_pictures_are_where_that_was_measured(page: Page, backend: Bac
     upload(page, photo)
     expect_nearest_to_query(page)
     expect(page.locator("#nothing-like-it")).to_be_hidden()
-    backend.closeness = [1.0, 0.999, 0.98, 0.5, 0.004, 0.0]
+    backend.closeness = [1.0, 0.999, 0.9, 0.5, 0.3, 0.004, 0.0]
     upload(page, photo)
-    badges = ["100%", "99%", "98%", "50%", "1%", *["0%"] * 19]
+    badges = ["Very alike"] * 3 + ["Alike", "Weak"] + ["Hardly alike"] * 19
     expect(results(page).locator(".distance")).to_have_text(badges)
-    expect(results(page).locator(".distance").nth(3)).to_have_attribute("title", "3 bits differ")
+    expect(results(page).locator(".distance").nth(3)).to_have_attribute(
+        "title", "50% of pictures so far apart show the same kind of thing · 3 bits differ"
+    )
+    expect(page.get_by_role("button", name=f"Alike: {PATHS[3]}", exact=True)).to_be_visible()
+    expect(page.locator(".less-alike + .result .path")).to_have_text(PATHS[4])
+    page.get_by_label("Farthest shown").fill("3")
+    expect(page.locator(".less-alike")).to_be_hidden()
+    page.get_by_label("this very picture").check()
+    expect(results(page).locator(".distance").first).to_have_text("Same picture")
+    page.get_by_label("what it shows").check()
     expect(page.locator("#nothing-like-it")).to_be_hidden()
     backend.closeness = [0.1]
     upload(page, photo)
     expect(page.locator("#nothing-like-it")).to_have_text(
         "Nothing like it: even the nearest picture is hardly like the query."
     )
-    expect(results(page).locator(".distance").first).to_have_text("10%")
+    expect(results(page).locator(".distance").first).to_have_text("Hardly alike")
 
 
 def test_the_threshold_hides_at_once(page: Page, backend: Backend, photo: bytes) -> None:
     upload(page, photo)
     expect_nearest_to_query(page)
     slider = page.get_by_label("Farthest shown")
-    expect(slider).to_have_attribute("max", str(BITS))
-    expect(page.locator("#threshold-says")).to_have_text("64 bits, none hidden")
+    expect(slider).to_have_attribute("min", "0")
+    expect(slider).to_have_attribute("max", str(SHOWN - 1))
+    expect(page.locator("#threshold-says")).to_have_text("23 bits, none hidden")
     slider.fill("5")
     expect_nearest_to_query(page, 6)
     expect(page.locator("#threshold-says")).to_have_text("5 bits, 18 hidden")
+    expect(page.locator("#found-count")).to_have_text("6 of 24 pictures")
     slider.press("ArrowLeft")
     expect_nearest_to_query(page, 5)
     page.get_by_label("this very picture").check()  # by the wider detail codes; the nearest of these is 16 bits away
-    expect(page.locator("#threshold-says")).to_have_text("256 bits, none hidden")
-    slider.fill("15")
-    expect(page.locator("#nothing-left")).to_have_text("All 24 are farther than 15 bits: move the slider to see them.")
+    expect(page.locator("#threshold-says")).to_have_text("39 bits, none hidden")
+    expect(slider).to_have_attribute("min", "16")
+    expect(page.locator("#found-count")).to_have_text("24 pictures")
     assert len(backend.searches) == 2
 
 
@@ -436,7 +449,7 @@ def test_the_time_of_each_step(page: Page, photo: bytes) -> None:
         [re.compile(t) for t in (r"decode 1\.1 ms", r"hash 1\.9 ms", r"search 0\.1 ms", "network")]
     )
     in_ms = {"ms": 1.0, "s": 1000.0}
-    figures = [re.search(r"([\d.]+) (m?s)$", text) for text in page.locator("#timing-steps > *").all_inner_texts()]
+    figures = [re.search(r"([\d.]+) (m?s)$", text) for text in page.locator("#timing-steps > *").all_text_contents()]
     *parts, total = [float(found[1]) * in_ms[found[2]] for found in figures if found]
     assert sum(parts) == pytest.approx(total, abs=60)  # shown rounded
     assert page.locator("#timing-bar i").count() == 4
@@ -475,7 +488,7 @@ def test_paths_are_shown_in_full_when_pointed_at_and_are_never_markup(page: Page
     place = "e => [e.offsetLeft, e.offsetTop, e.offsetWidth, e.offsetHeight, e.parentElement.scrollHeight]"
     card.scroll_into_view_if_needed()
     before = card.evaluate(place)
-    long.focus()
+    long.hover()
     assert not head.evaluate("e => e.scrollWidth > e.clientWidth")
     long.evaluate("e => getSelection().selectAllChildren(e)")
     assert page.evaluate("String(getSelection())") == PATHS[11]
@@ -588,6 +601,8 @@ def test_a_box_by_touch_on_a_phone(visits: Visits, backend: Backend, quarters: b
     page = visits.open(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     upload(page, quarters)
     expect_nearest_to_query(page)
+    page.get_by_role("button", name="Show the query large").tap()
+    expect(page.locator("#asking")).to_have_attribute("data-cropping", "")
     box = page.locator("#frame").bounding_box()
     assert box is not None
     finger = page.context.new_cdp_session(page)
@@ -660,6 +675,205 @@ def test_why_shows_where_a_region_is(page: Page, backend: Backend, photo: bytes)
     screenshot(page, "why-region")
 
 
+# One picture, large
+
+
+def test_pictures_large_one_after_the_other(visits: Visits, backend: Backend, photo: bytes) -> None:
+    backend.closeness = [0.95] * 40
+    page = visits.open(permissions=["clipboard-read", "clipboard-write"])
+    upload(page, photo)
+    thumbnails = results(page).locator(".thumbnail")
+    thumbnails.nth(2).press("Enter")
+    dialog = page.get_by_role("dialog", name="Picture")
+    expect(dialog.locator("#details-place")).to_have_text("3 of 24")
+    expect(dialog.locator("#details-closeness")).to_have_text(
+        "Very alike: 95% of pictures so far apart show the same kind of thing · 2 bits differ"
+    )
+    expect(dialog.locator("#details-file")).to_contain_text("360 × 480 pixels · JPEG · ")
+    expect(dialog.locator("#details-picture img")).to_have_js_property("naturalHeight", 480)
+    page.keyboard.press("Space")
+    expect(dialog.locator("#details-shows")).to_have_text("The query")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowLeft")
+    expect(dialog.locator("#details-url")).to_have_text(PATHS[3])
+    expect(dialog.locator("#details-shows")).to_be_hidden()
+    dialog.get_by_role("button", name="Copy").click()
+    expect(dialog.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == PATHS[3]
+    with page.expect_download() as download:
+        dialog.get_by_role("link", name="Download").click()
+    assert download.value.suggested_filename == PATHS[3].rpartition("/")[2]
+    screenshot(page, "large")
+    page.keyboard.press("Escape")
+    expect(thumbnails.nth(3)).to_be_focused()
+    thumbnails.nth(3).press("Enter")
+    dialog.get_by_role("button", name="More like this").click()
+    expect(page.locator("#found-from")).to_have_text(f"like {PATHS[3]}")
+
+
+# Another language
+
+
+def test_german_by_the_browsers_language_or_by_choice(visits: Visits, backend: Backend, photo: bytes) -> None:
+    backend.closeness = [0.95] * 40
+    english = visits.open()
+    texts = set(english.evaluate(_TEXTS))
+    page = visits.open(locale="de-CH")
+    expect(page.locator("#start-title")).to_have_text("Welche Bilder sehen aus wie Ihres?")
+    left = texts & set(page.evaluate(_TEXTS))
+    alike = {"API", "CSV", "Code", "DE", "EN", "In", "JSON", "Version", "hashlake"}
+    assert left - set(page.locator("#start-words button").all_inner_texts()) <= alike
+    upload(page, photo, "Search.png")
+    expect(page.locator("#found-from")).to_have_text("ähnlich wie Search.png")  # names stay
+    expect(results(page).locator(".distance").first).to_have_text("Sehr ähnlich")
+    expect(page.get_by_role("button", name=f"Mehr davon: {PATHS[1]}")).to_be_visible()
+    results(page).nth(3).locator(".thumbnail").click()
+    expect(page.locator("#details-closeness")).to_have_text(
+        "Sehr ähnlich: 95 % der Bilder, die so weit auseinander liegen, zeigen das gleiche · 3 Bits sind anders"
+    )
+    page.keyboard.press("Escape")
+    page.get_by_label("Sprache").select_option("EN")
+    expect(page.locator("#found-from")).to_have_text("like Search.png")
+    expect(page.locator("html")).to_have_attribute("lang", "en")
+
+
+# All texts of the page, but for keys.
+_TEXTS = r"""() => {
+    const texts = [];
+    const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (walk.nextNode()) {
+        const text = walk.currentNode.data.replace(/\s+/g, " ").trim();
+        const own = walk.currentNode.parentElement.closest("kbd, noscript") === null;
+        if (own && /[A-Za-z]{2}/.test(text)) texts.push(text);
+    }
+    return texts;
+}"""
+
+
+# Before anything is asked, and after
+
+
+def test_a_start_that_teaches_and_remembers(page: Page, backend: Backend, quarters: bytes) -> None:
+    expect(page.locator("#start-facts")).to_have_text(re.compile(r"^40 pictures, indexed \d+ days ago$"))
+    expect(page.locator("#start-recent-part")).to_be_hidden()
+    expect_loaded(page.locator("#start-samples img"), 12)
+    assert page.title() == "hashlake"
+    page.locator("#start-words").get_by_role("button", name="Dress").click()
+    expect(page.locator("#found-from")).to_have_text("like “Dress”")
+    expect(page).to_have_title("“Dress” – hashlake")
+    page.go_back()
+    page.get_by_role("button", name=f"More like {PATHS[3]}").click()
+    expect(page.locator("#found-from")).to_have_text(f"like {PATHS[3]}")
+
+    upload(page, quarters)
+    expect(page.locator("#found-from")).to_have_text("like holiday.png")
+    drag(page, (0.05, 0.1), (0.45, 0.4))
+    expect_part(page, backend, 4, (160, 90))
+    until(page, lambda: len(page.evaluate(_KEPT)) == 3)  # the whole and its part have one code here
+    page.reload()  # the part and its picture are there again
+    expect(page.locator("#crop-size")).to_have_text("A part of 40% × 30% of the picture.")
+    expect_part(page, backend, 5, (160, 90))
+    page.get_by_role("button", name="Whole picture").click()
+    expect(page.locator("#found-from")).to_have_text("like holiday.png")
+    assert backend.searches[-1].file == quarters
+
+    page.goto(page.url.partition("#")[0])
+    recent = page.locator("#start-recent a")
+    expect(recent).to_have_count(3)
+    expect(recent.first).to_have_attribute("title", "holiday.png")
+    expect_loaded(recent.locator("img"), 2)
+    recent.nth(1).click()
+    expect(page.locator("#found-from")).to_have_text(f"like {PATHS[3]}")
+    page.go_back()
+    page.get_by_role("button", name="Forget them").click()
+    expect(page.locator("#start-recent-part")).to_be_hidden()
+    assert page.evaluate(_KEPT) == []
+
+
+_KEPT = """() => new Promise((resolve) => {
+    const opening = indexedDB.open("hashlake", 1);
+    opening.onsuccess = () => {
+        const asking = opening.result.transaction("searches").objectStore("searches").getAllKeys();
+        asking.onsuccess = () => resolve(asking.result);
+    };
+})"""
+
+
+def test_a_picture_by_its_address(page: Page, backend: Backend) -> None:
+    field = page.get_by_label("Or the name of a class")
+    field.fill("https://shop.example/a.jpg")
+    field.press("Enter")
+    expect(page.locator("#found-from")).to_have_text("like https://shop.example/a.jpg")
+    expect(page).to_have_url(re.compile("#url=https%3A%2F%2Fshop.example%2Fa.jpg"))
+    assert backend.searches[-1].fields["url"] == "https://shop.example/a.jpg"
+    transfer = page.evaluate_handle(
+        "() => { const t = new DataTransfer(); t.setData('text/uri-list', 'https://shop.example/b.jpg'); return t; }"
+    )
+    page.dispatch_event("body", "drop", {"dataTransfer": transfer})
+    expect(page.locator("#found-from")).to_have_text("like https://shop.example/b.jpg")
+
+
+def test_a_picture_too_large_to_send_is_not_sent(page: Page, backend: Backend) -> None:
+    page.evaluate(
+        """() => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([new Uint8Array(40 * 2 ** 20)], "scan.tif", {type: "image/tiff"}));
+            document.getElementById("file").files = transfer.files;
+            document.getElementById("file").dispatchEvent(new Event("change"));
+        }"""
+    )
+    expect(page.locator("#stage-problem")).to_contain_text("scan.tif has 40.0 MiB, and at most 32 MiB can be sent.")
+    assert backend.searches == []
+
+
+def taken(page: Page, what: str) -> bytes:
+    with page.expect_download() as download:
+        page.get_by_role("button", name=what, exact=True).click()
+    return download.value.path().read_bytes()
+
+
+def test_answers_are_taken_away(visits: Visits, backend: Backend, photo: bytes) -> None:
+    backend.metadata = {1: {"title": 'Catalogue, "autumn"'}, 2: {"title": "=1+1"}}
+    page = visits.open(permissions=["clipboard-read", "clipboard-write"])
+    upload(page, photo)
+    expect_nearest_to_query(page)
+    page.get_by_label("Farthest shown").fill("2")
+    page.locator("#take-away-summary").click()
+    expect(page.locator("#take-away-what")).to_have_text("All 3 pictures shown")
+    found = json.loads(taken(page, "JSON"))
+    assert [(each["path"], each["distance"]) for each in found] == [(PATHS[row], row) for row in range(3)]
+    lines = list(csv.DictReader(io.StringIO(taken(page, "CSV").decode())))
+    assert [json.loads(line["metadata"] or "null") for line in lines] == [
+        None,
+        backend.metadata[1],
+        backend.metadata[2],
+    ]
+    page.locator("#take-away-summary").click()
+    results(page).nth(1).locator(".thumbnail").focus()
+    page.keyboard.press("x")
+    page.locator("#take-away-summary").click()
+    expect(page.locator("#take-away-what")).to_have_text("1 picture selected")
+    with zipfile.ZipFile(io.BytesIO(taken(page, "Pictures, as a ZIP"))) as archive:
+        assert archive.namelist() == [PATHS[1]]
+        assert Image.open(io.BytesIO(archive.read(PATHS[1]))).size == (360, 480)  # its checksum is right, too
+    for what, text in (
+        ("Copy the paths", PATHS[1]),
+        (
+            "Copy as curl",
+            "curl -F image=@holiday.png --form-string top_k=24 --form-string rank=distance "
+            f"{visits.base_url}/api/search",
+        ),
+    ):
+        page.get_by_role("button", name=what).click()
+        expect(page.get_by_role("button", name="Copied")).to_have_count(1)
+        assert page.evaluate("navigator.clipboard.readText()") == text
+        expect(page.get_by_role("button", name="Copied")).to_have_count(0)
+    page.get_by_role("button", name="Copy as Python").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    compile(page.evaluate("navigator.clipboard.readText()"), "copied", "exec")
+
+
 # Links
 
 
@@ -670,7 +884,7 @@ def test_a_link_finds_the_same_again(visits: Visits, backend: Backend, photo: by
     page.get_by_label("this very picture").check()
     expect_results(page, [39, 38, 37, 36, 35, 34, 33], [39, 38, 37, 36, 35, 34, 33])
     page.get_by_role("button", name="Copy link").click()
-    expect(page.get_by_role("button", name="Link copied")).to_be_visible()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
     link = page.evaluate("navigator.clipboard.readText()")
     assert link == page.url
     assert link.endswith(f"/#code=9f3a5c7e1b2d4f60&detail={DETAIL_CODE}&top_k=7&rank=detail&model=0a1b2c3d4e5f")
@@ -739,10 +953,9 @@ def test_a_server_that_wants_a_key(visits: Visits, backend: Backend, photo: byte
     expect_loaded(thumbnails, SHOWN)
     for thumbnail in thumbnails.all():
         expect(thumbnail).to_have_attribute("src", re.compile(f"^blob:{visits.base_url}/"))
-    with page.expect_popup() as opened:
-        results(page).nth(3).get_by_role("link").click()
-    expect(opened.value.locator("img")).to_have_js_property("naturalHeight", 480)
-    opened.value.close()
+    results(page).nth(3).locator(".thumbnail").click()
+    expect(page.locator("#details-picture img")).to_have_js_property("naturalHeight", 480)
+    page.keyboard.press("Escape")
     page.get_by_role("button", name=f"More like this: {PATHS[2]}").click()
     expect(page.locator("#stage-image")).to_have_attribute("alt", f"The query: {PATHS[2]}")
     assert backend.pictures_without_key == 0
@@ -1018,7 +1231,7 @@ def test_a_search_by_the_keyboard_alone(page: Page, backend: Backend) -> None:
 
     search, operators = page.get_by_role("tab", name="Search"), page.get_by_role("tab", name="Operators")
     tab_to(search)
-    page.keyboard.press("ArrowRight")
+    page.keyboard.press("End")
     expect(operators).to_be_focused()
     expect(page.get_by_label("Admin key")).to_be_visible()
     page.keyboard.press("Home")
@@ -1032,12 +1245,13 @@ def test_a_search_by_the_keyboard_alone(page: Page, backend: Backend) -> None:
     page.keyboard.press("Home")
     expect_results(page, [DRESS], [0])
     page.keyboard.press("End")
-    tab_to(page.get_by_role("button", name=f"Why: {PATHS[3]}"))
-    page.keyboard.press("Enter")
+    tab_to(results(page).first.locator(".thumbnail"))
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("w")
     expect(page.locator("#why-count")).to_contain_text("1 of 64 bits differ")
     page.keyboard.press("Escape")
-    tab_to(page.get_by_role("button", name=f"More like this: {PATHS[5]}"))
-    page.keyboard.press("Space")
+    page.keyboard.press("Tab")  # one stop a card
+    page.keyboard.press("m")
     expect(page.locator("#found-from")).to_contain_text(f"like {PATHS[5]}")
     assert [search.fields.get("path") for search in backend.searches] == [None, PATHS[5]]
 
@@ -1054,7 +1268,7 @@ def test_nothing_is_wider_than_the_window(visits: Visits, backend: Backend, phot
     page.evaluate("scrollTo(0, 0)")
     assert no_sideways_scroll(page)
     screenshot(page, f"search-{width}")
-    page.locator(".path").nth(11).focus()
+    results(page).nth(11).locator(".thumbnail").focus()
     assert no_sideways_scroll(page)
     page.get_by_role("button", name=f"Why: {PATHS[5]}").click()
     dialog = page.get_by_role("dialog")

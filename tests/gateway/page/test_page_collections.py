@@ -3,9 +3,10 @@
 import hashlib
 import json
 import re
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import FilePayload, Locator, Page, expect
 
 from tests.gateway.page.fake_backend import ADMIN_KEY, PATHS, SEARCH_KEY, file_of, photograph
@@ -19,6 +20,7 @@ from tests.gateway.page.test_page import (  # noqa: F401 (fixtures, and what say
     no_sideways_scroll,
     pytestmark,
     screenshot,
+    upload,
     visits,
 )
 
@@ -92,7 +94,7 @@ def add_addresses(page: Page, *urls: str, metadata: str = "") -> None:
         page.get_by_text("Add pictures", exact=True).click()
     page.get_by_label("Or their addresses, one a line").fill("\n".join(urls))
     page.get_by_label("Metadata for each").fill(metadata)
-    page.get_by_role("button", name="Add", exact=True).click()
+    page.locator("#add-submit").click()
 
 
 # Which there are
@@ -183,6 +185,7 @@ def test_nothing_is_changed_without_a_key(visits: Visits, backend: CollectionsBa
     expect(activities(page)).to_contain_text(f"{garment(3)} is still there.")
     expect(activities(page)).to_contain_text("This needs an admin key.")
     drop(page, [(f"{number}.png", "image/png", file_of(photograph(number))) for number in range(6)])
+    page.get_by_role("button", name="Add 6 pictures").click()
     page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
     expect(activities(page)).to_contain_text("No picture added, 6 failed.")
     expect(page.get_by_role("dialog")).to_be_hidden()  # asked once for all
@@ -256,7 +259,7 @@ def test_a_page_that_does_not_come_can_be_asked_for_again(visits: Visits, garmen
 
 
 def test_all_that_is_known_of_a_picture(garments: Page) -> None:
-    details = garments.get_by_role("button", name=f"Details: {garment(7)}")
+    details = garments.get_by_role("button", name=garment(7), exact=True)
     details.click()
     dialog = garments.get_by_role("dialog", name="Picture")
     expect(dialog.get_by_role("link")).to_have_attribute("href", garment(7))
@@ -270,6 +273,15 @@ def test_all_that_is_known_of_a_picture(garments: Page) -> None:
     expect_loaded(dialog.locator("img"), 1)
     garments.keyboard.press("Escape")
     expect(details).to_be_focused()
+
+
+def test_filters_to_choose_from(garments: Page) -> None:
+    garments.locator("#browse-chips").get_by_label("Add a filter").select_option("season: summer")
+    expect(garments.locator("#browse-count")).to_have_text("33 pictures match")
+    assert "&filter=%7B%22season%22%3A%22summer%22%7D" in garments.url
+    expect(garments.get_by_label("Filter by metadata")).to_have_value('{"season":"summer"}')
+    garments.get_by_role("button", name="Remove season: summer").click()
+    expect(garments.locator("#browse-count")).to_have_text("130 pictures, the first 60 shown")
 
 
 def test_filter(visits: Visits, garments: Page) -> None:
@@ -434,9 +446,23 @@ def test_metadata_that_is_no_json_and_no_object(
     expect(garments.get_by_label("Or their addresses")).to_have_value("https://a.example/row-1.jpg")
     assert backend.added == []
     add_addresses(garments, "https://a.example/row-1.jpg", metadata='"a text"')
-    expect(garments.locator("#add-metadata-problem")).to_be_hidden()
-    expect(activities(garments).locator(".failure")).to_contain_text("Input should be a valid dictionary.")
+    expect(garments.locator("#add-metadata-problem")).to_contain_text("Metadata are fields with values")
     assert backend.added == []
+
+
+def test_metadata_are_changed(garments: Page, backend: CollectionsBackend) -> None:
+    garments.get_by_role("button", name=garment(2), exact=True).click()
+    garments.get_by_role("dialog").get_by_role("button", name="Edit metadata").click()
+    dialog = garments.get_by_role("dialog", name="Metadata")
+    field = dialog.get_by_role("textbox")
+    assert json.loads(field.input_value()) == {"season": "autumn", "price": 12, "size": {"chest": 82}}
+    field.fill("[1]")
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog.locator("#metadata-problem")).to_contain_text("Metadata are fields with values")
+    field.fill('{"season": "all"}')
+    dialog.get_by_role("button", name="Save").click()
+    expect(card(garments, garment(2))).to_contain_text("season: all")
+    assert backend.collections["garments"].pictures[garment(2)].metadata == {"season": "all"}
 
 
 def test_dropped_files_are_added_and_failures_named(
@@ -447,19 +473,31 @@ def test_dropped_files_are_added_and_failures_named(
     backend.collections["hats"] = Collection()
     page = open_with_key(visits, "/#collection=hats")
     expect(page.locator("#browse-count")).to_have_text("No pictures yet")
-    page.get_by_label("Metadata for each").fill('{"season": "summer"}')
     files = [file_of(photograph(row)) for row in (1, 2)]
     torn = file_of(photograph(3))[:20]
     drop(
         page,
         [
             ("one.png", "image/png", files[0]),
-            ("two.png", "image/png", files[1]),
+            ("one.png", "image/png", files[1]),
             ("torn.png", "image/png", torn),
             ("broken.jpg", "image/jpeg", b"not at all"),
             ("film.mp4", "video/mp4", b"moving"),
         ],
     )
+    names = page.get_by_label("Name", exact=True)
+    assert [name.input_value() for name in names.all()] == [
+        "one.png", "one.png (2)", "torn.png", "broken.jpg", "film.mp4"
+    ]  # fmt: skip
+    drop(page, [("unwanted.png", "image/png", files[0])])
+    page.get_by_role("button", name="Leave out unwanted.png").click()
+    names.nth(1).fill("two.png")
+    page.get_by_label("Metadata for each").fill('{"season": "summer"}')
+    assert backend.added == []
+    screenshot(page, "collections-staged")
+    page.get_by_role("button", name="Add 5 pictures").click()
+    expect(page.get_by_label("Metadata for each")).to_have_value("")  # it is these pictures' alone
+    expect(names).to_have_count(0)
     expect(activities(page)).to_contain_text("2 pictures added, 3 failed.")
     reasons = activities(page).locator(".failure")
     expect(reasons).to_have_count(3)
@@ -470,7 +508,7 @@ def test_dropped_files_are_added_and_failures_named(
     ):
         expect(reasons.filter(has_text=name)).to_have_text(f"{name} {reason}")
     expect(activities(page).locator("img")).to_have_count(2)
-    expect_cards(page, sorted(map(upload_name, files)))
+    expect_cards(page, ["upload:one.png", "upload:two.png"])
     expect(cards(page).first).to_contain_text("season: summer")
     expect(link_to(page, "hats")).to_contain_text("2 pictures")
     screenshot(page, "collections-added")
@@ -484,7 +522,8 @@ def test_pasted_and_chosen_files_are_added(visits: Visits, backend: CollectionsB
         "#add-files",
         [FilePayload(name=f"{place}.png", mimeType="image/png", buffer=file) for place, file in enumerate(files)],
     )
-    expect_cards(page, sorted(map(upload_name, files)))
+    page.get_by_role("button", name="Add 2 pictures").click()
+    expect_cards(page, ["upload:0.png", "upload:1.png"])
     page.bring_to_front()
     page.evaluate(
         """async bytes => navigator.clipboard.write(
@@ -492,6 +531,7 @@ def test_pasted_and_chosen_files_are_added(visits: Visits, backend: CollectionsB
         list(file_of(photograph(5))),
     )
     page.keyboard.press("Control+V")
+    page.get_by_role("button", name="Add 1 picture").click()
     expect(cards(page)).to_have_count(3)
     expect(page.locator("#welcome")).to_be_hidden()  # not for the other tab
     assert backend.searches == []
@@ -504,7 +544,7 @@ def test_a_removed_address_can_be_brought_back(garments: Page, backend: Collecti
     garments.get_by_role("button", name=f"Remove: {garment(5)}").click()
     expect(card(garments, garment(5))).to_have_count(0)
     expect(activities(garments)).to_contain_text(f"Removed {garment(5)}.")
-    expect(garments.get_by_role("button", name=f"Remove: {garment(6)}")).to_be_focused()
+    expect(garments.get_by_role("button", name=garment(6), exact=True)).to_be_focused()
     expect(garments.locator("#browse-count")).to_have_text("129 pictures, the first 59 shown")
     expect(link_to(garments, "garments")).to_contain_text("129 pictures")
     assert garment(5) not in backend.collections["garments"].pictures
@@ -605,9 +645,9 @@ def test_near_duplicates_are_shown_in_groups(review: Page) -> None:
     expect(first.locator(".distance")).to_have_text(["kept", "same file", "2 bits"])
     expect_loaded(first.locator("img"), 3)
     assert review.url.endswith("#collection=garments&distance=2")
-    review.get_by_role("button", name="Show 20 more groups").click()
+    review.get_by_role("button", name="Show 20 more groups").press("Enter")
     expect(groups(review)).to_have_count(40)
-    review.get_by_role("button", name="Show 3 more groups").click()
+    review.get_by_role("button", name="Show 3 more groups").press("Enter")
     expect(groups(review)).to_have_count(43)
     expect(review.locator("#more-groups")).to_be_hidden()
     review.reload()  # the distance is kept; the search is begun by hand
@@ -746,7 +786,7 @@ def test_by_the_keyboard_alone(garments: Page, backend: CollectionsBackend) -> N
         pytest.fail(f"the Tab key never leads to {target}")
 
     garments.get_by_role("tab", name="Search").click()
-    garments.keyboard.press("End")
+    garments.keyboard.press("ArrowRight")
     expect(garments.get_by_role("tab", name="Collections")).to_be_focused()
     expect(garments.locator("#collection-name")).to_have_text("garments")  # as it was left
     tab_to(link_to(garments, "default"))
@@ -760,11 +800,12 @@ def test_by_the_keyboard_alone(garments: Page, backend: CollectionsBackend) -> N
     garments.keyboard.type('{"price": {"$gte": 136}}')
     garments.keyboard.press("Enter")
     expect(cards(garments)).to_have_count(4)
-    tab_to(garments.get_by_role("checkbox", name=f"Select: {garment(126)}"))
-    garments.keyboard.press("Space")
-    tab_to(garments.get_by_role("button", name=f"Remove: {garment(127)}"))
-    garments.keyboard.press("Enter")
-    expect(garments.get_by_role("button", name=f"Remove: {garment(128)}")).to_be_focused()
+    tab_to(garments.get_by_role("button", name=garment(126), exact=True))
+    garments.keyboard.press("x")
+    expect(garments.locator("#pick-count")).to_have_text("1 picture selected")
+    garments.keyboard.press("ArrowRight")
+    garments.keyboard.press("r")
+    expect(garments.get_by_role("button", name=garment(128), exact=True)).to_be_focused()
     tab_to(activities(garments).get_by_role("button", name="Undo"))
     garments.keyboard.press("Enter")
     expect(cards(garments)).to_have_count(4)
@@ -807,7 +848,7 @@ def test_nothing_is_wider_than_the_window(
     page.get_by_role("button", name=f"More like this: {long}").click()
     expect(page.locator("#similar-count")).to_have_text("1 picture")
     assert no_sideways_scroll(page)
-    page.get_by_role("button", name=f"Details: {long}").click()
+    page.locator(".thumbnail:visible").first.click()
     assert page.get_by_role("dialog").evaluate("e => e.scrollWidth <= e.clientWidth")
 
 
@@ -857,7 +898,7 @@ def test_the_default_collection_by_its_paths(visits: Visits, backend: Collection
     page = open_with_key(visits, "/#collections")
     expect_cards(page, sorted(PATHS))
     assert page.locator(".path img").count() == 0  # one of the paths is markup
-    page.get_by_role("button", name=f"Details: {PATHS[6]}").click()
+    page.get_by_role("button", name=PATHS[6], exact=True).click()
     expect(page.locator("#details-url")).to_have_text(PATHS[6])
     expect(page.locator("#details-url a")).to_have_count(0)
     expect(page.locator("#details-metadata")).to_have_text("none")
@@ -867,3 +908,69 @@ def test_the_default_collection_by_its_paths(visits: Visits, backend: Collection
     assert backend.removed == [("default", PATHS[9])]
     activities(page).get_by_role("button", name="Undo").click()  # the datalake has it
     expect(cards(page)).to_have_count(40)
+
+
+# For everyone: axe-core finds nothing
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(visits: Visits, backend: CollectionsBackend, scheme: Literal["light", "dark"]) -> None:
+    backend.closeness = [0.95] * 5 + [0.3] * 20
+    page = open_with_key(visits, "/", color_scheme=scheme)
+    axe = Axe()
+
+    def violations() -> list[tuple[str, str]]:
+        found = axe.run(page).response["violations"]
+        return [(each["id"], node["html"]) for each in found for node in each["nodes"]]
+
+    expect_loaded(page.locator("#start-samples img"), 12)
+    assert violations() == []
+    upload(page, file_of(photograph(100)))
+    expect(page.locator(".less-alike")).to_be_visible()
+    page.locator("#take-away-summary").click()
+    assert violations() == []
+    page.locator("#gallery .thumbnail").nth(3).click()
+    expect(page.locator("#details-file")).to_contain_text("pixels")
+    assert violations() == []
+    page.keyboard.press("Escape")
+    page.get_by_role("tab", name="Collections").click()
+    link_to(page, "garments").click()
+    expect(cards(page)).to_have_count(PAGE)
+    page.get_by_role("checkbox", name=f"Select: {garment(0)}").check()
+    page.get_by_text("Add pictures", exact=True).click()
+    assert violations() == []
+    page.get_by_role("tab", name="Operators").click()
+    expect(page.locator("#models li").first).to_be_visible()
+    assert violations() == []
+
+
+# Searched on the search page
+
+
+def test_a_collection_is_searched_by_any_picture(visits: Visits, backend: CollectionsBackend) -> None:
+    page = visits.open("/")
+    found = page.locator("#gallery .result:visible .path")
+    page.get_by_label("In", exact=True).select_option("garments")
+    upload(page, file_of(photograph(100)))
+    expect(found.first).to_have_text(garment(0))
+    page.locator("#search-filter").get_by_label("Add a filter").select_option("season: winter")
+    expect(found.first).to_have_text(garment(3))
+    assert backend.searches[-1].fields["filter"] == '{"season":"winter"}'
+    assert "in=garments&filter=" in page.url
+    page.get_by_role("button", name=f"More like this: {garment(7)}").click()
+    expect(page.locator("#found-from")).to_have_text(f"like {garment(7)}")
+    assert backend.searches[-1].fields["path"] == garment(7)
+    page.get_by_role("button", name=f"Why: {garment(11)}").click()
+    expect(page.locator("#why-count")).to_contain_text("4 of 64 bits differ")
+    page.keyboard.press("Escape")
+    page.reload()
+    expect(page.get_by_role("button", name="Remove season: winter")).to_be_visible()
+    page.get_by_role("button", name="Remove season: winter").click()
+    expect(found.nth(1)).to_have_text(garment(6))
+    page.get_by_text("Advanced").click()
+    page.get_by_label("Filter in JSON").fill('{"price": {"$lt": 15}}')
+    page.get_by_label("Filter in JSON").press("Enter")
+    expect(found).to_have_count(5)
+    page.get_by_label("In", exact=True).select_option("the datalake")  # it has no such path, so the picture is sent
+    expect(found.first).to_have_text(PATHS[0])
+    assert backend.searches[-1].file

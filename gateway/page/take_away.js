@@ -1,0 +1,96 @@
+// What is done with an answer elsewhere: the pictures that are selected, or all that are shown, as a file, as a list of
+// paths, or as the command that finds them.
+
+import { asCsv, asCurl, asJson, asPython } from "./answer_files.js";
+import { copyText } from "./clipboard.js";
+import { byId, say } from "./elements.js";
+import { count, problem } from "./words.js";
+import { zip } from "./zip.js";
+
+/**
+ * The menu over the cards of `gallery`. `answer()` is {results, source, fields}: what is shown, where its pictures come
+ * from, and what was sent. Returns a function that puts the menu back for a new answer.
+ */
+export function takeAway(gallery, { answer }) {
+  const menu = byId("take-away");
+
+  const boxes = () => [...gallery.querySelectorAll(".result:not([hidden]) .pick input")];
+
+  // The selected results; without any, all that are shown.
+  function wanted() {
+    const { results } = answer();
+    const all = boxes();
+    const chosen = all.filter(({ checked }) => checked);
+    const paths = new Set((chosen.length > 0 ? chosen : all).map((box) => box.closest(".result").dataset.path));
+    return results.filter(({ path }) => paths.has(path));
+  }
+
+  function showSelected() {
+    const selected = boxes().filter(({ checked }) => checked).length;
+    byId("take-away-summary").textContent = selected === 0 ? "Take away" : `Take away ${selected}`;
+    byId("take-away-what").textContent =
+      selected === 0 ? `All ${count(boxes().length, "picture")} shown` : `${count(selected, "picture")} selected`;
+    byId("select-none").hidden = selected === 0;
+  }
+
+  async function pictures() {
+    const { source } = answer();
+    const files = [];
+    const results = wanted();
+    const failed = [];
+    for (const { path, image } of results) {
+      say(byId("take-away-says"), `Fetching ${files.length + failed.length + 1} of ${results.length}…`);
+      try {
+        const { blob } = await source.file(image);
+        files.push({ name: entryName(path), blob });
+      } catch (error) {
+        failed.push(`${path}: ${problem(error)}`);
+      }
+    }
+    if (files.length > 0) save("hashlake.zip", await zip(files));
+    say(byId("take-away-says"), failed.length === 0 ? "" : `${count(failed.length, "picture")} missing. ${failed[0]}`);
+  }
+
+  const presses = {
+    "take-json": () => save("hashlake.json", new Blob([asJson(wanted())], { type: "application/json" })),
+    "take-csv": () => save("hashlake.csv", new Blob([asCsv(wanted())], { type: "text/csv" })),
+    "take-zip": pictures,
+    "take-paths": (button) => copy(wanted().map(({ path }) => path).join("\n"), button),
+    "take-curl": (button) => copy(asCurl(answer().fields, document.baseURI), button),
+    "take-python": (button) => copy(asPython(answer().fields, document.baseURI), button),
+  };
+
+  async function copy(text, button) {
+    byId("take-away-text").hidden = await copyText(text, button);
+    byId("take-away-text").value = text;
+    if (!byId("take-away-text").hidden) byId("take-away-text").select();
+  }
+
+  for (const [id, press] of Object.entries(presses)) {
+    byId(id).addEventListener("click", ({ currentTarget }) => press(currentTarget));
+  }
+  byId("select-none").addEventListener("click", () => {
+    for (const box of boxes()) if (box.checked) box.click();
+  });
+  gallery.addEventListener("change", showSelected);
+  menu.addEventListener("toggle", showSelected);
+
+  return () => {
+    menu.open = false;
+    say(byId("take-away-says"), "");
+    byId("take-away-text").hidden = true;
+    showSelected();
+  };
+}
+
+// Within an archive: no way out of the folder that it is unpacked in.
+function entryName(path) {
+  const parts = path.replace(/^\w+:\/\//, "").split(/[\\/]+/);
+  return parts.filter((part) => !["", ".", ".."].includes(part)).join("/");
+}
+
+function save(name, blob) {
+  const address = URL.createObjectURL(blob);
+  Object.assign(document.createElement("a"), { href: address, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 60_000);
+}
