@@ -22,7 +22,7 @@ _SHIPPED_EXTRAS = ("serve", "sources")
 #: Extras whose lock file is another one: the images', or the one of the tests.
 _WITHIN_OTHERS = (
     "serve", "train", "docs", "formats", "import", "layout", "milvus", "objects", "parquet", "pdf", "pgvector", "ray",
-    "sources", "watch",
+    "sources", "verify", "watch",
 )  # fmt: skip
 
 

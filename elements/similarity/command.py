@@ -6,12 +6,14 @@ import time
 from pathlib import Path
 
 import click
+import numpy as np
+from numpy.typing import NDArray
 
 from contract.terminal import say
 from elements.errors import ElementsError
 from elements.names import document_name
 from elements.similarity.figures import FigureStore, space_of
-from elements.similarity.pairs import TOP_K, all_pairs
+from elements.similarity.pairs import TOP_K, Pairs, all_pairs
 from elements.similarity.scores import SIMILARITY_FILE, ScoreFiles
 from embedding.registry import load_embedder
 from sources.errors import SourceError
@@ -47,6 +49,7 @@ _MOST_DOCUMENTS = 1000
     help="How many figures of another document are kept for each.",
 )
 @click.option("--mutual", is_flag=True, help="Keep pairs only of figures that are among each other's nearest.")
+@click.option("--verify", is_flag=True, help="Count the points that figures share, and order pairs by that.")
 @click.option("--compatible", is_flag=True, help="Also write the files that extractorAPI's clients load.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:0.")
 @click.option("--json", "as_json", is_flag=True, help="Print progress and the outcome as JSON, a line each.")
@@ -58,6 +61,7 @@ def similarity(
     space: str | None,
     top_k: int,
     mutual: bool,
+    verify: bool,
     compatible: bool,
     device: str,
     as_json: bool,
@@ -71,7 +75,7 @@ def similarity(
     named = _listed(listed) if listed is not None else _named(documents)
     model = load_embedder(model_path, device)
     wanted = space_of(model, space)
-    store = FigureStore(output, model, wanted)
+    store = FigureStore(output, model, wanted, _local_features if verify else None)
     progress = _Progress(as_json)
     for name, address in named.items():
         try:
@@ -80,15 +84,18 @@ def similarity(
             raise ElementsError(f"{name}: {error}") from error
     figures = [store.of(name) for name in named]
     files = ScoreFiles(output, figures, list(named.values()))
-    told = [
-        files.add(first, second, pairs, compatible=compatible)
-        for first, second, pairs in all_pairs(figures, wanted, top_k, mutual=mutual)
-    ]
+    told = []
+    for first, second, pairs in all_pairs(figures, wanted, top_k, mutual=mutual):
+        inliers = None
+        if verify:
+            pairs, inliers = _verified(pairs, *(store.local(figures[each].document) for each in (first, second)))
+        told.append(files.add(first, second, pairs, inliers, compatible=compatible))
     identity = model.identity
     files.finish(
         {
             "model": identity.name, "sha256": identity.sha256, "space": wanted.name, "metric": wanted.metric,
             "topk": top_k, "mutual": mutual,
+            "verified": verify,
         }
     )  # fmt: skip
     if as_json:
@@ -98,6 +105,19 @@ def similarity(
         say(f"{' and '.join(each['documents'])}: {each['pairs']:,} pairs")
     if progress.failed:
         say(f"{progress.failed:,} pictures could not be read: see not_read in {output / SIMILARITY_FILE}", err=True)
+
+
+def _local_features(data: bytes) -> bytes:
+    from elements.similarity.local_features import local_features  # PyTorch, for those who need it
+
+    return local_features(data).as_bytes()
+
+
+def _verified(pairs: Pairs, *local: list[bytes]) -> tuple[Pairs, NDArray[np.int64]]:
+    from elements.similarity.local_features import LocalFeatures
+    from elements.similarity.verification import verified
+
+    return verified(pairs, *([LocalFeatures.from_bytes(each) for each in one] for one in local))
 
 
 def _named(addresses: tuple[str, ...]) -> dict[str, str]:

@@ -32,7 +32,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS run(what TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS figures(
     document TEXT NOT NULL, name TEXT NOT NULL, version TEXT, number INTEGER NOT NULL, file TEXT NOT NULL,
-    vector BLOB, reason TEXT, run INTEGER NOT NULL, PRIMARY KEY (document, name));
+    vector BLOB, local BLOB, reason TEXT, run INTEGER NOT NULL, PRIMARY KEY (document, name));
 """
 
 
@@ -66,14 +66,18 @@ def space_of(model: Embedder, name: str | None) -> Space:
 
 
 class FigureStore:
-    """The figures in ``folder``, as ``space`` of ``model`` has them; another model or space begins anew."""
+    """The figures in ``folder``, as ``space`` of ``model`` has them, and, where ``local`` makes them of a file's bytes,
+    their local features, as bytes. Another model or space begins anew, as does asking for local features."""
 
-    def __init__(self, folder: Path, model: Embedder, space: Space) -> None:
+    def __init__(
+        self, folder: Path, model: Embedder, space: Space, local: Callable[[bytes], bytes] | None = None
+    ) -> None:
         """Raises ElementsError if the folder cannot be used."""
         self._path = folder / FIGURES_FILE
         self._model = model
         self._space = space
-        run = {"model": model.identity.sha256, "space": space.name}
+        self._local = local
+        run = {"model": model.identity.sha256, "space": space.name, "local": str(local is not None)}
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with self._connected() as connection:
@@ -91,7 +95,7 @@ class FigureStore:
         """Make the vectors of the figures in the document at ``address``, which is called ``document``, that aren't
         known; ``tell`` of each figure whether it has one. Raises as ``open_document`` does."""
         splitters = splitters_for(address)
-        chunk: list[tuple[Page, NDArray[np.uint8]]] = []
+        chunk: list[_Prepared] = []
         with open_document(address, splitters) as source:
             for page, data in Pages(source, address, splitters).read(_Known(self, document)):
                 if data is None:
@@ -101,9 +105,10 @@ class FigureStore:
                 try:
                     if isinstance(data, Unreadable):
                         raise data
-                    chunk.append((page, self._model.prepare(data)))
+                    local = None if self._local is None else self._local(data)
+                    chunk.append(_Prepared(page, self._model.prepare(data), local))
                 except (Unreadable, ImageError) as error:
-                    self._save(document, [(page, None, str(error))])
+                    self._save(document, [(page, None, None, str(error))])
                     tell(False)
                 if len(chunk) == _CHUNK:
                     self._embed(document, chunk, tell)
@@ -122,6 +127,14 @@ class FigureStore:
         unread = [(Figure(file, name), reason) for file, name, _, reason in rows if reason is not None]
         return Figures(document, [figure for figure, _ in known], vectors, unread)
 
+    def local(self, document: str) -> list[bytes]:
+        """Returns the local features of the figures of ``document`` that are known, in the order of ``of``."""
+        with self._connected() as connection:
+            rows = connection.execute(
+                "SELECT local FROM figures WHERE document = ? AND reason IS NULL ORDER BY number, file", (document,)
+            ).fetchall()
+        return [local for (local,) in rows]
+
     def has(self, document: str, name: str, version: str | None) -> bool:
         """Whether the figure called ``name`` has a vector in this version."""
         with self._connected() as connection:
@@ -131,22 +144,22 @@ class FigureStore:
             ).fetchone()
         return row is not None
 
-    def _embed(self, document: str, chunk: list[tuple[Page, NDArray[np.uint8]]], tell: Callable[[bool], None]) -> None:
+    def _embed(self, document: str, chunk: list["_Prepared"], tell: Callable[[bool], None]) -> None:
         if not chunk:
             return
-        vectors = self._model.embed(np.stack([picture for _, picture in chunk]))[self._space.name]
-        self._save(document, [(page, vectors[row].tobytes(), None) for row, (page, _) in enumerate(chunk)])
+        vectors = self._model.embed(np.stack([each.picture for each in chunk]))[self._space.name]
+        self._save(document, [(each.page, vectors[row].tobytes(), each.local, None) for row, each in enumerate(chunk)])
         for _ in chunk:
             tell(True)
         chunk.clear()
 
-    def _save(self, document: str, figures: list[tuple[Page, bytes | None, str | None]]) -> None:
+    def _save(self, document: str, figures: list[tuple[Page, bytes | None, bytes | None, str | None]]) -> None:
         with self._connected() as connection:
             connection.executemany(
-                "INSERT OR REPLACE INTO figures VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO figures VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
-                    (document, page.name, page.version, page.number, _file(page), vector, reason, self._run)
-                    for page, vector, reason in figures
+                    (document, page.name, page.version, page.number, _file(page), vector, local, reason, self._run)
+                    for page, vector, local, reason in figures
                 ],
             )
 
@@ -161,6 +174,15 @@ class FigureStore:
     def _connected(self) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(self._path, timeout=30)) as connection, connection:
             yield connection
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A figure before the forward pass."""
+
+    page: Page
+    picture: NDArray[np.uint8]
+    local: bytes | None
 
 
 class _Known:

@@ -1,8 +1,9 @@
 """The files that tell how similar documents are:
 
     similarity.json              {parameters, index: {sources, images, transpositions}, pairs: [[i, j, score, 0, 0]], …}
+                                 with verification: [i, j, score, 0, 0, inliers]
     similarity.csv               a row for each pair of figures
-    scores/DIGEST.npy            for each pair of documents: a structured array (score, first, second) without pickles
+    scores/DIGEST.npy            for each pair of documents: a structured array (score, first, second), no pickles
     scores-compatible/DIGEST.npy if asked for: as extractorAPI's clients load it, an object array of strings, (n, 3)
 
 DIGEST is the sha256 of both documents' names, sorted and joined. i and j are numbers of images in the index; 0 means
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from elements.replacing import new_file, replace_text
 from elements.similarity.figures import Figures
@@ -25,7 +27,7 @@ from elements.similarity.pairs import Pairs
 
 SIMILARITY_FILE = "similarity.json"
 SCORES, COMPATIBLE = "scores", "scores-compatible"
-_COLUMNS = ("document_1", "image_1", "document_2", "image_2", "score")
+_COLUMNS = ("document_1", "image_1", "document_2", "image_2", "score", "inliers")
 #: What extractorAPI's clients call a similarity of 1: they keep what is above 25.
 _FULL_SCORE = 100.0
 
@@ -48,23 +50,30 @@ class ScoreFiles:
         self._rows = csv.writer(self._table)
         self._rows.writerow(_COLUMNS)
 
-    def add(self, first: int, second: int, pairs: Pairs, *, compatible: bool) -> dict[str, Any]:
-        """Write the scores of two documents, by their numbers. Returns what is told of them."""
+    def add(
+        self, first: int, second: int, pairs: Pairs, inliers: NDArray[np.int64] | None = None, *, compatible: bool
+    ) -> dict[str, Any]:
+        """Write the scores of two documents, by their numbers, and how many points each pair of figures shares, where
+        that was counted. Returns what is told of them."""
         one, other = self._documents[first], self._documents[second]
         triples = [
             (float(score), one.known[row].file, other.known[column].file)
             for row, column, score in zip(*pairs, strict=True)
         ]
-        for row, column, score in zip(*pairs, strict=True):
+        counts: list[list[int]] = [[]] * len(triples) if inliers is None else [[int(each)] for each in inliers]
+        for row, column, score, count in zip(*pairs, counts, strict=True):
             places = int(self._starts[first] + row), int(self._starts[second] + column)
-            self._pairs.append([*places, round(float(score), 3), 0, 0])
-        for score, left, right in triples:
-            self._rows.writerow((one.document, left, other.document, right, f"{score:.5f}"))
+            self._pairs.append([*places, round(float(score), 3), 0, 0, *count])
+        for (score, left, right), count in zip(triples, counts, strict=True):
+            self._rows.writerow((one.document, left, other.document, right, f"{score:.5f}", "".join(map(str, count))))
         name = score_name(one.document, other.document)
         longest = max([1, *(len(each) for _, *names in triples for each in names)])
-        kind = [("score", "<f8"), ("first", f"<U{longest}"), ("second", f"<U{longest}")]
+        kind: list[tuple[str, str]] = [("score", "<f8"), ("first", f"<U{longest}"), ("second", f"<U{longest}")]
+        if inliers is not None:
+            kind.append(("inliers", "<i4"))
+        rows = [(*triple, *count) for triple, count in zip(triples, counts, strict=True)]
         with new_file(self._folder / SCORES / name) as file:
-            np.save(file, np.array(triples, dtype=kind), allow_pickle=False)
+            np.save(file, np.array(rows, dtype=kind), allow_pickle=False)
         if compatible:
             strings = [[str(round(score * _FULL_SCORE, 5)), left, right] for score, left, right in triples]
             with new_file(self._folder / COMPATIBLE / name) as file:

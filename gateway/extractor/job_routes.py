@@ -66,6 +66,7 @@ class WantedSimilarity(BaseModel):
     )
     top_k: int = Field(default=20, ge=1, le=1000, description="figures of another document that are kept for each")
     mutual: bool = Field(default=False, description="keep pairs only of figures among each other's nearest")
+    verify: bool = Field(default=False, description="count the points that figures share, and order pairs by that")
     callback: str | None = Field(default=None, description="where similarity.json is posted", examples=[None])
 
 
@@ -116,6 +117,7 @@ async def start_similarity(
         model_path=path,
         top_k=asked.top_k,
         mutual=asked.mutual,
+        verify=asked.verify,
     )
     to = callback(asked.callback, settings, "similarity") if asked.callback else None
     (job,) = await extraction.add(key.name, [request], to)

@@ -56,6 +56,7 @@ class Comparing(BaseModel):
     model_path: str = Field(description="below the models folder", examples=["relahash-general-64bits.pt"])
     top_k: int = 20
     mutual: bool = False
+    verify: bool = False
     compatible: bool = Field(default=False, description="the callback gets extractorAPI's files of scores")
 
 

@@ -38,7 +38,8 @@ def command_of(request: Detecting | Comparing, folder: Path, models: Path) -> li
     return [
         *HASHLAKE, "elements", "similarity", "--documents", str(asked), "--output", str(folder), "--json",
         "--model_path", str(models / request.model_path), "--top_k", str(request.top_k),
-        *(["--mutual"] if request.mutual else []), *(["--compatible"] if request.compatible else []),
+        *(["--mutual"] if request.mutual else []), *(["--verify"] if request.verify else []),
+        *(["--compatible"] if request.compatible else []),
     ]  # fmt: skip
 
 

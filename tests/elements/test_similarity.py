@@ -87,6 +87,7 @@ def test_documents_are_compared_each_with_each(books: dict[str, Path], grid_path
     told = json.loads((out / "similarity.json").read_text())
     assert told["parameters"] | {"sha256": ""} == {
         "model": "grid", "sha256": "", "space": "code", "metric": "hamming", "topk": 1, "mutual": False,
+        "verified": False,
     }  # fmt: skip
     images = told["index"]["images"]
     assert [each["id"] for each in images] == [
@@ -111,6 +112,7 @@ def test_documents_are_compared_each_with_each(books: dict[str, Path], grid_path
     rows = list(csv.DictReader((out / "similarity.csv").read_text().splitlines()))
     assert rows[2] == {
         "document_1": "a", "image_1": "a_0001.jpg", "document_2": "b", "image_2": "b_0002.jpg", "score": "1.00000",
+        "inliers": "",
     }  # fmt: skip
 
 
