@@ -1,11 +1,11 @@
 """extractorAPI's routes and their words, jobs, callbacks and what is delivered, with a real IIIF image server."""
 
 import json
-import os
-import signal
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +19,8 @@ import psutil
 import pytest
 
 from gateway.access.keys import KEYS_FILE, KeyStore
+from gateway.extractor.folders import Folders
+from gateway.processes import HASHLAKE
 from tests.elements import squares
 from tests.elements.test_detect_command import CLIENT
 from tests.fakes import png_of, write_grid_model
@@ -86,13 +88,24 @@ class Api:
 
     base: str
     key: str
-    server: Live
+    server: Live | None = None
 
     def post(self, path: str, **given: Any) -> httpx.Response:
         return httpx.post(f"{self.base}{path}", headers={"X-API-Key": self.key}, timeout=60, trust_env=False, **given)
 
     def get(self, path: str) -> httpx.Response:
         return httpx.get(f"{self.base}{path}", headers={"X-API-Key": self.key}, timeout=60, trust_env=False)
+
+    def listening(self) -> None:
+        """Returns when there is an answer."""
+        until = time.monotonic() + SECONDS
+        while True:
+            try:
+                self.get("/jobs")
+                return
+            except httpx.TransportError:
+                assert time.monotonic() < until
+                time.sleep(0.1)
 
     def ended(self, path: str) -> dict[str, Any]:
         until = time.monotonic() + SECONDS
@@ -104,18 +117,21 @@ class Api:
 
 
 @pytest.fixture
-def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The state folder that this process's environment names, for the jobs' own process."""
     squares.installed(tmp_path / "packages", monkeypatch)
-    (port,) = free_ports(1)
-    state = tmp_path / "state"
     (tmp_path / "models").mkdir()
     for name, value in {
-        "STATE": state,
-        "MODELS": tmp_path / "models",
-        "FETCH_ALLOW": "127.0.0.0/8",
+        "STATE": tmp_path / "state", "MODELS": tmp_path / "models", "FETCH_ALLOW": "127.0.0.0/8",
         "EXTRACTOR_DETECTOR": "squares",
-    }.items():
+    }.items():  # fmt: skip
         monkeypatch.setenv(f"HASHLAKE_{name}", str(value))
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def api(tmp_path: Path, state: Path) -> Iterator[Api]:
+    (port,) = free_ports(1)
     _, key = KeyStore(state / KEYS_FILE).create("catalogue", "admin")
     with live(tmp_path, state=state, extractor_port=port, models=tmp_path / "models") as server:
         yield Api(f"http://127.0.0.1:{port}", key, server)
@@ -166,7 +182,8 @@ def test_who_may_ask_what_and_in_which_words(api: Api) -> None:
 
 def test_a_manifest_from_end_to_end(api: Api, client: Client, manifest: str) -> None:
     client.statuses = [503, 200]
-    api.server.services.extraction._delivering._pauses = (0.1,)  # type: ignore[union-attr]
+    assert api.server is not None and api.server.services.extraction is not None
+    api.server.services.extraction._delivering._pauses = (0.1,)
     asked = api.post("/run_detect", data={"manifest_url": manifest, "model": "squares.pt", "callback": client.url})
     assert (asked.status_code, asked.text) == (200, "Detection task triggered with Celery!")
     client.wait(2)
@@ -239,28 +256,56 @@ def test_documents_are_compared(api: Api, client: Client, tmp_path: Path) -> Non
     assert api.post("/jobs/similarity", json=wrong).status_code == 422
 
 
-def test_a_job_goes_on_where_it_was_killed(api: Api, tmp_path: Path) -> None:
-    folder = tmp_path / "pages"
-    folder.mkdir()
-    for number in range(6):
-        (folder / f"{number}.png").write_bytes(squares.page(red=(number, 0, 5, 5)))
-    asked = api.post("/jobs", json={"source": "pages", "detector": "slow"})
-    assert asked.status_code == 202, asked.text
-    extraction = api.server.services.extraction
-    assert extraction is not None
-    until = time.monotonic() + SECONDS
-    while api.get(f"/{asked.headers['Location']}").json()["done"] < 2:
-        assert time.monotonic() < until
-        time.sleep(0.05)
-    worker = psutil.Process(int(extraction.folders.lock.read_text()))
+@contextmanager
+def gateway(log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A gateway in a process of its own, by the environment, which is killed at the end."""
+    with log.open("ab") as said, subprocess.Popen([*HASHLAKE, "admin"], stdout=said, stderr=said) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_job_goes_on_whatever_is_killed(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pages").mkdir()
+    for number in range(8):
+        (tmp_path / "pages" / f"{number}.png").write_bytes(squares.page(red=(number, 0, 5, 5)))
+    port, extractor = free_ports(2)
+    for name, value in {
+        "GATEWAY_PORT": port, "EXTRACTOR_PORT": extractor, "DATALAKE_ROOT": tmp_path, "RUN_FOLDER": tmp_path,
+        "INDEX_STORE": tmp_path / "store",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(f"HASHLAKE_{name}", str(value))
+    _, key = KeyStore(state / KEYS_FILE).create("catalogue", "admin")
+    own = Api(f"http://127.0.0.1:{extractor}", key)
+    folders = Folders(state)
+    looked = tmp_path / "packages" / "looked"
+
+    def wait_for(pages: int) -> None:
+        until = time.monotonic() + SECONDS
+        while not looked.exists() or len(looked.read_text().splitlines()) < pages:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+
+    with gateway(tmp_path / "log") as process:
+        own.listening()
+        asked = own.post("/jobs", json={"source": "pages", "detector": "slow"})
+        assert asked.status_code == 202, asked.text
+        wait_for(2)
+        process.kill()
+    wait_for(4)  # without a gateway
+    worker = psutil.Process(int(folders.lock.read_text()))
     children = worker.children(recursive=True)
-    os.kill(worker.pid, signal.SIGKILL)
+    worker.kill()
     psutil.wait_procs(children, SECONDS)
-    job = api.ended(asked.headers["Location"])
-    assert (job["state"], job["documents"][0]["boxes"]) == ("succeeded", 6)
-    looked = (tmp_path / "packages" / "looked").read_text().splitlines()
-    assert 6 <= len(looked) <= 7  # the page that was being looked at, once more
-    slow = api.post("/jobs", json={"source": "pages", "detector": "slow", "anew": True})
-    cancelled = api.post(f"/{slow.headers['Location']}/cancel")
-    assert cancelled.status_code == 202
-    assert api.ended(slow.headers["Location"])["state"] == "cancelled"
+    with gateway(tmp_path / "log"):
+        own.listening()
+        job = own.ended(asked.headers["Location"])
+        assert (job["state"], job["documents"][0]["boxes"]) == ("succeeded", 8)
+        assert 8 <= len(looked.read_text().splitlines()) <= 9  # the page that was being looked at, once more
+        again = own.post("/jobs", json={"source": "pages", "detector": "slow", "anew": True})
+        assert own.post(f"/{again.headers['Location']}/cancel").status_code == 202
+        assert own.ended(again.headers["Location"])["state"] == "cancelled"
+        pid = int(folders.lock.read_text())
+    with suppress(psutil.NoSuchProcess):
+        psutil.Process(pid).wait(SECONDS)
