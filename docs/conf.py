@@ -17,6 +17,7 @@ _PARTS = {
         "docs/engines",
         "docs/regions",
         "docs/elements",
+        "docs/detectors",
         "docs/migrating",
         "docs/embeddings-workflow",
     ],
