@@ -18,6 +18,7 @@ _PARTS = {
         "docs/regions",
         "docs/elements",
         "docs/detectors",
+        "docs/detectors",
         "docs/migrating",
         "docs/embeddings-workflow",
     ],

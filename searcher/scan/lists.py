@@ -47,8 +47,9 @@ class Lists:
     def apart(self, queries: NDArray[np.float16]) -> NDArray[np.float32]:
         """How much farther each centre is from each of ``queries``, float16 (m, width), than the nearest centre, in
         1 − cos: float32 (m, lists)."""
-        cosines = unit(queries) @ self.centres.T
-        return cosines.max(axis=1, keepdims=True) - cosines
+        cosines: NDArray[np.float32] = unit(queries) @ self.centres.T
+        farther: NDArray[np.float32] = cosines.max(axis=1, keepdims=True) - cosines
+        return farther
 
     def nearest_lists(self, query: NDArray[np.float16], margin: float) -> NDArray[np.int64]:
         """The lists whose centres are at most ``margin`` farther from ``query``, float16 (width,), than the nearest."""

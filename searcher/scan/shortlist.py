@@ -128,8 +128,10 @@ def _shortlist(
 ) -> Shortlist:
     """The shortlist that holds the ``places`` of the nearest, (queries, top_k), in the order of their codes; these lie
     so many bits ``above`` the line through the origin with this ``slope``, and in lists with such ``margins``."""
-    margin = None if margins is None else max(_reaching(half, _PROBED) for half in (margins[::2], margins[1::2]))
-    listed = margins is None or margins <= margin
+    margin, listed = None, np.ones(places.shape, bool)
+    if margins is not None:
+        margin = max(_reaching(half, _PROBED) for half in (margins[::2], margins[1::2]))
+        listed = margins <= margin
     size = max(_reaching(half, _LISTED) for half in (places[::2], places[1::2]))
     needed = np.where(places <= size, above, np.inf)
     base = float(np.ceil(max(_reaching(half, _MEASURED) for half in (needed[::2], needed[1::2]))))
