@@ -68,11 +68,12 @@ class Server:
             except (MilvusException, grpc.RpcError, ValueError) as error:
                 if isinstance(error, ValueError) and "closed channel" not in str(error):  # by another thread
                     raise
+                # From None: pymilvus makes an error its own cause, and who follows causes would never end.
                 if (said := self._said(error)) is not None:
-                    raise said from error
+                    raise said from None
                 self.rest()
                 if wait is None:
-                    raise EngineUnavailable(f"{self.shown} cannot be reached") from error
+                    raise EngineUnavailable(f"{self.shown} cannot be reached") from None
                 time.sleep(wait)
         raise AssertionError
 

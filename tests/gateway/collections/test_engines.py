@@ -1,4 +1,4 @@
-"""A collection that lives in PostgreSQL, through the gateway's routes and a worker: as one in the index store."""
+"""A collection that lives in PostgreSQL or Milvus, through the routes and a worker: as one in the index store."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +21,8 @@ from handler.retrieval import Retrieval
 from handler.served import Served
 from tests.fakes import png_of, write_words_model
 from tests.gateway.tiny_app import Client, settings_in, tiny_app
+from tests.milvus import PASSWORD as MILVUS_PASSWORD
+from tests.milvus import MilvusServer
 from tests.postgres import PASSWORD, PostgresServer
 
 #: Pictures that are red, green, blue or half one and half another.
@@ -224,6 +226,31 @@ def test_while_the_server_is_gone(client: Client, postgres: PostgresServer, plac
     finally:
         postgres.start()
     assert urls(ask(client, "POST", "/models/shoes/search", json={"text": "red"})) == ["red.png"]
+
+
+def test_a_life_in_milvus(client: Client, milvus: MilvusServer) -> None:
+    place = f"life{next(milvus.names)}"
+    body = {"name": "shoes", "engine": milvus.address(), "place": place}
+    made = ask(client, "POST", "/api/collections", 201, json=body)
+    assert made["engine"] == {"name": "milvus", "address": milvus.shown, "place": place, "made": True, "index": None}
+    add(client, "red.png", RED, size=1)
+    add(client, "green.png", GREEN, size=2)
+    add(client, "yellow.png", YELLOW)
+    assert ask(client, "POST", "/models/shoes/count", json={"filter": {"size": {"$gte": 2}}}) == 1
+    assert urls(ask(client, "POST", "/models/shoes/search", json={"text": "green"})) == [
+        "green.png", "yellow.png", "red.png",
+    ]  # fmt: skip
+    like = {"url": "green.png", "filter": {"size": {"$exists": True}}, "limit": 5}
+    assert urls(ask(client, "POST", "/models/shoes/search", json=like)) == ["green.png", "red.png"]
+    properties = ask(client, "GET", "/api/collections/shoes/properties")
+    assert MILVUS_PASSWORD not in json.dumps(properties)
+    copied = ask(client, "POST", "/api/collections/shoes/copy", json={"to": "own"})
+    assert (copied["count"], copied["added"]) == (3, 3)
+    ask(client, "DELETE", "/api/collections/shoes", 204)
+    assert not milvus.client().has_collection(place)
+    gone = "milvus://127.0.0.1:1 cannot be reached"
+    refused = ask(client, "POST", "/api/collections", 503, json=body | {"engine": "milvus://127.0.0.1:1"})
+    assert refused["message"] == gone
 
 
 @pytest.mark.parametrize(
