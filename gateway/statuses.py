@@ -101,7 +101,9 @@ def _message_of(error: SearcherError, index_store: Path) -> str:
 def _disk_is_full(error: BaseException) -> bool:
     """Whether ``error``, or one of its causes, says that the disk is full."""
     cause: BaseException | None = error
-    while cause is not None:
+    seen: set[int] = set()  # some libraries raise errors that are their own cause
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
         if isinstance(cause, sqlite3.Error) and getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
             return True
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -74,3 +74,10 @@ def test_a_full_disk(error: SearcherError) -> None:
     error.__cause__ = OSError(errno.ENOSPC, "No space left on device")
     refused = refusal_of(error, STORE)
     assert (refused.status, str(refused)) == (507, "the disk is full: nothing was changed")
+
+
+def test_an_error_that_is_its_own_cause() -> None:
+    """As pymilvus raises them: whoever follows causes comes to an end."""
+    error, cause = JournalDamaged("no"), RuntimeError("lost")
+    error.__cause__, cause.__cause__ = cause, cause
+    assert refusal_of(error, STORE).status == 503
