@@ -2,6 +2,7 @@
 
 import sys
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,10 @@ from detection.errors import DetectorError
 from detection.registry import DETECTORS, models_folder, open_detector
 
 _MOST_CARD_BYTES = 1 << 20
+#: What reading a card of another model, of a damaged or an encrypted file raises.
+_NO_DETECTOR = (
+    StopIteration, OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, DetectorError,
+)  # fmt: skip
 
 
 def usable() -> list[dict[str, Any]]:
@@ -19,7 +24,7 @@ def usable() -> list[dict[str, Any]]:
     found = []
     for name in DETECTORS.names():
         try:
-            found.append(named(open_detector(name), None))
+            found.append(named(open_detector(name), None) | {"name": name})  # what it is asked for by
         except DetectorError:  # what it needs isn't installed
             continue
     for path in sorted(models_folder().glob("*.pt")):
@@ -29,7 +34,7 @@ def usable() -> list[dict[str, Any]]:
                 if member.file_size > _MOST_CARD_BYTES:
                     continue
                 card = parse_detector_card(archive.read(member).decode(), path.name)
-        except (StopIteration, OSError, ValueError, zipfile.BadZipFile, DetectorError):  # another model, or damaged
+        except _NO_DETECTOR:
             continue
         labels, modified = list(card.labels), int(path.stat().st_mtime)
         found.append({"name": path.name, "stem": path.stem, "labels": labels, "modified": modified})

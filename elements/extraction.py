@@ -6,8 +6,7 @@ A page or manifest that fails is reported and stops no other.
 """
 
 import hashlib
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from contract.boxes import Box
+from detection.checked import boxes_on
 from detection.detector import Detector
 from detection.errors import DetectorError
 from elements.pages import Page, Pages, Seen, seen
@@ -22,7 +22,6 @@ from elements.results import Found, Results
 from sources.errors import Unreadable
 
 CROPS = "crops"
-_MOST_BOXES = 1000
 _QUALITY = 90
 
 
@@ -45,33 +44,16 @@ def look(page: Page, data: bytes, detector: Detector, crops: Path) -> Found | Un
     boxes go to the folder ``crops``."""
     try:
         view = seen(page, data)
-        boxes = detected(detector, view.picture)
+        boxes = boxes_on(view.picture, detector)
     except Unreadable as error:
         return error
+    except DetectorError as error:
+        return Unreadable(str(error))
     whole = [in_whole(box, view) for box in boxes]
     crops.mkdir(exist_ok=True)
     for box, large in zip(boxes, whole, strict=True):
         _crop(view.picture, box).save(crops / kept_name(page.name, large), "JPEG", quality=_QUALITY)
     return Found(page, view.size, tuple(whole))
-
-
-def detected(detector: Detector, picture: NDArray[np.uint8]) -> list[Box]:
-    """Returns the boxes in ``picture``, the best first. Raises Unreadable if the detector fails, or answers nonsense:
-    it may be anybody's."""
-    try:
-        (boxes,) = detector.detect([picture])
-        height, width = picture.shape[:2]
-        if not all(_is_box(each, width, height) for each in boxes):
-            raise Unreadable("the detector answers with what is no box of the picture")
-        return sorted(boxes, key=lambda box: -box.score)[:_MOST_BOXES]
-    except DetectorError as error:
-        raise Unreadable(str(error)) from error
-    except Unreadable:
-        raise
-    except Exception as error:
-        raise Unreadable(
-            f"the detector failed: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        ) from error
 
 
 def in_whole(box: Box, view: Seen) -> Box:
@@ -95,19 +77,6 @@ def kept_name(page: str, box: Box) -> str:
 def _scaled(start: int, end: int, seen_side: int, whole_side: int) -> tuple[int, int]:
     first = min(start * whole_side // seen_side, whole_side - 1)
     return first, min(max(first + 1, -(-end * whole_side // seen_side)), whole_side)
-
-
-def _is_box(box: object, width: int, height: int) -> bool:
-    if not isinstance(box, Box) or not isinstance(box.label, str):
-        return False
-    numbers: Sequence[object] = (box.x, box.y, box.width, box.height)
-    return (
-        all(isinstance(each, int) for each in numbers)
-        and isinstance(box.score, float | int)
-        and math.isfinite(box.score)
-        and box.x >= 0 and box.y >= 0 and box.width >= 1 and box.height >= 1
-        and box.x + box.width <= width and box.y + box.height <= height
-    )  # fmt: skip
 
 
 def _crop(picture: NDArray[np.uint8], box: Box) -> Image.Image:

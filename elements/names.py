@@ -8,18 +8,21 @@ A page's picture is called btv1b8490076p_0007.jpg.
 """
 
 import re
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from contract.image_names import is_url
 
 _LONGEST = 100
-_ENDING = re.compile(r"\.(json|pdf|zip|tar|txt)$", re.IGNORECASE)
+#: What is before the path in an address, which may be any text: a manifest names its members.
+_URL_PATH = re.compile(r"^[^:]*://[^/]*")
+#: ms.annotations.json is a file about ms.
+_ENDING = re.compile(r"(\.(json|pdf|zip|tar|txt|annotations))+$", re.IGNORECASE)
 
 
 def document_name(identity: str) -> str:
     """Returns the name of the document called ``identity``: the last part of its address, or, of a manifest's that
     says "manifest", the part before it."""
-    path = urlsplit(identity).path if is_url(identity) else identity
+    path = _URL_PATH.sub("", re.split("[?#]", identity)[0]) if is_url(identity) else identity
     parts = [each for each in unquote(path).split("/") if each]
     if len(parts) > 1 and is_url(identity) and "manifest" in parts[-1].lower():
         parts.pop()

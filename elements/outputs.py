@@ -20,6 +20,7 @@ from typing import IO, Any
 from contract.boxes import Box
 from elements.annotation_file import annotation_lines
 from elements.annotations import annotation_page
+from elements.cells import plain_cell
 from elements.extraction import CROPS, crop_name, kept_name
 from elements.replacing import new_file, replace_text
 from elements.results import Found, Results
@@ -86,8 +87,9 @@ def _table(document: str, pages: list[Found]) -> str:
     for found in pages:
         page = found.page
         for box in found.boxes:
-            place = (document, page.number, page.name, page.file)
-            rows.writerow((*place, box.x, box.y, box.width, box.height, f"{box.score:.4f}", box.label))
+            place = (plain_cell(document), page.number, plain_cell(page.name), page.file)
+            found_there = (box.x, box.y, box.width, box.height, f"{box.score:.4f}", plain_cell(box.label))
+            rows.writerow((*place, *found_there))
     return text.getvalue()
 
 

@@ -22,12 +22,17 @@ from pictures.errors import ImageError
 from pictures.limits import DEFAULT_LIMITS
 from pictures.opening import opened
 from sources.errors import Unreadable
+from sources.full_size import full_size_of
 from sources.source import Item, Source, Splitter
+from sources.spool import storable
 
+#: No document is called so: its files would be those about all documents (elements/outputs.py).
+_OURS = ("documents",)
 #: Pages are seen at most so large, as they are asked for of servers that scale.
 MAX_SIDE = 2500
 #: Items that are read before their turn; a source far away may allow more, but each is held in memory.
 _AHEAD = 8
+_MOST_PAGES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -59,11 +64,11 @@ class Pages:
 
     def __init__(self, source: Source, address: str, splitters: Sequence[Splitter]) -> None:
         self._source = source
-        self._address = address
+        self._address = storable(address)
         self._splitters = splitters
         self._numbers: Counter[str] = Counter()
         self._names: dict[str, str] = {}
-        self._taken: set[str] = set()
+        self._taken = set(_OURS)
 
     def read(self, known: "Known") -> Iterator[tuple[Page, bytes | Unreadable | None]]:
         """Yields each page with its file, or why there is none; None for a page that is ``known``, which isn't read."""
@@ -106,28 +111,27 @@ class Pages:
 
     def _page(self, item: Item) -> Page:
         about = about_of(item.metadata)
-        document = str(about.get("manifest") or item.parent or self._address)
+        document = storable(str(about.get("manifest") or item.parent or self._address))
         counted = self._numbers[document] = self._numbers[document] + 1
         number = about.get("page")
-        if not isinstance(number, int):
+        if not isinstance(number, int) or not 0 < number <= _MOST_PAGES:  # anybody's words
             number = counted
         _, _, image = item.name.rpartition("#image=")
         further = int(image) if "manifest" in about and image.isdigit() else 1
-        width, height = about.get("width"), about.get("height")
-        size = (width, height) if isinstance(width, int) and isinstance(height, int) and further == 1 else None
+        size = full_size_of(item.metadata) if further == 1 else None
         called = self._name(document)
         file = picture_name(called, number, further)
-        return Page(document, called, number, item.name, file, item.version, size, item.metadata)
+        return Page(document, called, number, storable(item.name), file, item.version, size, item.metadata)
 
     def _name(self, document: str) -> str:
         """Returns the name of ``document``, another one for each."""
         if document not in self._names:
             plain, number = document_name(document), 1
             name = plain
-            while name in self._taken:
+            while name.lower() in self._taken:
                 number += 1
                 name = f"{plain}-{number}"
-            self._taken.add(name)
+            self._taken.add(name.lower())  # there are disks to which a.txt and A.txt are one file
             self._names[document] = name
         return self._names[document]
 

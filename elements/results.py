@@ -18,15 +18,16 @@ from typing import Self
 from contract.boxes import Box
 from elements.errors import ElementsError
 from elements.pages import Page
+from sources.spool import storable
 
 PAGES_FILE = "pages.db"
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS run(what TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS pages(
-    name TEXT PRIMARY KEY, version TEXT, document TEXT NOT NULL, called TEXT NOT NULL, number INTEGER NOT NULL,
+    name TEXT NOT NULL, version TEXT, document TEXT NOT NULL, called TEXT NOT NULL, number INTEGER NOT NULL,
     file TEXT NOT NULL, width INTEGER, height INTEGER, about TEXT, boxes TEXT, reason TEXT,
-    run INTEGER NOT NULL);
+    run INTEGER NOT NULL, PRIMARY KEY (name, file));
 """
 
 
@@ -55,7 +56,7 @@ class Results:
                 self._connection.execute("PRAGMA journal_mode = WAL")
                 self._connection.execute("PRAGMA synchronous = NORMAL")  # a killed process loses nothing
                 self._connection.executescript(_SCHEMA)
-                self._begin({"detector": detector, "source": source})
+                self._begin({"detector": detector, "source": storable(source)})
                 (last,) = self._connection.execute("SELECT coalesce(max(run), 0) FROM pages").fetchone()
                 self._run = last + 1
         except (OSError, sqlite3.Error) as error:
@@ -78,11 +79,12 @@ class Results:
         return row is not None
 
     def place(self, page: Page) -> None:
-        """``page``, which is known, is at this place now."""
+        """``page``, which is known, is at this place now, and maybe at others too: books share canvases."""
         with self._lock, self._connection:
             self._connection.execute(
-                "UPDATE pages SET document = ?, called = ?, number = ?, file = ?, run = ? WHERE name = ?",
-                (page.document, page.called, page.number, page.file, self._run, page.name),
+                "INSERT OR REPLACE INTO pages SELECT name, version, ?, ?, ?, ?, width, height, about, boxes, NULL, ? "
+                "FROM pages WHERE name = ? AND version IS ? AND reason IS NULL LIMIT 1",
+                (page.document, page.called, page.number, page.file, self._run, page.name, page.version),
             )
 
     def save(self, found: Found) -> None:

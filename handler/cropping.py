@@ -18,6 +18,7 @@ from PIL import Image
 
 from contract.answer import CroppedBox
 from contract.query import Crop
+from detection.checked import boxes_on
 from detection.detector import Detector
 from detection.errors import DetectorError
 from detection.registry import open_detector
@@ -80,7 +81,7 @@ class Cropping:
         assert self._detector is not None
         picture, full = sight(image, SIDE, budget=budget)
         try:
-            (found,) = self._detector.detect([np.asarray(picture)])
+            found = boxes_on(np.asarray(picture), self._detector)
         except DetectorError as error:
             raise our_fault() from error
         best = next((box for box in found if box.score >= LEAST_SCORE), None)

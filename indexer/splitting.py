@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.boxes import Box
+from detection.checked import boxes_on
 from detection.errors import DetectorError
 from detection.identity import file_of, identity_of
 from detection.registry import open_detector
@@ -35,10 +36,9 @@ class Finder:
 
     def __call__(self, picture: NDArray[np.uint8]) -> Sequence[Box]:
         try:
-            (found,) = self._detector.detect([picture])
+            return boxes_on(picture, self._detector)
         except DetectorError as error:
             raise Unreadable(str(error)) from error
-        return found
 
 
 def splitters_for(kinds: Iterable[str], detector: str | None, *, regions_alone: bool = False) -> list[Splitter]:

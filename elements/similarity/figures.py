@@ -32,7 +32,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS run(what TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS figures(
     document TEXT NOT NULL, name TEXT NOT NULL, version TEXT, number INTEGER NOT NULL, file TEXT NOT NULL,
-    vector BLOB, local BLOB, reason TEXT, run INTEGER NOT NULL, PRIMARY KEY (document, name));
+    vector BLOB, local BLOB, reason TEXT, run INTEGER NOT NULL, PRIMARY KEY (document, name, file));
 """
 
 
@@ -166,8 +166,9 @@ class FigureStore:
     def _place(self, document: str, page: Page) -> None:
         with self._connected() as connection:
             connection.execute(
-                "UPDATE figures SET number = ?, file = ?, run = ? WHERE document = ? AND name = ?",
-                (page.number, _file(page), self._run, document, page.name),
+                "INSERT OR REPLACE INTO figures SELECT document, name, version, ?, ?, vector, local, NULL, ? "
+                "FROM figures WHERE document = ? AND name = ? AND version IS ? AND reason IS NULL LIMIT 1",
+                (page.number, _file(page), self._run, document, page.name, page.version),
             )
 
     @contextmanager

@@ -6,7 +6,8 @@
     scores/DIGEST.npy            for each pair of documents: a structured array (score, first, second), no pickles
     scores-compatible/DIGEST.npy if asked for: as extractorAPI's clients load it, an object array of strings, (n, 3)
 
-DIGEST is the sha256 of both documents' names, sorted and joined. i and j are numbers of images in the index; 0 means
+DIGEST is the sha256 of both documents' names, sorted and joined; with a line break between them where two other names
+give the same text, as 1 with 111 and 11 with itself do. i and j are numbers of images in the index; 0 means
 that a figure was compared as it is. Each file replaces its older self in one step.
 """
 
@@ -14,13 +15,14 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from elements.cells import plain_cell
 from elements.replacing import new_file, replace_text
 from elements.similarity.figures import Figures
 from elements.similarity.pairs import Pairs
@@ -32,9 +34,10 @@ _COLUMNS = ("document_1", "image_1", "document_2", "image_2", "score", "inliers"
 _FULL_SCORE = 100.0
 
 
-def score_name(first: str, second: str) -> str:
-    """Returns the name of the file of scores of two documents."""
-    return hashlib.sha256("".join(sorted((first, second))).encode()).hexdigest() + ".npy"
+def score_name(first: str, second: str, taken: Container[str] = ()) -> str:
+    """Returns the name of the file of scores of two documents, none of those ``taken``."""
+    names = (hashlib.sha256(joint.join(sorted((first, second))).encode()).hexdigest() + ".npy" for joint in ("", "\n"))
+    return next(name for name in names if name not in taken)
 
 
 class ScoreFiles:
@@ -45,6 +48,7 @@ class ScoreFiles:
         self._documents = documents
         self._sources = sources
         self._starts = np.cumsum([0, *(len(each.known) for each in documents)])
+        self._names: set[str] = set()
         self._pairs: list[list[float]] = []
         self._table = io.StringIO()
         self._rows = csv.writer(self._table)
@@ -65,8 +69,10 @@ class ScoreFiles:
             places = int(self._starts[first] + row), int(self._starts[second] + column)
             self._pairs.append([*places, round(float(score), 3), 0, 0, *count])
         for (score, left, right), count in zip(triples, counts, strict=True):
-            self._rows.writerow((one.document, left, other.document, right, f"{score:.5f}", "".join(map(str, count))))
-        name = score_name(one.document, other.document)
+            names = map(plain_cell, (one.document, left, other.document, right))
+            self._rows.writerow((*names, f"{score:.5f}", "".join(map(str, count))))
+        name = score_name(one.document, other.document, self._names)
+        self._names.add(name)
         longest = max([1, *(len(each) for _, *names in triples for each in names)])
         kind: list[tuple[str, str]] = [("score", "<f8"), ("first", f"<U{longest}"), ("second", f"<U{longest}")]
         if inliers is not None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import shutil
 import zipfile
@@ -14,9 +15,9 @@ import torch
 from PIL import Image
 
 from contract.boxes import Box
-from elements.extraction import detected, in_whole
+from detection.registry import open_detector
+from elements.extraction import in_whole
 from elements.pages import Page, Seen, about_of, seen
-from sources.errors import Unreadable
 from tests.detection.scripted import Says, write
 from tests.elements import squares
 from tests.elements.squares import Squares, page
@@ -173,23 +174,6 @@ def test_nonsense_of_a_detector_is_reported(folder: Path, tmp_path: Path) -> Non
     assert missing.status == 1 and "there is no detector 'nothing'" in missing.err
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        None, [], [[], []], [["box"]], [[Box(0, 0, 81, 1, 0.5, "")]], [[Box(0, 0, 1, 0, 0.5, "")]],
-        [[Box(0, 0, 1, 1, float("nan"), "")]], [[Box(0.5, 0, 1, 1, 0.5, "")]],  # type: ignore[arg-type]
-    ],
-)  # fmt: skip
-def test_what_is_no_box(answer: Any) -> None:
-    class Odd(Squares):
-        def detect(self, pictures: Any) -> Any:
-            return answer
-
-    picture = seen(Page("", "", 1, "", ""), page()).picture
-    with pytest.raises(Unreadable, match="the detector"):
-        detected(Odd(), picture)
-
-
 def test_large_pages_are_seen_smaller_and_told_whole() -> None:
     stream = BytesIO()
     turned = Image.new("RGB", (3000, 1500), "red")
@@ -217,6 +201,8 @@ def test_files_of_detectors(folder: Path, tmp_path: Path, monkeypatch: pytest.Mo
     mine = {"name": "mine.pt", "stem": "mine", "labels": ["figure", "object"]}
     assert mine | {"modified": int(written.stat().st_mtime)} in listed
     assert {"squares", "mine.pt"} <= {each["name"] for each in listed}
+    for each in listed:
+        assert open_detector(each["name"]).stem == each["stem"]
     assert "mine.pt   figure, object" in hashlake("elements", "detectors").out
     run: list[str | Path] = ["elements", "detect", folder, "--detector", "mine", "--output", tmp_path / "out"]
     assert hashlake(*run).status == 0
@@ -235,3 +221,42 @@ def test_five_thousand_canvases_keep_their_numbers(tmp_path: Path) -> None:
     assert (told["pages"], told["failed"], told["name"]) == (5000, 5000, "long")
     pages = [each["page"] for each in read(tmp_path / "out" / "long.json")["not_read"]]
     assert pages == list(range(1, 5001))
+
+
+def test_names_are_anybody_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A member that is no address, files that would be called as ours or another's, a canvas in two books and twice in
+    one, one that is huge, and a formula."""
+    monkeypatch.setenv("HASHLAKE_FETCH_ALLOW", "127.0.0.0/8")
+    with PictureSite() as site:
+        image = site.put("/a.png", page(red=(10, 20, 30, 40)))
+        members = ["http://["]
+        for name in ("documents", "ms", "ms.annotations"):
+            book = v3({"id": image}, {"id": image}, {"id": image})
+            for number, canvas in enumerate(book["items"]):
+                canvas |= {"id": "=1+1" if number < 2 else name, "width": 10**30, "height": 10**30}
+            members.append(site.put(f"/{name}/manifest.json", json.dumps(book).encode()))
+        both = {"type": "Collection", "items": [{"id": each} for each in members]}
+        listed = site.put("/all.json", json.dumps(both).encode())
+        for _ in range(2):  # the second time, everything is known
+            answer = detect(listed, tmp_path / "out", "--json")
+            assert answer.status == 0, answer.err
+            told = json.loads(answer.out.splitlines()[-1])["documents"]
+            assert [(each["name"], each["pages"], each["boxes"]) for each in told] == [
+                ("document", 1, 0), ("documents-2", 3, 3), ("ms", 3, 3), ("ms-2", 3, 3),
+            ]  # fmt: skip
+    assert lines(tmp_path / "out", "ms") == [
+        "1 ms_0001.jpg", "10 20 30 40", "2 ms_0002.jpg", "10 20 30 40", "3 ms_0003.jpg", "10 20 30 40",
+    ]  # fmt: skip
+    assert len(read(tmp_path / "out" / "documents.json")["documents"]) == 4
+    rows = list(csv.DictReader((tmp_path / "out" / "ms.csv").read_text().splitlines()))
+    assert [row["name"] for row in rows] == ["'=1+1", "'=1+1", "ms"]
+
+
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"book\xff")
+    folder.mkdir()
+    (folder / os.fsdecode(b"\xff.png")).write_bytes(page())
+    answer = detect(folder, tmp_path / "out", "--json")
+    assert answer.status == 0, answer.err
+    (told,) = json.loads(answer.out.splitlines()[-1])["documents"]
+    assert (told["pages"], told["failed"]) == (1, 1)

@@ -11,10 +11,12 @@ import pytest
 
 from contract.space import Space
 from elements.similarity.figures import Figure, Figures
-from elements.similarity.pairs import pairs_of
+from elements.similarity.pairs import all_pairs, pairs_of
+from elements.similarity.scores import ScoreFiles
 from embedding.torchscript import TorchScriptEmbedder
 from tests.fakes import png_of
 from tests.hashlake.command import Answer, hashlake
+from tests.sources.fetching.picture_site import PictureSite
 
 CODE = Space(name="code", width=16)
 FLOATS = Space(name="embedding", kind="float16", width=8, metric="cosine")
@@ -159,3 +161,32 @@ def test_bad_lists(listed: str, said: str, grid_path: Path, tmp_path: Path) -> N
 def test_an_unknown_space(books: dict[str, Path], grid_path: Path, tmp_path: Path) -> None:
     answer = compare(tmp_path / "out", grid_path, books["a"], "--space", "embedding")
     assert "the model has no space embedding; it has: code" in answer.err
+
+
+def test_each_pair_of_documents_has_a_file_of_its_own(tmp_path: Path) -> None:
+    """1 with 111 and 11 with itself are the same text."""
+    found = [
+        Figures(name, [Figure("=a.jpg", ""), Figure("b.jpg", "")], vectors(CODE, 2, row), [])
+        for row, name in enumerate(("1", "11", "111"))
+    ]
+    files = ScoreFiles(tmp_path, found, ["", "", ""])
+    told = [files.add(one, other, pairs, compatible=False) for one, other, pairs in all_pairs(found, CODE)]
+    assert len({each["file"] for each in told}) == len(told) == len(list((tmp_path / "scores").iterdir()))
+    assert told[2]["file"] == hashlib.sha256(b"1111").hexdigest() + ".npy"
+    files.finish({})
+    rows = list(csv.DictReader((tmp_path / "similarity.csv").read_text().splitlines()))
+    assert {row["image_1"] for row in rows} <= {"'=a.jpg", "b.jpg"}
+
+
+def test_a_picture_may_have_two_names(grid_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HASHLAKE_FETCH_ALLOW", "127.0.0.0/8")
+    with PictureSite() as site:
+        image = site.put("/a.png", png_of(0x00FF, 64))
+        (tmp_path / "d.json").write_text(
+            json.dumps({"a": f"images:{site.put('/list', json.dumps({'x': image, 'y': image}).encode())}"})
+        )
+        for _ in range(2):
+            assert compare(tmp_path / "out", grid_path, "--documents", tmp_path / "d.json").status == 0
+            told = json.loads((tmp_path / "out" / "similarity.json").read_text())
+            assert [each["id"] for each in told["index"]["images"]] == ["x.jpg", "y.jpg"]
+            assert told["pairs"] == [[0, 1, 1.0, 0, 0]]
