@@ -55,13 +55,16 @@ class Delivering:
             if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
                 state = "delivered"
             elif answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or answer.status in _PASSING:
-                again = pause if pause is None else max(pause, answer.retry_after or 0.0)
+                again = pause if pause is None else max(pause, min(answer.retry_after or 0.0, PAUSES[-1]))
         except OriginFailed as error:
             said, again = str(error), pause
         except FetchRefused as error:
             said = str(error)
-        except OSError as error:
-            said = f"the result is gone: {error.strerror}"
+        except OSError as error:  # another job may be at work on the document
+            said, again = f"the result is gone: {error.strerror}", pause
+        except Exception as error:  # one that cannot be sent keeps no other from being sent
+            _log.exception("a result could not be sent")
+            said, again = f"it could not be sent: {type(error).__name__}", pause
         tried = delivery.model_copy(
             update={
                 "state": state if again is None else "waiting",
@@ -71,5 +74,6 @@ class Delivering:
             }
         )
         if tried.state == "given up":
-            _log.warning("a result for %s was not delivered: %s", delivery.url, said)
+            shown = delivery.url.partition("?")[0]  # what follows may be a secret
+            _log.warning("a result for %s was not delivered: %s", shown, said)
         await asyncio.to_thread(self._jobs.tried, number, tried, again)

@@ -3,19 +3,22 @@
 import asyncio
 import contextlib
 import fcntl
+import json
 import logging
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Sequence
 from http import HTTPStatus
+from typing import Any
 
 from gateway.errors import RequestRefused
 from gateway.extractor.delivering import Delivering
 from gateway.extractor.folders import Folders
 from gateway.extractor.jobs import ENDED, Comparing, Detecting, Job, JobStore
-from gateway.processes import start_detached
+from gateway.processes import HASHLAKE, ChildProcess, start_detached
 from gateway.settings import GatewaySettings
 
 _log = logging.getLogger(__name__)
@@ -25,6 +28,8 @@ _LOOK_SECONDS = 1.0
 #: How often a watched job is read.
 _WATCH_SECONDS = 0.2
 _STOP_SECONDS = 10.0
+#: For so long the detectors that there are aren't looked for again.
+_LIST_SECONDS = 5.0
 _COMMAND = [sys.executable, "-m", "gateway.extractor.runner"]
 
 
@@ -36,12 +41,14 @@ class Extraction:
         self.jobs = JobStore(self.folders.jobs)
         self._delivering = Delivering(self.jobs, settings.fetching.reach)
         self._child: subprocess.Popen[bytes] | None = None
-        self._work: asyncio.Task[None] | None = None
+        self._work: list[asyncio.Task[None]] = []
         self._new = asyncio.Event()
         self._closing = False
+        self._looking = asyncio.Lock()
+        self._detectors: tuple[float, list[dict[str, Any]]] | None = None
 
     def start(self) -> None:
-        self._work = asyncio.create_task(self._keep_working())
+        self._work = [asyncio.create_task(each()) for each in (self._keep_employing, self._keep_delivering)]
 
     async def add(self, app: str, requests: Sequence[Detecting | Comparing], callback: str | None) -> list[Job]:
         """Queue a job for each of ``requests``, asked by ``app``."""
@@ -62,6 +69,16 @@ class Extraction:
             raise RequestRefused(HTTPStatus.CONFLICT, f"the job {job.id} has ended already: {job.state}")
         await asyncio.to_thread(self.jobs.cancel, job.id)
 
+    async def detectors(self) -> list[dict[str, Any]]:
+        """Returns what is said of each detector. Whoever asks, with a key or without, at most one process looks, and
+        not often. Raises CommandFailed and ValueError."""
+        async with self._looking:
+            now = time.monotonic()
+            if self._detectors is None or now - self._detectors[0] > _LIST_SECONDS:
+                async with ChildProcess.started([*HASHLAKE, "elements", "detectors", "--json"]) as child:
+                    self._detectors = now, json.loads(await child.succeeded())
+            return self._detectors[1]
+
     async def watch(self, job_id: str) -> AsyncIterator[Job]:
         """Yields the job now, and whenever it changes, until it has ended, or this stops working."""
         seen: Job | None = None
@@ -78,16 +95,24 @@ class Extraction:
         """Stop working: a running job is queued again, and goes on with the next start. May be called
         again."""
         self._closing = True
-        if self._work is not None:
-            self._work.cancel()
-            await asyncio.gather(self._work, return_exceptions=True)
+        if self._work:
+            for task in self._work:
+                task.cancel()
+            await asyncio.gather(*self._work, return_exceptions=True)
             await asyncio.to_thread(self._stop)
 
-    async def _keep_working(self) -> None:
+    async def _keep_delivering(self) -> None:
+        while True:
+            try:
+                await self._delivering.deliver_due()
+            except Exception:
+                _log.exception("deliveries are in trouble")
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _keep_employing(self) -> None:
         while True:
             try:
                 await asyncio.to_thread(self._employ)
-                await self._delivering.deliver_due()
             except Exception:
                 _log.exception("extraction jobs are in trouble")
             with contextlib.suppress(TimeoutError):

@@ -121,7 +121,7 @@ async def start_similarity(
     )
     to = callback(asked.callback, settings, "similarity") if asked.callback else None
     (job,) = await extraction.add(key.name, [request], to)
-    response.headers["Location"] = f"jobs/{job.id}"
+    response.headers["Location"] = job.id  # relative to jobs/similarity
     return job
 
 

@@ -151,11 +151,18 @@ class JobStore:
             rows = connection.execute("SELECT job FROM jobs ORDER BY number DESC LIMIT ?", (count,)).fetchall()
         return [Job.model_validate_json(text) for (text,) in rows]
 
-    def next(self) -> Job | None:
-        """Returns the job that waits longest."""
+    def begin_next(self) -> Job | None:
+        """Returns the job that waits longest, which runs from now on."""
         with self._connected() as connection:
+            connection.execute("BEGIN IMMEDIATE")  # nobody may cancel it as one that waits meanwhile
             row = connection.execute("SELECT job FROM jobs WHERE state = 'queued' ORDER BY number LIMIT 1").fetchone()
-        return None if row is None else Job.model_validate_json(row[0])
+            if row is None:
+                return None
+            job = Job.model_validate_json(row[0]).model_copy(update={"state": "running", "message": ""})
+            connection.execute(
+                "UPDATE jobs SET state = 'running', job = ? WHERE id = ?", (job.model_dump_json(), job.id)
+            )
+        return job
 
     def has_work(self) -> bool:
         """Whether a job waits, or has not ended."""

@@ -68,7 +68,7 @@ def _annotations(job: Job, folder: Path, documents: list[Document], detector: di
     model = f"{detector['stem']}_{datetime.fromtimestamp(detector['modified'], UTC):%m_%Y}"
     return [
         Delivery(
-            url=f"{job.callback.rstrip('/')}/{each.name}",
+            url=_below(job.callback, each.name),
             field="annotation_file",
             name=f"{each.name}.txt",
             fields={"model": model},
@@ -76,6 +76,12 @@ def _annotations(job: Job, folder: Path, documents: list[Document], detector: di
         )
         for each in documents
     ]
+
+
+def _below(callback: str, name: str) -> str:
+    """Returns the address of ``name`` below ``callback``, whose query stays behind."""
+    path, mark, query = callback.partition("?")
+    return f"{path.rstrip('/')}/{name}{mark}{query}"
 
 
 def _scores(job: Job, request: Comparing, folder: Path, compared: list[Compared]) -> list[Delivery]:

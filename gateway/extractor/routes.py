@@ -7,7 +7,6 @@ GET  /models                                                       {"layout": "T
 """
 
 import asyncio
-import json
 import time
 from http import HTTPStatus
 from typing import Annotated
@@ -20,7 +19,6 @@ from gateway.errors import CommandFailed, RequestRefused, refusals
 from gateway.extractor.app_keys import AppKey
 from gateway.extractor.asked import IMAGES, UsesExtraction, backbone, callback, detector, documents, manifest
 from gateway.extractor.jobs import Comparing, Detecting, Job
-from gateway.processes import HASHLAKE, ChildProcess
 from gateway.services import UsesServices
 
 router = APIRouter(
@@ -98,10 +96,9 @@ async def delete_detect(
 
 
 @router.get("/models", summary="The detectors, and when they changed last")
-async def models() -> Response:
+async def models(extraction: UsesExtraction) -> Response:
     try:
-        async with ChildProcess.started([*HASHLAKE, "elements", "detectors", "--json"]) as child:
-            found = json.loads(await child.succeeded())
+        found = await extraction.detectors()
         return JSONResponse({each["name"]: time.ctime(each["modified"]) for each in found})
     except (CommandFailed, ValueError):
         return JSONResponse("No model.")

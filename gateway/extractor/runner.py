@@ -52,14 +52,13 @@ class Runner:
     async def run(self) -> None:
         """Carry out all jobs that wait."""
         self._jobs.queue_again()
-        while not self._stopping and (job := self._jobs.next()) is not None:
-            await self._carry_out(job.model_copy(update={"state": "running", "message": ""}))
+        while not self._stopping and (job := self._jobs.begin_next()) is not None:
+            await self._carry_out(job)
 
     async def _carry_out(self, job: Job) -> None:
         folder = folder_of(job.request, self._folders)
         if isinstance(job.request, Detecting) and job.request.anew and job.done == 0:
             forget(folder)
-        self._jobs.save(job)
         try:
             said = await self._command(job, command_of(job.request, folder, self._models))
             known, deliveries = outcome(job, folder, said)
@@ -67,7 +66,7 @@ class Runner:
             if self._jobs.is_cancelled(job.id):
                 self._ended(job, "cancelled")
             elif self._stopping:
-                self._jobs.save(job.model_copy(update={"state": "queued"}))
+                self._jobs.queue_again()
             else:
                 self._ended(job, "failed", message=str(error))
         except (LookupError, ValueError, OSError) as error:
@@ -102,7 +101,8 @@ class Runner:
         child.ask_to_end()
 
     def _ended(self, job: Job, state: str, deliveries: list[Delivery] | None = None, **known: Any) -> None:
-        ended = job.model_copy(update={"state": state, "finished": datetime.now(UTC), **known})
+        so_far = self._jobs.get(job.id) or job  # with its progress
+        ended = so_far.model_copy(update={"state": state, "finished": datetime.now(UTC), **known})
         self._jobs.save(ended, deliveries or [])
 
 

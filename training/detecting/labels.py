@@ -20,6 +20,7 @@ import numpy as np
 import yaml
 from pydantic import BaseModel, Field, ValidationError
 
+from detection.card import DetectorCard
 from detection.fitting import Floats
 from training.errors import TrainingError
 from training.pictures import pictures_below
@@ -50,11 +51,15 @@ class LabelledSet:
 
 def read_labels(folder: Path) -> LabelledSet:
     """Returns the labelled pictures of ``folder``. Raises TrainingError, which names file and line of a bad label."""
-    coco = [path for path in sorted(folder.glob("*.json")) if b'"annotations"' in path.read_bytes()]
-    listed = [path for path in sorted(folder.glob("*.txt")) if _CANVAS.fullmatch(_first_line(path))]
+    coco = [path for path in _files(folder, "*.json") if b'"annotations"' in path.read_bytes()]
+    listed = [path for path in _files(folder, "*.txt") if _CANVAS.fullmatch(_first_line(path))]
     if (coco and listed) or len(coco) > 1:
         raise TrainingError(f"{folder} has labels twice: {', '.join(path.name for path in [*coco, *listed])}")
     found = _coco(folder, coco[0]) if coco else _listed(folder, listed) if listed else _yolo(folder)
+    try:
+        DetectorCard(name=folder.name or "labels", labels=found.labels, width=64, height=64)
+    except ValidationError as error:  # better said now than after the training
+        raise TrainingError(f"{folder} has labels that no detector can have: {error.errors()[0]['msg']}") from error
     if not any(len(each.boxes) for each in found.pictures):
         raise TrainingError(
             f"{folder} has no boxes: it needs COCO's .json, annotation files, or YOLO's .txt beside its pictures"
@@ -157,7 +162,7 @@ def _names(folder: Path) -> tuple[str, ...]:
                 names = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("names")
             except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as error:
                 raise TrainingError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
-            if isinstance(names, dict) and sorted(names) == list(range(len(names))):
+            if isinstance(names, dict) and set(names) == set(range(len(names))):
                 names = [names[number] for number in range(len(names))]
             if not isinstance(names, list) or not names:
                 raise TrainingError(f"{path} needs names: the classes, a list or numbered from 0")
@@ -171,6 +176,10 @@ def _names(folder: Path) -> tuple[str, ...]:
 
 
 # --- Lines and boxes
+
+
+def _files(folder: Path, pattern: str) -> list[Path]:
+    return [path for path in sorted(folder.glob(pattern)) if path.is_file()]
 
 
 def _first_line(path: Path) -> str:

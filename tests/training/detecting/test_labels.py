@@ -100,10 +100,18 @@ class TestBadLabels:
         with pytest.raises(TrainingError, match=why):
             read_labels(tmp_path)
 
-    @pytest.mark.parametrize("names", ["{0: a, 2: b}", "[]", "3", "[a"])
+    @pytest.mark.parametrize("names", ["{0: a, 2: b}", "{0: a, x: b}", "[]", "3", "[a"])
     def test_yolos_names(self, tmp_path: Path, names: str) -> None:
         (tmp_path / "data.yaml").write_text(f"names: {names}")
         with pytest.raises(TrainingError, match=r"data.yaml (needs names|cannot be read)"):
+            read_labels(tmp_path)
+
+    @pytest.mark.parametrize("names", ["[figure, figure]", "[figure, '']", "{0: figure, 1: " + "x" * 101 + "}"])
+    def test_what_no_detector_can_have_is_said_before_training(self, tmp_path: Path, names: str) -> None:
+        write_pictures(tmp_path, 1)
+        (tmp_path / "data.yaml").write_text(f"names: {names}")
+        (tmp_path / "p00.txt").write_text("0 .5 .5 .1 .1")
+        with pytest.raises(TrainingError, match="has labels that no detector can have"):
             read_labels(tmp_path)
 
     def test_coco(self, tmp_path: Path) -> None:
