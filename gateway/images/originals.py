@@ -83,13 +83,15 @@ class Indexed:
 @dataclass(frozen=True)
 class Picture:
     """The open file of one row, and its first bytes. ``digest``: of its content, None if that may have changed since.
-    ``tag`` changes when the content does; letters, digits and dashes."""
+    ``tag`` changes when the content does; letters, digits and dashes. ``modified``: seconds since 1970, of a file that
+    is shown as it is."""
 
     file: BinaryIO
     size: int
     head: bytes
     digest: bytes | None
     tag: str
+    modified: float | None = None
 
 
 @router.head("/images/{row}", include_in_schema=False)
@@ -117,8 +119,8 @@ async def image(
         return Response(status_code=304, headers=headers)
     headers["Content-Disposition"] = content_disposition(indexed.path)
     headers["Content-Type"] = content_type(picture.head)
-    if indexed.file.mtime_ns:  # of files alone
-        headers["Last-Modified"] = formatdate(indexed.file.mtime_ns / 1e9, usegmt=True)
+    if picture.modified is not None:
+        headers["Last-Modified"] = formatdate(picture.modified, usegmt=True)
     return OpenFileResponse(picture.file, picture.size, headers)
 
 
@@ -244,7 +246,8 @@ def _of_file(indexed: ImageFile, file: BufferedReader) -> Picture:
     status = os.fstat(file.fileno())
     known = (indexed.size, indexed.mtime_ns) == (status.st_size, status.st_mtime_ns)
     tag = indexed.digest.hex() if known else f"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}"
-    return Picture(file, status.st_size, file.peek(HEAD)[:HEAD], indexed.digest if known else None, tag)
+    digest = indexed.digest if known else None
+    return Picture(file, status.st_size, file.peek(HEAD)[:HEAD], digest, tag, status.st_mtime)
 
 
 def _of_bytes(file: BytesIO) -> Picture:

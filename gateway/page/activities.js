@@ -1,7 +1,7 @@
 // What is going on with a collection, and what came of it: a card each at the lower edge, with its progress, with the
 // ways to stop, undo or repeat it, and with what failed.
 
-import { byId, element, say } from "./elements.js";
+import { byId, element } from "./elements.js";
 import { number, problem } from "./words.js";
 
 /** An end that asks for nothing leaves by itself after so long, one that offers something later; failures stay. */
@@ -89,5 +89,5 @@ export function activity() {
 
 function failure({ name, error }) {
   const reason = element("span", {}, problem(error));
-  return element("li", { class: "failure" }, name ? element("strong", { class: "breaking" }, name) : null, " ", reason);
+  return element("li", { class: "failure" }, name ? element("strong", { class: "breaking", translate: "no" }, name) : null, " ", reason);
 }

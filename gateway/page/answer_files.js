@@ -28,10 +28,15 @@ function cell(value) {
 /** The search as a command: asCurl({path: "a.jpg", top_k: 5}, "http://…/") → "curl -F path=a.jpg -F top_k=5 …". */
 export function asCurl(fields, base) {
   const options = Object.entries(fields).map(([name, value]) => {
-    const sent = name === "image" ? `image=@${value}` : `${name}=${value}`;
+    const sent = name === "image" ? `image=@${fileOfCurl(value)}` : `${name}=${value}`;
     return `${name === "image" ? "-F" : "--form-string"} ${quoted(sent)}`;
   });
   return `curl ${options.join(" ")} ${quoted(new URL("api/search", base).href)}`;
+}
+
+// A name with a comma or a semicolon would be two files, or a file and its type.
+function fileOfCurl(name) {
+  return /[",;\\]|^\s|\s$/.test(name) ? `"${name.replace(/["\\]/g, "\\$&")}"` : name;
 }
 
 // For a POSIX shell.
@@ -39,7 +44,7 @@ function quoted(text) {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
-/** The search in Python, by the project's client or, where that hasn't all of it, by any HTTP client. */
+/** The search in Python. Of JSON's texts, all are Python's, too. */
 export function asPython(fields, base) {
   const address = JSON.stringify(new URL("api/search", base).href);
   const { image, ...others } = fields;

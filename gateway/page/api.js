@@ -49,8 +49,12 @@ export function jsonOf(response, signal) {
 
 /** The answer's bytes, as a Blob. */
 export async function askBlob(address, options = {}) {
-  const response = await ask(address, options);
-  return interrupted(response.blob(), options.signal);
+  return blobOf(await ask(address, options), options.signal);
+}
+
+/** The bytes of a response that `ask` gave with the same `signal`. */
+export function blobOf(response, signal) {
+  return interrupted(response.blob(), signal);
 }
 
 // A connection that breaks off in the middle of the body rejects with a TypeError.

@@ -3,9 +3,12 @@
 import { element } from "./elements.js";
 import { inOneLine, isAddress } from "./picture_names.js";
 
+/** Letters: no line is wider, and what is known may be a whole page of text. */
+const LONGEST = 300;
+
 /** A line about the picture with `metadata`, a link into its viewer where there is one; null if nothing is known. */
 export function caption(metadata) {
-  const words = origin(metadata ?? {}) || inOneLine(metadata);
+  const words = (origin(metadata ?? {}) || inOneLine(metadata)).slice(0, LONGEST);
   if (words === "") return null;
   const link = viewerLink(metadata, words);
   return element("p", { class: "in-one-line", title: words, translate: "no" }, link ?? words);

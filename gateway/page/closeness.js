@@ -33,7 +33,7 @@ export function closenessReason(closeness, rank) {
 
 /** The distance as it was measured: "3 bits differ", or "cosine 0.92". */
 export function apartText({ distance, cosine }) {
-  return cosine === null ? `${count(distance, "bit")} differ` : cosineText(cosine);
+  return cosine === null ? `${count(distance, "bit")} differ${distance === 1 ? "s" : ""}` : cosineText(cosine);
 }
 
 /** {word, title} of the badge of a result; where closeness was not measured, the distance itself. */

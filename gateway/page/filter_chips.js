@@ -43,7 +43,8 @@ export function filterChips(box, { onFilter, json: withJson = true }) {
     list.replaceChildren(
       ...chosen.map(([field, value]) => {
         const words = `${field}: ${value}`;
-        const remove = { type: "button", class: "chip", "aria-label": `Remove ${words}`, onclick: () => change(field) };
+        const press = () => [change(field), add.focus()]; // the pressed chip is gone
+        const remove = { type: "button", class: "chip", "aria-label": `Remove ${words}`, onclick: press };
         return element("li", {}, element("button", remove, words, element("span", { "aria-hidden": "true" }, " ×")));
       }),
     );
@@ -67,9 +68,7 @@ export function filterChips(box, { onFilter, json: withJson = true }) {
 
   function written() {
     const given = json.value.trim();
-    try {
-      if (given !== "") JSON.parse(given);
-    } catch {
+    if (given !== "" && objectIn(given) === null) {
       say(complaint, 'This is no JSON. A filter looks like {"season": "winter", "price": {"$lt": 50}}.');
       return;
     }
@@ -95,25 +94,32 @@ export function filterChips(box, { onFilter, json: withJson = true }) {
 /** The fields of a filter that only says which values fields have; null for any other filter, {} for none. */
 export function equalities(text) {
   if (text === "") return {};
-  let filter;
-  try {
-    filter = JSON.parse(text);
-  } catch {
-    return null;
-  }
+  const filter = objectIn(text);
+  if (filter === null) return null;
   const plain = (value) => ["string", "number", "boolean"].includes(typeof value);
   return Object.entries(filter).every(([field, value]) => !field.startsWith("$") && plain(value)) ? filter : null;
 }
 
+// The object of JSON in a text, which may be anything from a link; null for none.
+function objectIn(text) {
+  try {
+    const value = JSON.parse(text);
+    return typeof value === "object" && !Array.isArray(value) ? value : null;
+  } catch {
+    return null;
+  }
+}
+
 /**
  * The fields that may be filtered by, with their values, the most frequent first: facets([{metadata: {season: "winter"}}])
- * → [{field: "season", values: ["winter"]}]. A field whose every value is another one tells nothing, and is left out.
+ * → [{field: "season", values: ["winter"]}]. A field of more than VALUES values tells nothing, and is left
+ * out, as is one whose name a filter writes otherwise.
  */
 export function facets(images) {
   const counts = new Map(); // field → value → number
   for (const { metadata } of images) {
     for (const [field, value] of Object.entries(metadata ?? {})) {
-      if (!["string", "number", "boolean"].includes(typeof value) || field.startsWith("$")) continue;
+      if (!["string", "number", "boolean"].includes(typeof value) || /^\$|\\/.test(field)) continue;
       if (`${field}${value}`.length > LETTERS) continue;
       const values = counts.get(field) ?? new Map();
       counts.set(field, values.set(value, (values.get(value) ?? 0) + 1));

@@ -92,7 +92,7 @@ export function pathText(path) {
   const letters = [...path]; // not half an emoji
   return element(
     "span",
-    { class: "path", translate: "no" },
+    { class: "path", translate: "no", dir: "auto" },
     element("span", { class: "path-head" }, letters.slice(0, -TAIL).join("")),
     element("span", { class: "path-tail" }, letters.slice(-TAIL).join("")),
   );

@@ -1,12 +1,11 @@
 // The API keys that somebody typed: they live as long as this tab, and go nowhere but to this server.
 
-function kept(name) {
-  return {
-    get: () => sessionStorage.getItem(name),
-    keep: (key) => sessionStorage.setItem(name, key.trim()),
-    forget: () => sessionStorage.removeItem(name),
-  };
+import { kept } from "./kept.js";
+
+function key(name) {
+  const text = kept("sessionStorage", name);
+  return { ...text, keep: (typed) => text.keep(typed.trim()) };
 }
 
-export const searchKey = kept("hashlake search key");
-export const adminKey = kept("hashlake admin key");
+export const searchKey = key("hashlake search key");
+export const adminKey = key("hashlake admin key");

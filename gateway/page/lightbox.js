@@ -22,6 +22,7 @@ let place = 0;
 let flipped = false;
 let original = null; // the object URL of the shown file
 let drawn = null; // the <img> of it
+let loading = new AbortController(); // of that file
 
 /** A picture of a collection, {url, thumbnail, metadata?, code?}, as an entry. */
 export function largeEntry({ url, thumbnail, metadata, code }, closeness, actions) {
@@ -29,8 +30,8 @@ export function largeEntry({ url, thumbnail, metadata, code }, closeness, action
 }
 
 /**
- * Show the entry at `start` until the picture is closed; where that was, null if an action closed it. `source` gives the pictures; `query` is an
- * <img> of what they were found by, or null.
+ * Show the entry at `start` until the picture is closed; where that was, null if an action closed it. `source` gives the
+ * pictures; `query` is an <img> of what they were found by, or null.
  */
 export async function showLarge(entries, start, source, query = null) {
   open = { entries, source, query };
@@ -72,7 +73,7 @@ function show(at) {
   );
   const download = byId("details-download");
   download.hidden = entry.original === null;
-  if (entry.original !== null) loadOriginal(entry);
+  if (entry.original !== null) loadOriginal(entry, loading.signal);
 }
 
 function fact(name, text) {
@@ -81,23 +82,21 @@ function fact(name, text) {
 }
 
 // The whole file takes the place of its thumbnail, where the browser can draw it.
-async function loadOriginal(entry) {
+async function loadOriginal(entry, signal) {
   const download = byId("details-download");
   download.href = entry.original;
-  const mine = place;
-  const still = () => dialog.open && open.entries[place] === entry && mine === place;
+  download.download = entry.name.split("/").at(-1);
   try {
-    const { blob, modified } = await open.source.file(entry.original);
-    if (!still()) return;
+    const { blob, modified } = await open.source.file(entry.original, signal);
+    if (signal.aborted) return;
     original = URL.createObjectURL(blob);
     download.href = original;
-    download.download = entry.name.split("/").at(-1);
     const kind = blob.type.replace("image/", "").toUpperCase();
     const when = modified === null ? [] : [date(modified)];
     fact("file", [kind, bytes(blob.size), ...when].join(" · "));
     const large = element("img", { src: original, alt: "" });
     await large.decode();
-    if (!still()) return;
+    if (signal.aborted) return;
     const size = `${number(large.naturalWidth)} × ${number(large.naturalHeight)} pixels`;
     fact("file", [size, kind, bytes(blob.size), ...when].join(" · "));
     if (!flipped) byId("details-picture").replaceChildren(large);
@@ -108,6 +107,8 @@ async function loadOriginal(entry) {
 }
 
 function forgetOriginal() {
+  loading.abort();
+  loading = new AbortController();
   if (original !== null) URL.revokeObjectURL(original);
   original = null;
   drawn = null;
@@ -142,4 +143,7 @@ dialog.addEventListener("keydown", (event) => {
 byId("details-before").addEventListener("click", () => go(-1));
 byId("details-after").addEventListener("click", () => go(1));
 byId("details-flip").addEventListener("click", flip);
-byId("details-copy").addEventListener("click", () => copyText(open.entries[place].name, byId("details-copy")));
+byId("details-copy").addEventListener("click", async ({ currentTarget }) => {
+  // Where the browser doesn't let the page copy, people do.
+  if (!(await copyText(open.entries[place].name, currentTarget))) getSelection().selectAllChildren(byId("details-url"));
+});

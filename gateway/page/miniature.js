@@ -2,7 +2,7 @@
 
 const SIDE = 160;
 
-/** A small JPEG of the picture in `blob`; `box` is in fractions of it, null for all. Null where the browser can't draw it. */
+/** A small WebP of the picture in `blob`; `box` is in fractions of it, null for all. Null where the browser can't draw it. */
 export async function miniature(blob, box = null) {
   try {
     const picture = await createImageBitmap(blob);

@@ -7,6 +7,7 @@
 const DATABASE = "hashlake";
 const STORE = "searches";
 const KEPT = 24;
+const PATIENCE_MS = 3000;
 
 let opened = null;
 
@@ -16,6 +17,7 @@ function database() {
     request.onupgradeneeded = () => request.result.createObjectStore(STORE, { keyPath: "hash" });
     request.onsuccess = () => resolve(request.result);
     request.onerror = () => reject(request.error);
+    setTimeout(() => reject(new Error("the browser says nothing")), PATIENCE_MS); // some never do
   });
   return opened;
 }

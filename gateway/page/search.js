@@ -246,7 +246,8 @@ export function searchPage({ onTitle }) {
 
   async function enlarge(at, rank) {
     const { results, source } = asked;
-    const visible = results.filter((_, place) => !cardOf(place).hidden);
+    const cards = [...gallery.querySelectorAll(".result")];
+    const visible = results.filter((_, place) => !cards[place].hidden);
     const entries = visible.map((result) => ({
       name: result.path,
       thumbnail: result.thumbnail,
@@ -260,10 +261,9 @@ export function searchPage({ onTitle }) {
       ],
     }));
     const end = await showLarge(entries, visible.indexOf(results[at]), source, seen());
-    if (end !== null) cardOf(results.indexOf(visible[end])).querySelector(".thumbnail").focus();
+    // Another answer may have come meanwhile: its cards are others.
+    if (end !== null) cards[results.indexOf(visible[end])].querySelector(".thumbnail").focus();
   }
-
-  const cardOf = (place) => gallery.querySelectorAll(".result")[place];
 
   function showKeyInUse() {
     byId("search-key").hidden = searchKey.get() === null;
@@ -295,8 +295,10 @@ export function searchPage({ onTitle }) {
       const found = parsed(hash);
       if (found !== null) {
         set(found.settings);
+        const before = running;
         const known = remembered.get(hash) ?? (await recentQuery(hash));
-        if (location.hash === hash) run(known ?? found.query, { fromAddress: true });
+        // Somebody may have asked for something else meanwhile.
+        if (location.hash === hash && running === before) run(known ?? found.query, { fromAddress: true });
         return;
       }
       running?.abort();

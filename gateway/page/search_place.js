@@ -13,16 +13,18 @@ const LOOKED_AT = 200;
 export function searchPlace({ onPlace }) {
   const select = byId("search-in");
   const chips = filterChips(byId("search-filter"), { onFilter: onPlace });
+  let known = false; // whether the server has said which collections there are
   let offered = null; // the collection whose metadata are offered
 
   async function load() {
-    if (select.options.length > 1) return;
+    if (known) return;
     try {
       const { collections } = await askJson("api/collections", { key: searchKey.get() });
       for (const { name } of collections) {
         if (!has(name)) select.append(element("option", { value: name }, name));
       }
-      byId("search-in-part").hidden = collections.length < 2;
+      known = true;
+      byId("search-in-part").hidden = select.options.length < 2;
     } catch {
       // Without a key, or without collections, the datalake remains.
     }
@@ -41,7 +43,7 @@ export function searchPlace({ onPlace }) {
       const { images } = await askJson(address, { key: searchKey.get() });
       if (offered === name) chips.offer(images);
     } catch {
-      offered = null;
+      if (offered === name) offered = null;
     }
   }
 

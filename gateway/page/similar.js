@@ -60,10 +60,11 @@ export function similar(buttons) {
       byId("similar-status").textContent = "Searching…";
       byId("similar-count").textContent = "Searching…";
       byId("similar-picture").replaceChildren();
-      const matching = filter === "" ? null : element("span", {}, " that match ", element("code", {}, filter));
+      const code = element("code", { translate: "no" }, filter);
+      const matching = filter === "" ? null : element("span", {}, " that match ", code);
       byId("similar-to").replaceChildren(
         "like ",
-        element("span", { class: "breaking" }, url),
+        element("span", { class: "breaking", translate: "no" }, url),
         ...(matching ? [matching] : []),
       );
       load();

@@ -33,22 +33,30 @@ export function takeAway(gallery, { answer }) {
     byId("select-none").hidden = selected === 0;
   }
 
-  async function pictures() {
+  async function pictures(button) {
     const { source } = answer();
     const files = [];
+    const names = entryNames();
+    button.disabled = true;
     const results = wanted();
     const failed = [];
     for (const { path, image } of results) {
       say(byId("take-away-says"), `Fetching ${files.length + failed.length + 1} of ${results.length}…`);
       try {
         const { blob } = await source.file(image);
-        files.push({ name: entryName(path), blob });
+        files.push({ name: names(path), blob });
       } catch (error) {
         failed.push(`${path}: ${problem(error)}`);
       }
     }
-    if (files.length > 0) save("hashlake.zip", await zip(files));
-    say(byId("take-away-says"), failed.length === 0 ? "" : `${count(failed.length, "picture")} missing. ${failed[0]}`);
+    try {
+      if (files.length > 0) save("hashlake.zip", await zip(files));
+      const missing = failed.length === 0 ? "" : `${count(failed.length, "picture")} missing. ${failed[0]}`;
+      say(byId("take-away-says"), missing);
+    } catch (error) {
+      say(byId("take-away-says"), problem(error));
+    }
+    button.disabled = false;
   }
 
   const presses = {
@@ -83,11 +91,28 @@ export function takeAway(gallery, { answer }) {
   };
 }
 
-// Within an archive: no way out of the folder that it is unpacked in.
-function entryName(path) {
-  const parts = path.replace(/^\w+:\/\//, "").split(/[\\/]+/);
-  return parts.filter((part) => !["", ".", ".."].includes(part)).join("/");
+/**
+ * A function from a picture's path to its name within one archive: no way out of the folder that it is unpacked in, no
+ * sign that a file's name cannot have, and no name twice. "https://e.org:80/a.jpg?b" → "e.org_80/a.jpg_b".
+ */
+export function entryNames() {
+  const taken = new Set();
+
+  return (path) => {
+    const parts = path.replace(/^\w+:\/\//, "").split(/[\\/]+/);
+    const kept = parts.filter((part) => !["", ".", ".."].includes(part)).map((part) => part.replace(UNWRITABLE, "_"));
+    const name = kept.join("/") || "picture";
+    let free = name;
+    for (let number = 2; taken.has(free.toLowerCase()); number += 1) {
+      free = name.replace(/(\.[^./]*)?$/, (ending) => ` (${number})${ending}`);
+    }
+    taken.add(free.toLowerCase());
+    return free;
+  };
 }
+
+// On Windows, or anywhere.
+const UNWRITABLE = /[<>:"|?*\x00-\x1f]/g;
 
 function save(name, blob) {
   const address = URL.createObjectURL(blob);

@@ -9,6 +9,9 @@ import { cosineText, count } from "./words.js";
 const BITS = { step: 1, says: (most) => count(most, "bit") };
 const COSINES = { step: 0.01, says: (most) => cosineText(1 - most / 100) };
 
+/** Of a step: what is only so much farther counts as no farther. */
+const ROUNDING = 1e-6;
+
 /** At most so many bars. */
 const BARS = 32;
 
@@ -22,7 +25,7 @@ export function thresholdOver(gallery, { onHidden }) {
 
   function apply() {
     const most = Number(slider.value);
-    const hidden = hideFarther(gallery, most * scale.step);
+    const hidden = hideFarther(gallery, (most + ROUNDING) * scale.step);
     byId("threshold-says").textContent = `${scale.says(most)}, ${hidden === 0 ? "none" : hidden} hidden`;
     onHidden(hidden);
   }
@@ -31,7 +34,7 @@ export function thresholdOver(gallery, { onHidden }) {
   return {
     offer(results) {
       scale = results.some(({ cosine }) => cosine !== null) ? COSINES : BITS;
-      const steps = results.map(({ distance }) => Math.ceil(distance / scale.step - 1e-6));
+      const steps = results.map(({ distance }) => Math.ceil(distance / scale.step - ROUNDING));
       const [least, most] = steps.length === 0 ? [0, 0] : [Math.min(...steps), Math.max(...steps)];
       byId("threshold-part").hidden = least === most;
       slider.min = String(least);

@@ -1,7 +1,7 @@
 // Pictures of the server's. Without a key they are plain addresses; an <img> can't send a key, so with one they are
 // fetched, shortly before they come into view, and shown as blob: addresses that are given back when no longer shown.
 
-import { ask, askBlob } from "./api.js";
+import { ask, askBlob, blobOf } from "./api.js";
 import { element } from "./elements.js";
 
 /** A source of pictures that all go with one answer; `discard()` when that answer is no longer shown. */
@@ -56,10 +56,10 @@ export function pictures(key) {
       return element("img", { src: made, alt: "" });
     },
 
-    /** The file at `address`: {blob, modified}, the second an HTTP date or null. */
-    async file(address) {
-      const response = await ask(address, { key });
-      return { blob: await response.blob(), modified: response.headers.get("Last-Modified") };
+    /** The file at `address`: {blob, modified}, the second an HTTP date or null. `signal` ends it early. */
+    async file(address, signal) {
+      const response = await ask(address, { key, signal });
+      return { blob: await blobOf(response, signal), modified: response.headers.get("Last-Modified") };
     },
 
     discard() {

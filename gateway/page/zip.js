@@ -17,7 +17,10 @@ export function crc32(bytes) {
   return (value ^ 0xffffffff) >>> 0;
 }
 
-/** The archive of `files`, [{name, blob}], as a Blob. */
+/** What the numbers of an archive reach to. */
+const LARGEST = 2 ** 32 - 1;
+
+/** The archive of `files`, [{name, blob}], as a Blob. Throws an Error for people where they are too large for one. */
 export async function zip(files) {
   const parts = [];
   const directory = [];
@@ -29,6 +32,7 @@ export async function zip(files) {
     parts.push(numbers([0x04034b50], ...common), label, blob);
     directory.push(numbers([0x02014b50], VERSION, ...common, 0, 0, 0, [0], [offset]), label);
     offset += 30 + label.length + blob.size;
+    if (offset > LARGEST) throw new Error("the pictures have more than 4 GiB together: select fewer");
   }
   const size = directory.reduce((sum, { length }) => sum + length, 0);
   const end = numbers([0x06054b50], 0, 0, files.length, files.length, [size], [offset], 0);

@@ -23,7 +23,7 @@ from starlette.routing import Match
 from starlette.types import Scope
 
 from contract.answer import CroppedBox, QueryAnswer
-from contract.image_names import is_url
+from contract.image_names import MAX_NAME, is_url
 from contract.names import CODE_HEADER, DEFAULT_COLLECTION, DETAIL_HEADER
 from contract.query import (
     DEFAULT_RANK,
@@ -266,7 +266,12 @@ async def _searched(services: Services, told: Mapping[str, Any], picture: bytes 
             HTTPStatus.UNPROCESSABLE_ENTITY,
             f"give one of image, url, path, text, embedding and code; given: {' and '.join(given) or 'none'}",
         )
-    fields: dict[str, JsonValue] = {name: value for name, value in told.items() if value not in (None, "", [], False)}
+    # Of numbers, 0 says something, and a filter that is no object is refused.
+    fields: dict[str, JsonValue] = {
+        name: value
+        for name, value in told.items()
+        if (value not in (None, "", []) and value is not False) or (name == "filter" and value is not None)
+    }
     if "filter" in fields:
         parse_filter(fields["filter"])
     fields |= {"debug": True, "metadata": True}
@@ -275,6 +280,8 @@ async def _searched(services: Services, told: Mapping[str, Any], picture: bytes 
     collection = await services.collections.open(name) if url or name != DEFAULT_COLLECTION else None
     if url and not is_url(url):
         raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, "url: must begin with http:// or https://")
+    if len(url) > MAX_NAME:
+        raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, f"url: has at most {MAX_NAME:,} characters")
     if url and collection:
         picture = await services.adding.picture(collection, url)
     asked = time.perf_counter()

@@ -74,7 +74,8 @@ class Index:
 class Fields:
     """The collection ``place``: its key ``name`` of at most ``longest`` bytes; the field ``vector``, of the space
     ``searched``, and its ``index``; fields of ``texts``, the vectors of other spaces in hex; how it keeps ``metadata``
-    (None: not at all), and whether it has rows and a dynamic field. Additions lack the fields ``beyond``."""
+    (None: not at all), of at most ``longest_metadata`` bytes, and whether it has rows and a dynamic field. Additions
+    lack the fields ``beyond``."""
 
     place: str
     name: str
@@ -84,6 +85,7 @@ class Fields:
     index: Index
     texts: Mapping[str, Space]
     metadata: Metadata | None
+    longest_metadata: int
     rows: bool
     dynamic: bool
     beyond: tuple[str, ...] = ()
@@ -102,12 +104,11 @@ class Fields:
     def entry_of(self, found: Mapping[str, Any]) -> Entry:
         vectors = {space.name: bytes.fromhex(found[field]) for field, space in self.texts.items()}
         vectors[self.searched.name] = self.vector_of(found).astype(self.searched.dtype).tobytes()
-        metadata = found.get(_METADATA) if self.metadata == "text" else _dumped(found, _METADATA)
         digest = found.get(_DIGEST) if self.dynamic else None
         return Entry(
             found[self.name],
             vectors,
-            None if metadata in ("", "null") and self.metadata == "text" else metadata,
+            self._metadata_of(found),
             None if digest is None else bytes.fromhex(digest),
             _dumped(found, _FETCHED) if self.dynamic else None,
         )
@@ -118,6 +119,16 @@ class Fields:
         if self.searched.kind == "binary":
             return np.frombuffer(value[0] if isinstance(value, list) else value, np.uint8)
         return np.asarray(value, np.float32)
+
+    def _metadata_of(self, found: Mapping[str, Any]) -> str | None:
+        """As JSON text; None for what is no object of JSON, which others may have left there."""
+        value = found.get(_METADATA)
+        if self.metadata != "text":
+            return _dumped(found, _METADATA) if isinstance(value, dict) else None
+        try:
+            return value if isinstance(json.loads(value or "null"), dict) else None
+        except (ValueError, RecursionError):
+            return None
 
     def place_of(self, found: Mapping[str, Any]) -> str:
         """Its place among equals."""
@@ -151,13 +162,15 @@ class Fields:
         if self.dynamic and entry.fetched is not None:
             dynamic[_FETCHED] = _loaded(entry.path, entry.fetched)
         if self.metadata == "text":
-            values[_METADATA] = entry.metadata or "null"
+            text = values[_METADATA] = entry.metadata or "null"
+            _require_short(entry.path, len(text.encode()), self.longest_metadata)
         elif self.metadata == "json":
             values[_METADATA] = _loaded(entry.path, entry.metadata or "null")
         elif entry.metadata is not None:
             dynamic[_METADATA] = _loaded(entry.path, entry.metadata)
-        if len(entry.metadata or "") + len(entry.fetched or "") > _LONGEST_JSON // 4:
-            _require_short(entry.path, dynamic or values.get(_METADATA))
+        if self.metadata != "text" and len(entry.metadata or "") + len(entry.fetched or "") > _LONGEST_JSON // 4:
+            size = len(json.dumps(dynamic or values.get(_METADATA), ensure_ascii=False).encode())
+            _require_short(entry.path, size, _LONGEST_JSON)
         return values | dynamic
 
     def bounds(self, where: Filter | None) -> Bounds:
@@ -229,10 +242,11 @@ def find(server: Server, place: str, model: ModelIdentity) -> Fields | None:
     dynamic = bool(said.get("enable_dynamic_field"))
     kinds: dict[Any, Metadata] = {DataType.JSON: "json", DataType.VARCHAR: "text"}
     metadata = kinds.get(fields[_METADATA]["type"]) if _METADATA in fields else "dynamic" if dynamic else None
+    longest = fields.get(_METADATA, {}).get("params", {}).get("max_length", _LONGEST_JSON)
     known = {key["name"], _field(vector), *texts, _ROW, _METADATA}
     return Fields(
         place, key["name"], key["params"].get("max_length", _LONGEST_NAME), _field(vector), vector,
-        _index(server, place, _field(vector)), texts, metadata,
+        _index(server, place, _field(vector)), texts, metadata, int(longest),
         rows=fields.get(_ROW, {}).get("type") == DataType.INT64, dynamic=dynamic,
         beyond=tuple(sorted(fields.keys() - known)),
     )  # fmt: skip
@@ -304,10 +318,9 @@ def _dumped(found: Mapping[str, Any], key: str) -> str | None:
     return json.dumps(found[key], ensure_ascii=False) if key in found else None
 
 
-def _require_short(path: str, value: Any) -> None:
-    size = len(json.dumps(value, ensure_ascii=False).encode())
-    if size > _LONGEST_JSON:
-        raise ValueError(f"{path}: metadata have at most {_LONGEST_JSON:,} bytes in Milvus, and these {size:,}")
+def _require_short(path: str, size: int, longest: int) -> None:
+    if size > longest:
+        raise ValueError(f"{path}: metadata have at most {longest:,} bytes in Milvus, and these {size:,}")
 
 
 def unlike_one(fields: Fields, sample: Sequence[Mapping[str, Any]]) -> float | None:

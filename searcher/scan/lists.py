@@ -102,7 +102,9 @@ def map_lists(folder: Path, *, count: int, width: int, bits: int) -> Lists:
     for (name, (dtype, shape)), file in zip(expected.items(), LIST_FILES, strict=True):
         if number == 0 or arrays[name].dtype != dtype or arrays[name].shape != shape:
             raise VersionDamaged(f"{file} is no part of lists of {count} embeddings")
-    starts = arrays["starts"]
+    # In memory: what the kernel reads lies between them, whatever becomes of the file.
+    starts = arrays["starts"] = np.array(arrays["starts"])
+    starts.flags.writeable = False
     if int(starts[0]) != 0 or int(starts[-1]) != count or np.any(starts[1:] < starts[:-1]):
         raise VersionDamaged(f"{LIST_FILES[1]} doesn't divide {count} rows into lists")
     return Lists(**arrays)

@@ -19,11 +19,11 @@ whole sample is of another kind, words perhaps: for it all codes are looked at.
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from searcher.scan.floats import unit
 from searcher.scan.lists import Lists
@@ -68,6 +68,12 @@ class Shortlist(BaseModel):
     margin: Annotated[float | None, Field(ge=0, allow_inf_nan=False, exclude_if=_missing)] = None
     farthest: Annotated[float | None, Field(allow_inf_nan=False, exclude_if=_missing)] = None
 
+    @model_validator(mode="after")
+    def _says_how_far_lists_hold(self) -> Self:
+        if (self.margin is None) != (self.farthest is None):
+            raise ValueError("margin and farthest are of lists: there are both, or none")
+        return self
+
     def reach(self, distance: float) -> float:
         """The most bits in which the code of one of the nearest differs, if the k-th nearest is at ``distance``."""
         return self.base + self.slope * distance
@@ -108,8 +114,8 @@ def measure(
     for top_k in top_ks:
         of_kth = far[:, [top_k - 1]]
         needed = None if margins is None else margins[:, :top_k]
-        found = _shortlist(places[:, :top_k], apart[:, :top_k] - slope * of_kth, slope, count, needed)
-        measured.append(found if lists is None else found.model_copy(update={"farthest": float(of_kth.max())}))
+        above = apart[:, :top_k] - slope * of_kth
+        measured.append(_shortlist(places[:, :top_k], above, slope, count, needed, float(of_kth.max())))
     return tuple(measured)
 
 
@@ -125,9 +131,11 @@ def _shortlist(
     slope: float,
     count: int,
     margins: NDArray[np.float32] | None,
+    farthest: float,
 ) -> Shortlist:
     """The shortlist that holds the ``places`` of the nearest, (queries, top_k), in the order of their codes; these lie
-    so many bits ``above`` the line through the origin with this ``slope``, and in lists with such ``margins``."""
+    so many bits ``above`` the line through the origin with this ``slope``, and in lists with such ``margins``; the
+    ``farthest`` k-th of them lies so far away."""
     margin, listed = None, np.ones(places.shape, bool)
     if margins is not None:
         margin = max(_reaching(half, _PROBED) for half in (margins[::2], margins[1::2]))
@@ -139,6 +147,7 @@ def _shortlist(
     return Shortlist(
         top_k=places.shape[1], size=min(int(size), count), base=base, slope=round(slope, 4),
         recall=round(recall, 4), queries=len(places), margin=margin,
+        farthest=None if margin is None else farthest,
     )  # fmt: skip
 
 

@@ -59,7 +59,9 @@ class IndexVersion:
         self._floats = FloatIndex(vectors[EMBEDDING], threads) if EMBEDDING in vectors else None
         self._lists = None
         if set(LIST_FILES) <= manifest.files.keys():
-            width, bits = vectors[EMBEDDING].shape[1], self._indexes[CODE].bits
+            if self._floats is None or CODE not in self._indexes:
+                raise VersionDamaged(f"version {self.name} has lists of embeddings, and no embeddings or no codes")
+            width, bits = self._floats.width, self._indexes[CODE].bits
             self._lists = map_lists(folder, count=manifest.count, width=width, bits=bits)
         self._ranking = Ranking(self._indexes, self._floats, manifest.shortlists, self._lists)
         try:

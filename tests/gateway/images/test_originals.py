@@ -5,6 +5,7 @@ import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from email.utils import formatdate
 from hashlib import blake2b
 from pathlib import Path
 from typing import NoReturn
@@ -93,6 +94,7 @@ class TestOriginal:
             "content-disposition": "inline; filename=\"b c.png\"; filename*=UTF-8''b%20c.png",
             "content-type": "image/png",
             "content-length": str(len(second)),
+            "last-modified": formatdate((lake / "data/b c.png").stat().st_mtime, usegmt=True),
         }
         assert answers[0].headers["content-type"] == "image/jpeg"
 
@@ -135,6 +137,8 @@ class TestOriginal:
             (64, 64), (255, 0, 0), "image/png",
         )  # fmt: skip
         assert whole.content == content and whole.headers["etag"] != region.headers["etag"]
+        assert "last-modified" not in region.headers  # which is no file
+        assert whole.headers["last-modified"] == formatdate((lake / "a.png").stat().st_mtime, usegmt=True)
         assert (outside.status_code, outside.json()) == (404, GONE)
         for url, size in (("/thumbnails/0", (64, 64)), ("/thumbnails/0?whole=true", (256, 171))):
             assert Image.open(io.BytesIO(client.get(url).content)).size == size

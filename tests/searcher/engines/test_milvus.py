@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from searcher.engines import milvus_search
 from searcher.engines.configuration import Configuration
 from searcher.engines.engine import ForeignEngine
 from searcher.engines.foreign import ForeignCollection
+from searcher.engines.milvus_fields import Fields, Index, Metadata
 from searcher.engines.recall import with_index
 from searcher.engines.registry import engine_of
 from searcher.entry import Entry
@@ -356,3 +358,27 @@ class TestServer:
         configuration = Configuration(address="milvus://", place=place, model=DETAILED)
         assert engine_of(configuration)(configuration).count() == 0
         assert engine_of(configuration).shown(configuration) == milvus.shown
+
+
+class TestMetadataOfOthers:
+    """An adopted collection keeps them as text of so many bytes, and anybody may have written there."""
+
+    FIELDS = Fields(
+        "others", "url", 100, "code", MODEL.spaces[0], Index("BIN_FLAT", "HAMMING"), {}, "text", 20, rows=False,
+        dynamic=False,
+    )  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("kept", "text"), [('{"a": 1}', '{"a": 1}'), ("null", None), ("", None), ("red", None), ("[1]", None)]
+    )
+    @pytest.mark.parametrize("how", ["text", "json"])
+    def test_what_is_no_object_is_none(self, kept: str, text: str | None, how: Metadata) -> None:
+        fields = replace(self.FIELDS, metadata=how)
+        value = kept if how == "text" or kept in ("", "red") else json.loads(kept)
+        assert fields.entry_of({"url": "a", "code": [b"\0\0"], "metadata": value}).metadata == text
+
+    def test_more_than_there_is_room_for(self) -> None:
+        entry = Entry("a", {"code": b"\0\0"}, '{"a": "ééé"}')
+        assert self.FIELDS.values_of(entry, 0)["metadata"] == entry.metadata
+        with pytest.raises(ValueError, match="a: metadata have at most 20 bytes in Milvus, and these 21"):
+            self.FIELDS.values_of(replace(entry, metadata='{"a": "éééééé"}'), 0)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from contract.space import CODE, EMBEDDING
 from searcher.errors import VersionDamaged
@@ -16,7 +17,7 @@ from searcher.scan.list_builder import build_lists
 from searcher.scan.lists import LIST_FILES, Lists, map_lists, write_lists
 from searcher.scan.ranking import Query, Ranking
 from searcher.scan.search import CodeIndex, Hits
-from searcher.scan.shortlist import RECALL, measure, shortlist_for
+from searcher.scan.shortlist import RECALL, Shortlist, measure, shortlist_for
 from tests.searcher.scan.test_shortlist import BITS, WIDTH, clustered
 
 COUNT = 4000
@@ -176,6 +177,14 @@ def test_more_answers_than_were_measured_take_all_codes(
     assert (more.margin, more.size) == (None, 2 * measured[-1].size)
 
 
+def test_a_manifest_says_of_lists_all_or_nothing() -> None:
+    whole = {"top_k": 10, "size": 40, "base": 2, "slope": 50, "recall": 0.99, "queries": 1}
+    Shortlist.model_validate(whole | {"margin": 0.1, "farthest": 0.5})
+    for part in ({"margin": 0.1}, {"farthest": 0.5}):
+        with pytest.raises(ValidationError, match="both, or none"):
+            Shortlist.model_validate(whole | part)
+
+
 class TestDamage:
     @pytest.fixture
     def folder(self, tmp_path: Path, lists: Lists) -> Path:
@@ -189,6 +198,17 @@ class TestDamage:
         with pytest.raises(VersionDamaged) as refusal:
             map_lists(folder, count=COUNT, width=WIDTH, bits=BITS)
         assert file in str(refusal.value)
+
+    def test_lists_that_are_written_over_while_they_are_searched(
+        self, folder: Path, images: tuple[NDArray[np.float16], NDArray[np.uint8]]
+    ) -> None:
+        mapped, starts = map_lists(folder, count=COUNT, width=WIDTH, bits=BITS), folder / LIST_FILES[1]
+        asked = images[1][0], np.arange(128), 10, None
+        before = mapped.nearest_codes(*asked)[0].tolist()
+        with starts.open("r+b") as file:
+            file.seek(128)
+            file.write(b"\xff" * (starts.stat().st_size - 128))
+        assert mapped.nearest_codes(*asked)[0].tolist() == before
 
     @pytest.mark.parametrize("file", LIST_FILES)
     def test_a_file_that_is_missing_cut_or_another(self, file: str, folder: Path) -> None:

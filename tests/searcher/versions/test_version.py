@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from searcher.errors import SearcherError, VersionDamaged
 from searcher.scan.codes import DETAILS_FILE, INDEX_FILE, write_codes
+from searcher.scan.lists import LIST_FILES
 from searcher.scan.tables import TABLE_FILES, Mode
 from searcher.versions.images import IMAGES_FILE, ImageTable
 from searcher.versions.manifest import MANIFEST_FILE, Manifest, file_entry, read_manifest, with_checksum
@@ -197,6 +198,15 @@ class TestDamageThatOpeningNotices:
     def test_a_missing_file(self, name: str, folder: Path, check: Callable[[Path], object]) -> None:
         (folder / name).unlink()
         with pytest.raises(VersionDamaged, match=rf"{name} of version 1\.5\.0 cannot be read \(No such file"):
+            check(folder)
+
+    def test_lists_of_embeddings_that_it_has_not(self, folder: Path, check: Callable[[Path], object]) -> None:
+        files = read_manifest(folder).files
+        for name in LIST_FILES:
+            np.save(folder / name, np.zeros(1))
+            files = files | {name: file_entry(folder / name)}
+        republished(folder, files=files)
+        with pytest.raises(VersionDamaged, match="has lists of embeddings, and no embeddings or no codes"):
             check(folder)
 
     def test_a_missing_manifest(self, folder: Path, check: Callable[[Path], object]) -> None:
