@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any
 
+from contract.regions import region_name
 from elements.results import Found
 
 _CONTEXT = "http://iiif.io/api/presentation/3/context.json"
@@ -26,7 +27,7 @@ def annotation_page(document: str, detector: str, pages: Iterable[Found]) -> dic
                     "motivation": "tagging",
                     "creator": {"type": "Software", "name": detector},
                     "body": {"type": "TextualBody", "value": box.label, "format": "text/plain", "purpose": "tagging"},
-                    "target": f"{found.page.name}#xywh={box.x},{box.y},{box.width},{box.height}",
+                    "target": region_name(found.page.name, (box.x, box.y, box.width, box.height)),
                 }
             )
     return {"@context": _CONTEXT, "id": identity, "type": "AnnotationPage", "items": items}

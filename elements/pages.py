@@ -118,7 +118,7 @@ class Pages:
             number = counted
         _, _, image = item.name.rpartition("#image=")
         further = int(image) if "manifest" in about and image.isdigit() else 1
-        size = full_size_of(item.metadata) if further == 1 else None
+        size = full_size_of(item.metadata)
         called = self._name(document)
         file = picture_name(called, number, further)
         return Page(document, called, number, storable(item.name), file, item.version, size, item.metadata)

@@ -25,7 +25,8 @@ MAX_SIDE = 2500
 class Canvas:
     """One image on a canvas. ``name``: the canvas's id, and for further images on it ``…#image=2``. ``image``: where it
     is, None if the canvas has none; ``resource``: the image as a plain file, if that is somewhere else. ``size``: width
-    and height of the canvas, in the pixels that annotations count; None where it doesn't say."""
+    and height of the canvas, in the pixels that annotations count; None where it doesn't say, and of further
+    images."""
 
     name: str
     label: str
@@ -77,7 +78,10 @@ def canvases_of(manifest: Any) -> Iterator[Canvas]:
         width, height = (_number(canvas.get(side)) for side in ("width", "height"))
         size = (width, height) if width > 0 and height > 0 else None
         for number, (address, resource) in enumerate(images, 1):
-            yield Canvas(name if number == 1 else f"{name}#image={number}", label, page, address, resource, size)
+            if number == 1:
+                yield Canvas(name, label, page, address, resource, size)
+            else:  # which may cover a part of the canvas only
+                yield Canvas(f"{name}#image={number}", label, page, address, resource)
 
 
 def _bodies_2(canvas: Any) -> Iterator[Any]:

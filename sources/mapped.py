@@ -40,7 +40,8 @@ class _Copy(Item):
 
 
 class MappedSource:
-    """The items of ``source`` by the names that ``mappings`` give them, each applied to what the ones before made."""
+    """The items of ``source`` by the names that ``mappings`` give them, each applied to what the ones before made.
+    Raises SourceError for an item that is left without a name."""
 
     def __init__(self, source: Source, mappings: Sequence[Mapping]) -> None:
         self._source = source
@@ -72,6 +73,8 @@ class MappedSource:
         known = {field.name: getattr(item, field.name) for field in fields(Item)}
         for mapping in self._mappings:
             known["name"] = known["name"].replace(mapping.old, mapping.new, 1)
+        if not known["name"]:
+            raise SourceError(f"{item.name[:200]!r} is left without a name: map a part of it alone")
         return _Copy(**known, read_as=item)
 
 

@@ -83,21 +83,19 @@ def similarity(
         except SourceError as error:
             raise ElementsError(f"{name}: {error}") from error
     figures = [store.of(name) for name in named]
-    files = ScoreFiles(output, figures, list(named.values()))
-    told = []
-    for first, second, pairs in all_pairs(figures, wanted, top_k, mutual=mutual):
-        inliers = None
-        if verify:
-            pairs, inliers = _verified(pairs, *(store.local(figures[each].document) for each in (first, second)))
-        told.append(files.add(first, second, pairs, inliers, compatible=compatible))
     identity = model.identity
-    files.finish(
-        {
-            "model": identity.name, "sha256": identity.sha256, "space": wanted.name, "metric": wanted.metric,
-            "topk": top_k, "mutual": mutual,
-            "verified": verify,
-        }
-    )  # fmt: skip
+    parameters = {
+        "model": identity.name, "sha256": identity.sha256, "space": wanted.name, "metric": wanted.metric,
+        "topk": top_k, "mutual": mutual, "verified": verify,
+    }  # fmt: skip
+    told = []
+    with ScoreFiles(output, figures, list(named.values())) as files:
+        for first, second, pairs in all_pairs(figures, wanted, top_k, mutual=mutual):
+            inliers = None
+            if verify:
+                pairs, inliers = _verified(pairs, *(store.local(figures[each].document) for each in (first, second)))
+            told.append(files.add(first, second, pairs, inliers, compatible=compatible))
+        files.finish(parameters)
     if as_json:
         say(json.dumps({"compared": told, "done": progress.done, "failed": progress.failed}))
         return

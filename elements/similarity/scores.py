@@ -13,17 +13,20 @@ that a figure was compared as it is. Each file replaces its older self in one st
 
 import csv
 import hashlib
-import io
 import json
+import shutil
 from collections.abc import Container, Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, Any, Self, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elements.cells import plain_cell
-from elements.replacing import new_file, replace_text
+from elements.replacing import new_file
 from elements.similarity.figures import Figures
 from elements.similarity.pairs import Pairs
 
@@ -41,7 +44,8 @@ def score_name(first: str, second: str, taken: Container[str] = ()) -> str:
 
 
 class ScoreFiles:
-    """The files in ``folder`` about ``documents``, whose addresses are ``sources``."""
+    """The files in ``folder`` about ``documents``, whose addresses are ``sources``. Pairs are on disk until they are
+    all known: there may be more than memory holds. Must be entered."""
 
     def __init__(self, folder: Path, documents: Sequence[Figures], sources: Sequence[str]) -> None:
         self._folder = folder
@@ -49,10 +53,19 @@ class ScoreFiles:
         self._sources = sources
         self._starts = np.cumsum([0, *(len(each.known) for each in documents)])
         self._names: set[str] = set()
-        self._pairs: list[list[float]] = []
-        self._table = io.StringIO()
+        self._opened = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        opened = partial(TemporaryFile, "w+", encoding="utf-8", errors="replace", newline="", dir=self._folder)
+        self._pairs: TextIO = self._opened.enter_context(opened())
+        self._table: TextIO = self._opened.enter_context(opened())
         self._rows = csv.writer(self._table)
         self._rows.writerow(_COLUMNS)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
 
     def add(
         self, first: int, second: int, pairs: Pairs, inliers: NDArray[np.int64] | None = None, *, compatible: bool
@@ -67,7 +80,8 @@ class ScoreFiles:
         counts: list[list[int]] = [[]] * len(triples) if inliers is None else [[int(each)] for each in inliers]
         for row, column, score, count in zip(*pairs, counts, strict=True):
             places = int(self._starts[first] + row), int(self._starts[second] + column)
-            self._pairs.append([*places, round(float(score), 3), 0, 0, *count])
+            between = ", " if self._pairs.tell() else ""
+            self._pairs.write(between + json.dumps([*places, round(float(score), 3), 0, 0, *count]))
         for (score, left, right), count in zip(triples, counts, strict=True):
             names = map(plain_cell, (one.document, left, other.document, right))
             self._rows.writerow((*names, f"{score:.5f}", "".join(map(str, count))))
@@ -105,8 +119,19 @@ class ScoreFiles:
         told = {
             "parameters": parameters,
             "index": {"sources": sources, "images": images, "transpositions": ["none"]},
-            "pairs": self._pairs,
-            "not_read": unread,
         }
-        replace_text(self._folder / SIMILARITY_FILE, json.dumps(told, ensure_ascii=False) + "\n")
-        replace_text(self._folder / "similarity.csv", self._table.getvalue())
+        with new_file(self._folder / SIMILARITY_FILE) as file:
+            file.write(f'{_json(told)[:-1]}, "pairs": ['.encode("utf-8", "replace"))
+            _copy(self._pairs, file)
+            file.write(f'], "not_read": {_json(unread)}}}\n'.encode("utf-8", "replace"))
+        with new_file(self._folder / "similarity.csv") as file:
+            _copy(self._table, file)
+
+
+def _json(document: Any) -> str:
+    return json.dumps(document, ensure_ascii=False)
+
+
+def _copy(text: TextIO, file: IO[bytes]) -> None:
+    text.seek(0)  # writes what is left, too
+    shutil.copyfileobj(text.buffer, file)

@@ -71,7 +71,7 @@ class WantedSimilarity(BaseModel):
 
 
 class JobList(BaseModel):
-    """The newest hundred jobs."""
+    """The newest hundred jobs, without what became of each document: there may be thousands a job."""
 
     jobs: list[Job]
 

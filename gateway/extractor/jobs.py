@@ -146,10 +146,11 @@ class JobStore:
         return None if row is None else Job.model_validate_json(row[0])
 
     def newest(self, count: int) -> list[Job]:
-        """Returns the newest jobs, newest first."""
+        """Returns the newest jobs, newest first, without what became of each document."""
         with self._connected() as connection:
             rows = connection.execute("SELECT job FROM jobs ORDER BY number DESC LIMIT ?", (count,)).fetchall()
-        return [Job.model_validate_json(text) for (text,) in rows]
+        jobs = (Job.model_validate_json(text) for (text,) in rows)
+        return [job.model_copy(update={"documents": [], "compared": []}) for job in jobs]
 
     def begin_next(self) -> Job | None:
         """Returns the job that waits longest, which runs from now on."""

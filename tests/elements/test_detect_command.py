@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from contract.boxes import Box
+from contract.regions import region_of
 from detection.registry import open_detector
 from elements.extraction import in_whole
 from elements.pages import Page, Seen, about_of, seen
@@ -150,6 +151,9 @@ def test_pages_of_a_pdf(tmp_path: Path) -> None:
     found = lines(tmp_path / "out", "Un_livre")
     assert [line for line in found if line.endswith("jpg")] == ["1 Un_livre_0001.jpg", "2 Un_livre_0002.jpg"]
     assert len(found) == 3
+    (told,) = read(tmp_path / "out" / "Un_livre.annotations.json")["items"]
+    region = region_of(told["target"])
+    assert region is not None and region.parent == f"{tmp_path}/Un livre.pdf#page=1"
 
 
 def test_images_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

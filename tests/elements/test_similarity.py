@@ -169,11 +169,11 @@ def test_each_pair_of_documents_has_a_file_of_its_own(tmp_path: Path) -> None:
         Figures(name, [Figure("=a.jpg", ""), Figure("b.jpg", "")], vectors(CODE, 2, row), [])
         for row, name in enumerate(("1", "11", "111"))
     ]
-    files = ScoreFiles(tmp_path, found, ["", "", ""])
-    told = [files.add(one, other, pairs, compatible=False) for one, other, pairs in all_pairs(found, CODE)]
+    with ScoreFiles(tmp_path, found, ["", "", ""]) as files:
+        told = [files.add(one, other, pairs, compatible=False) for one, other, pairs in all_pairs(found, CODE)]
+        files.finish({})
     assert len({each["file"] for each in told}) == len(told) == len(list((tmp_path / "scores").iterdir()))
     assert told[2]["file"] == hashlib.sha256(b"1111").hexdigest() + ".npy"
-    files.finish({})
     rows = list(csv.DictReader((tmp_path / "similarity.csv").read_text().splitlines()))
     assert {row["image_1"] for row in rows} <= {"'=a.jpg", "b.jpg"}
 

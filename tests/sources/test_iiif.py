@@ -98,6 +98,12 @@ def test_sizes_of_canvases(said: dict[str, int], size: tuple[int, int] | None) -
     assert [canvas.size for canvas in canvases_of(manifest)] == [size]
 
 
+def test_a_further_image_may_cover_a_part_of_its_canvas() -> None:
+    manifest = v3([{"id": "1"}, {"id": "2"}])
+    manifest["items"][0] |= {"width": 30, "height": 40}
+    assert [canvas.size for canvas in canvases_of(manifest)] == [(30, 40), None]
+
+
 def test_what_is_asked_for_in_turn() -> None:
     assert requests_for(FULL, "http://e.org/a.jpg") == [FULL, MAX, "http://e.org/a.jpg"]
     assert requests_for(MAX.replace("max", "2500,"), None) == [MAX.replace("max", "2500,"), MAX, FULL]

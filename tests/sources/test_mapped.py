@@ -1,9 +1,13 @@
 """Copies are read, and their originals answered."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from sources.errors import SourceError
+from sources.mapped import MappedSource, Mapping
+from sources.source import Item
 from tests.fakes import code_bytes, png_of
 from tests.hashlake.command import hashlake
 from tests.indexer.stored import codes_by_path, skipped_of
@@ -40,3 +44,14 @@ def test_what_maps_nothing_is_refused(tmp_path: Path, grid_path: Path, mapping: 
     )  # fmt: skip
     assert answer.status == 1
     assert answer.err == f"Error: {mapping!r} maps no path: write FROM=TO, and TO may be empty\n"
+
+
+def test_every_picture_keeps_a_name() -> None:
+    class One:
+        count, state = 1, ""
+
+        def items(self, start: int = 0) -> Iterator[Item]:
+            yield Item("a.png")
+
+    with pytest.raises(SourceError, match=r"'a.png' is left without a name: map a part of it alone"):
+        list(MappedSource(One(), [Mapping.parse("a.png=")]).items())  # type: ignore[arg-type]

@@ -118,3 +118,13 @@ def test_detectors_are_looked_for_once_however_many_ask(tmp_path: Path, monkeypa
         return await asyncio.gather(*(extraction.detectors() for _ in range(20)))
 
     assert asyncio.run(ask()) == [[]] * 20 and len(looked) == 1
+
+
+def test_the_list_is_short_however_many_documents_a_job_has(tmp_path: Path) -> None:
+    jobs = JobStore(tmp_path / "jobs.db")
+    (job,) = jobs.create("app", [ASKED], None)
+    document = Document(document="s", name="ms", pages=1, failed=0, boxes=0)
+    jobs.save(job.model_copy(update={"documents": [document] * 3}))
+    (listed,) = jobs.newest(9)
+    whole = jobs.get(job.id)
+    assert whole is not None and (len(listed.documents), len(whole.documents)) == (0, 3)
