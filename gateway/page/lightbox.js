@@ -44,6 +44,7 @@ export async function showLarge(entries, start, source, query = null) {
 }
 
 function show(at) {
+  const focused = document.activeElement;
   place = at;
   flipped = false;
   forgetOriginal();
@@ -74,6 +75,8 @@ function show(at) {
   const download = byId("details-download");
   download.hidden = entry.original === null;
   if (entry.original !== null) loadOriginal(entry, loading.signal);
+  // The keys are heard here: the button that was pressed may be at its end, or gone.
+  if (dialog.open && (focused.disabled || !focused.isConnected)) byId("details-picture").focus();
 }
 
 function fact(name, text) {

@@ -22,14 +22,15 @@ function database() {
   return opened;
 }
 
-// The outcome of `use(store)`, an IDBRequest; `otherwise` where the browser keeps nothing, as in private windows.
+// The outcome of `use(store)`, an IDBRequest; `otherwise` where the browser keeps nothing, as in private windows, and where
+// there is no room for it, which shows only at the end.
 async function within(mode, otherwise, use) {
   try {
-    const store = (await database()).transaction(STORE, mode).objectStore(STORE);
+    const transaction = (await database()).transaction(STORE, mode);
+    const request = use(transaction.objectStore(STORE));
     return await new Promise((resolve, reject) => {
-      const request = use(store);
-      request.onsuccess = () => resolve(request.result);
-      request.onerror = () => reject(request.error);
+      transaction.oncomplete = () => resolve(request.result);
+      transaction.onabort = () => reject(transaction.error);
     });
   } catch {
     return otherwise;
@@ -49,10 +50,17 @@ export async function recentQuery(hash) {
 
 /** Keep a record; the oldest make room. */
 export async function keepSearch(record) {
-  await within("readwrite", null, (store) => store.put(record));
-  for (const { hash } of (await recentSearches()).slice(KEPT)) {
-    await within("readwrite", null, (store) => store.delete(hash));
+  const put = () => within("readwrite", null, (store) => store.put(record));
+  if ((await put()) === null) {
+    const before = await recentSearches();
+    await forget(before.slice(before.length >> 1));
+    await put();
   }
+  await forget((await recentSearches()).slice(KEPT));
+}
+
+async function forget(records) {
+  for (const { hash } of records) await within("readwrite", null, (store) => store.delete(hash));
 }
 
 /** Forget all. */

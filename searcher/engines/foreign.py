@@ -134,7 +134,8 @@ class ForeignView:
         return given if normal != given and self.image(given) is not None else normal
 
     def images(self, after: str = "", limit: int = 50, where: Filter | None = None) -> list[Entry]:
-        return self._engine.list(after, limit, where)
+        # No name has a NUL, which databases refuse: those after "a\0b" are those after "a".
+        return self._engine.list(after.partition("\0")[0], limit, where)
 
     def number(self, where: Filter) -> int:
         return self._engine.count(where)

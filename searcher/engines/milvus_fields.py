@@ -121,12 +121,12 @@ class Fields:
         return np.asarray(value, np.float32)
 
     def _metadata_of(self, found: Mapping[str, Any]) -> str | None:
-        """As JSON text; None for what is no object of JSON, which others may have left there."""
-        value = found.get(_METADATA)
+        """As JSON text; None for a text that is none, which others may have left there."""
         if self.metadata != "text":
-            return _dumped(found, _METADATA) if isinstance(value, dict) else None
+            return _dumped(found, _METADATA)
+        text: str = found.get(_METADATA) or "null"
         try:
-            return value if isinstance(json.loads(value or "null"), dict) else None
+            return None if json.loads(text) is None else text
         except (ValueError, RecursionError):
             return None
 

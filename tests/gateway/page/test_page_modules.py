@@ -107,3 +107,47 @@ def test_a_browser_that_keeps_nothing_keeps_it_until_the_page_is_left() -> None:
         return [before, after, text.get()];
     """
     assert ran("kept", script) == [None, "a", None]
+
+
+def test_the_oldest_searches_make_room_where_there_is_none() -> None:
+    """A browser whose room is for four records, and whose transactions fail at their end."""
+    script = """
+        const kept = new Map();
+        const soon = (call) => setTimeout(call, 0);
+        const asStore = (undo) => ({
+            put(record) {
+                kept.set(record.hash, record);
+                undo(() => kept.delete(record.hash));
+                return { result: record.hash };
+            },
+            delete: (hash) => (kept.delete(hash), {}),
+            getAll: () => ({ result: [...kept.values()] }),
+        });
+        const transaction = () => {
+            let undoing = () => {};
+            const made = { objectStore: () => asStore((undo) => (undoing = undo)) };
+            soon(() => {
+                if (kept.size <= 4) made.oncomplete();
+                else { undoing(); made.onabort(); }
+            });
+            return made;
+        };
+        globalThis.indexedDB = {
+            open() {
+                const request = { result: { transaction } };
+                soon(() => request.onsuccess());
+                return request;
+            },
+        };
+        for (const at of [1, 2, 3, 4, 5, 6]) await page.keepSearch({ hash: `#${at}`, at });
+        return (await page.recentSearches()).map(({ at }) => at);
+    """
+    assert ran("recent_searches", script) == [6, 5, 4, 3]
+
+
+def test_without_a_database_nothing_is_kept() -> None:
+    script = """
+        await page.keepSearch({ hash: "#", at: 1 });
+        return [await page.recentSearches(), await page.recentQuery("#")];
+    """
+    assert ran("recent_searches", script) == [[], None]
