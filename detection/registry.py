@@ -29,6 +29,11 @@ def open_detector(name: str) -> Detector:
             raise DetectorError(_missing(name, error)) from error
         except NotRegistered as error:
             raise DetectorError(str(error)) from error
+        except DetectorError:
+            raise
+        except Exception as error:  # a package's may fail in any way
+            said = " ".join(str(error).split())[:200]
+            raise DetectorError(f"the detector {name} cannot be loaded: {type(error).__name__}: {said}") from error
         return detector
     path = detector_file(name)
     if path is None:

@@ -8,6 +8,7 @@ at distance 0.
 """
 
 import io
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -28,6 +29,8 @@ from handler.settings import CROP_VARIABLE, DETECTOR_VARIABLE
 from pictures.cutting import SIDE, cut, encoded, in_full_size
 from pictures.decode import sight
 from pictures.work import Budget
+
+_log = logging.getLogger(__name__)
 
 #: A box of a lower score is no object.
 LEAST_SCORE = 0.2
@@ -83,9 +86,10 @@ class Cropping:
         try:
             found = boxes_on(np.asarray(picture), self._detector)
         except DetectorError as error:
+            _log.exception("no main object can be found")
             raise our_fault() from error
-        best = next((box for box in found if box.score >= LEAST_SCORE), None)
-        place = None if best is None else in_full_size(best, picture, full)
+        objects = [(box, in_full_size(box, picture, full)) for box in found if box.score >= LEAST_SCORE]
+        best, place = next((each for each in objects if each[1] is not None), (None, None))  # no speck
         if best is None or place is None:
             return Cropped(image, picture, None)
         region, (x, y, width, height) = cut(picture, place, full), place

@@ -6,6 +6,7 @@ import torch
 
 from detection.errors import DetectorError
 from detection.registry import open_detector
+from elements.detectors import usable
 from tests.detection.scripted import Dark, write
 
 
@@ -46,3 +47,18 @@ def test_the_layout_detector_needs_its_extra(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delitem(sys.modules, "detection.layout", raising=False)
     with pytest.raises(DetectorError, match=r"the detector layout needs onnxruntime: pip install 'hashlake\[layout\]'"):
         open_detector("layout")
+
+
+def test_a_package_whose_detector_cannot_be_loaded_hides_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "odd-1.0.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: odd\nVersion: 1.0\n")
+    (package / "entry_points.txt").write_text("[hashlake.detectors]\nodd = detection.card:Nothing\n")
+    write(tmp_path / "dark.pt", Dark())
+    monkeypatch.setenv("HASHLAKE_MODELS", str(tmp_path))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(DetectorError, match="the detector odd cannot be loaded: AttributeError"):
+        open_detector("odd")
+    assert "dark.pt" in {each["name"] for each in usable()}

@@ -69,6 +69,13 @@ def test_where_nothing_is_sure_enough_the_whole_picture_counts(
     assert shown(answer).size == (300, 200)
 
 
+def test_a_speck_is_no_object(served: Served, grid: TorchScriptEmbedder) -> None:
+    photo = page({"green": (30, 40, 0xF00F)})
+    photo.putpixel((250, 150), (255, 0, 0))  # the better score
+    answer = ask(served, grid, SQUARES, png(photo), crop="auto")
+    assert (answer["relevant"], answer["cropped_box"]["label"]) == (["faint.png"], "green")
+
+
 def test_a_large_query_is_shown_small(served: Served, grid: TorchScriptEmbedder) -> None:
     answer = ask(served, grid, SQUARES, png(page({}, (2048, 1000))), crop="auto")
     assert shown(answer).size == (1024, 500)
@@ -117,7 +124,9 @@ def test_a_server_that_could_not_crop_does_not_start(options: list[str], reason:
     assert answer.status != 0 and reason in answer.err
 
 
-def test_what_cannot_be_cropped_is_refused(served: Served, grid: TorchScriptEmbedder) -> None:
+def test_what_cannot_be_cropped_is_refused(
+    served: Served, grid: TorchScriptEmbedder, caplog: pytest.LogCaptureFixture
+) -> None:
     def refusal(cropping: Cropping, photo: bytes, **fields: Any) -> tuple[int, str]:
         answer = ask(served, grid, cropping, photo, **fields)
         return answer["status"], answer["message"]
@@ -129,6 +138,7 @@ def test_what_cannot_be_cropped_is_refused(served: Served, grid: TorchScriptEmbe
     assert refusal(SQUARES, png(page({}, (1, 1)))[:40], crop="auto")[0] == 415
     nonsense = png(Image.new("RGB", (50, 50), (1, 2, 3)))
     assert refusal(SQUARES, nonsense, crop="auto")[0] == 500
+    assert "squares answers no boxes" in caplog.text
     (answer,) = Retrieval(grid, served, Metrics(), SQUARES).answer([{"body": {"path": "grey.png", "crop": "auto"}}])
     assert json.loads(answer.body)["message"] == "crop needs an image: nothing else has a main object"
 
