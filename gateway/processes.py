@@ -86,10 +86,16 @@ class ChildProcess:
             yield piece
 
     async def lines(self) -> AsyncIterator[bytes]:
-        """Yields its standard output, line by line."""
-        assert self._process.stdout is not None
-        async for line in self._process.stdout:
-            yield line
+        """Yields its standard output, line by line, without their ends; a line may be of any length."""
+        held = bytearray()
+        async for piece in self.output():
+            held += piece
+            if b"\n" in piece:
+                *whole, held = held.split(b"\n")
+                for line in whole:
+                    yield bytes(line)
+        if held:
+            yield bytes(held)
 
     async def succeeded(self) -> str:
         """Wait for the end; returns the output not read so far. Raises CommandFailed unless the status is 0."""

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.responses import JSONResponse
 
-from gateway.access.guards import require_admin
+from gateway.access.guards import presented_key, require_admin
 from gateway.access.keys import ApiKey
 from gateway.errors import RequestRefused
 
@@ -25,7 +25,7 @@ class NoAppKey(Exception):
 
 
 def _app_key(request: Request) -> ApiKey:
-    if not request.headers.get("X-API-Key") and not request.headers.get("Authorization"):
+    if presented_key(request) is None:  # another Authorization is for a proxy in front
         raise NoAppKey(HTTPStatus.BAD_REQUEST, _MISSING)
     try:
         return require_admin(request, None, None)

@@ -75,15 +75,19 @@ class Runner:
             self._ended(job, "succeeded", deliveries, **known)
 
     async def _command(self, job: Job, command: list[str]) -> dict[str, Any]:
-        """Returns the last line that ``command`` says. Raises CommandFailed."""
+        """Returns the last object that ``command`` says. Raises CommandFailed."""
         said: dict[str, Any] = {}
         saved = 0.0
         async with ChildProcess.started(command) as child:
             self._child = child
             watching = asyncio.create_task(self._watch(job, child))
             try:
+                if self._stopping:  # asked before there was a child
+                    child.ask_to_end()
                 async for line in child.lines():
-                    said = json.loads(line)
+                    if (told := _object(line)) is None:  # a detector may be anybody's, and print
+                        continue
+                    said = told
                     now = asyncio.get_running_loop().time()
                     if now - saved >= _SAVE_SECONDS:
                         saved = now
@@ -104,6 +108,15 @@ class Runner:
         so_far = self._jobs.get(job.id) or job  # with its progress
         ended = so_far.model_copy(update={"state": state, "finished": datetime.now(UTC), **known})
         self._jobs.save(ended, deliveries or [])
+
+
+def _object(line: bytes) -> dict[str, Any] | None:
+    """Returns the JSON object in ``line``, if it is one."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 @contextmanager

@@ -38,8 +38,10 @@ def test_what_it_prints() -> None:
         async with ChildProcess.started(command) as child:
             assert await child.succeeded() == "b\n0\n"
         async with ChildProcess.started(python("print('a'); print('b')")) as child:
-            assert [line async for line in child.lines()] == [b"a\n", b"b\n"]
+            assert [line async for line in child.lines()] == [b"a", b"b"]
             assert await child.succeeded() == ""
+        async with ChildProcess.started(python("print('x' * 300_000); print(); print('b', end='')")) as child:
+            assert [line async for line in child.lines()] == [b"x" * 300_000, b"", b"b"]
         async with ChildProcess.started(python("print('x' * 300_000)")) as child:
             assert b"".join([piece async for piece in child.output()]) == b"x" * 300_000 + b"\n"
 

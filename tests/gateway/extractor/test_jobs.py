@@ -31,7 +31,9 @@ class Stopped:
         yield self
 
     async def lines(self) -> AsyncIterator[bytes]:
+        yield b"loading weights"
         yield b'{"done": 3, "total": 9, "failed": 1}'
+        yield b"3"
 
     async def succeeded(self) -> str:
         self._then()
