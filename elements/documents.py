@@ -26,21 +26,22 @@ from sources.splitters import open_splitters, suffixes_of
 from sources.spool import spooled, storable
 from sources.urls import UrlSource, limits_of_environment
 
-_IMAGES = "images:"
+#: What an address of pictures by name begins with.
+IMAGES = "images:"
 _PDF = ".pdf"
 
 
 def splitters_for(address: str) -> list[Splitter]:
     """Returns what takes the files at ``address`` apart. Raises NotRegistered if it names a PDF that nothing reads."""
-    return open_splitters([] if address.startswith(_IMAGES) else ["pdf"])
+    return open_splitters([] if address.startswith(IMAGES) else ["pdf"])
 
 
 @contextmanager
 def open_document(address: str, splitters: Sequence[Splitter]) -> Iterator[Source]:
     """Yields a source of what is at ``address``. Raises SourceError, NotRegistered and ElementsError."""
     with ExitStack() as opened:
-        if address.startswith(_IMAGES):
-            yield opened.enter_context(_named_images(address.removeprefix(_IMAGES)))
+        if address.startswith(IMAGES):
+            yield opened.enter_context(_named_images(address.removeprefix(IMAGES)))
         elif _is_pdf(file := address.removeprefix("folder:")):
             listing = Path(opened.enter_context(TemporaryDirectory(prefix="hashlake-"))) / "listing.txt"
             listing.write_text(f"{file}\n", encoding="utf-8", errors="surrogateescape")

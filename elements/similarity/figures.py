@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.space import DETAIL, EMBEDDING, Space
-from elements.documents import open_document, splitters_for
+from elements.documents import IMAGES, open_document, splitters_for
 from elements.errors import ElementsError
 from elements.pages import Page, Pages, about_of
 from embedding.embedder import Embedder
@@ -199,5 +199,5 @@ class _Known:
 
 def _file(page: Page) -> str:
     """Returns what the figure on ``page`` is called: as its list calls it (``images:URL``), or by its page."""
-    name = about_of(page.about).get("name")
+    name = about_of(page.about).get("name") if page.document.startswith(IMAGES) else None  # others may say it twice
     return f"{name}.jpg" if isinstance(name, str) and name else page.file

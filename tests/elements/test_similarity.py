@@ -190,3 +190,9 @@ def test_a_picture_may_have_two_names(grid_path: Path, tmp_path: Path, monkeypat
             told = json.loads((tmp_path / "out" / "similarity.json").read_text())
             assert [each["id"] for each in told["index"]["images"]] == ["x.jpg", "y.jpg"]
             assert told["pairs"] == [[0, 1, 1.0, 0, 0]]
+        # A list of addresses may call many the same.
+        (tmp_path / "l.csv").write_text(f"url,name\n{image},Portrait\n{image}?2,Portrait\n")
+        site.put("/a.png?2", png_of(0x00FF, 64))
+        assert compare(tmp_path / "list", grid_path, f"urls:{tmp_path}/l.csv").status == 0
+        images = json.loads((tmp_path / "list" / "similarity.json").read_text())["index"]["images"]
+        assert len({each["id"] for each in images}) == 2
