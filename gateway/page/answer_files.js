@@ -25,13 +25,17 @@ function cell(value) {
   return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }
 
-/** The search as a command: asCurl({path: "a.jpg", top_k: 5}, "http://…/") → "curl -F path=a.jpg -F top_k=5 …". */
-export function asCurl(fields, base) {
+/**
+ * The search as a command: asCurl({path: "a.jpg"}, "http://…/", false) → "curl --form-string path=a.jpg …". A key that is
+ * `asked` for comes from the environment: it stays out of what is copied.
+ */
+export function asCurl(fields, base, asked) {
+  const key = asked ? ['-H "X-API-Key: $HASHLAKE_KEY"'] : [];
   const options = Object.entries(fields).map(([name, value]) => {
     const sent = name === "image" ? `image=@${fileOfCurl(value)}` : `${name}=${value}`;
     return `${name === "image" ? "-F" : "--form-string"} ${quoted(sent)}`;
   });
-  return `curl ${options.join(" ")} ${quoted(new URL("api/search", base).href)}`;
+  return `curl ${[...key, ...options].join(" ")} ${quoted(new URL("api/search", base).href)}`;
 }
 
 // A name with a comma or a semicolon would be two files, or a file and its type.
@@ -44,17 +48,18 @@ function quoted(text) {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
-/** The search in Python. Of JSON's texts, all are Python's, too. */
-export function asPython(fields, base) {
+/** The same in Python. Of JSON's texts, all are Python's, too. */
+export function asPython(fields, base, asked) {
   const address = JSON.stringify(new URL("api/search", base).href);
   const { image, ...others } = fields;
   const data = JSON.stringify(others, null, 4).replaceAll("\n", "\n    ");
   const files = image === undefined ? "" : `\n    files={"image": open(${JSON.stringify(image)}, "rb")},`;
-  return `import httpx
+  const key = asked ? '\n    headers={"X-API-Key": os.environ["HASHLAKE_KEY"]},' : "";
+  return `${asked ? "import os\n\n" : ""}import httpx
 
 answer = httpx.post(
     ${address},
-    data=${data},${files}
+    data=${data},${files}${key}
     timeout=60,
 )
 answer.raise_for_status()

@@ -4,6 +4,7 @@
 import { asCsv, asCurl, asJson, asPython } from "./answer_files.js";
 import { copyText } from "./clipboard.js";
 import { byId, say } from "./elements.js";
+import { searchKey } from "./keys.js";
 import { count, problem } from "./words.js";
 import { zip } from "./zip.js";
 
@@ -59,13 +60,14 @@ export function takeAway(gallery, { answer }) {
     button.disabled = false;
   }
 
+  const keyed = () => searchKey.get() !== null;
   const presses = {
     "take-json": () => save("hashlake.json", new Blob([asJson(wanted())], { type: "application/json" })),
     "take-csv": () => save("hashlake.csv", new Blob([asCsv(wanted())], { type: "text/csv" })),
     "take-zip": pictures,
     "take-paths": (button) => copy(wanted().map(({ path }) => path).join("\n"), button),
-    "take-curl": (button) => copy(asCurl(answer().fields, document.baseURI), button),
-    "take-python": (button) => copy(asPython(answer().fields, document.baseURI), button),
+    "take-curl": (button) => copy(asCurl(answer().fields, document.baseURI, keyed()), button),
+    "take-python": (button) => copy(asPython(answer().fields, document.baseURI, keyed()), button),
   };
 
   async function copy(text, button) {

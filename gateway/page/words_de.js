@@ -21,7 +21,7 @@ export const words = {
   "Drag over the picture to search for a part of it.": "Über das Bild ziehen, um nur einen Ausschnitt zu suchen.",
   "Arrow keys move the box, with Shift they resize it, Enter searches, Escape clears.":
     "Pfeiltasten bewegen den Ausschnitt, mit Umschalt ändern sie seine Größe, Enter sucht, Escape hebt ihn auf.",
-  "A part of {} × {} of the picture.": "Ein Ausschnitt von {} × {} des Bildes.",
+  "A part of {#}% × {#}% of the picture.": "Ein Ausschnitt von {} % × {} % des Bildes.",
   "Another picture": "Anderes Bild",
   "Whole picture": "Ganzes Bild",
   Done: "Fertig",

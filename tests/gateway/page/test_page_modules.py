@@ -1,5 +1,6 @@
 """Modules of the page that need no browser, run by Node: what they write for shells, archives and readers."""
 
+import ast
 import json
 import shutil
 import subprocess
@@ -44,7 +45,7 @@ def _modules(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def test_a_command_names_one_file_whatever_its_name() -> None:
     names = ["a.jpg", "a;type=b, c.jpg", 'it\'s "é" \\.jpg', "$(x) `y`.jpg"]
-    script = "return given[0].map((image) => page.asCurl({ image, path: `-x;${image}` }, 'http://e.org/lake/'))"
+    script = "return given[0].map((image) => page.asCurl({ image, path: `-x;${image}` }, 'http://e.org/lake/', false))"
     commands = ran("answer_files", script, names)
     assert commands[0] == "curl -F image=@a.jpg --form-string 'path=-x;a.jpg' http://e.org/lake/api/search"
     for name, command in zip(names[1:], commands[1:], strict=True):
@@ -53,6 +54,18 @@ def test_a_command_names_one_file_whatever_its_name() -> None:
         escaped = name.replace("\\", "\\\\").replace('"', '\\"')
         file = f'"{escaped}"' if any(sign in name for sign in ';,"\\') else name
         assert words == ["-F", f"image=@{file}", "--form-string", f"path=-x;{name}", "http://e.org/lake/api/search"]
+
+
+def test_a_key_comes_from_the_environment() -> None:
+    asked = {"image": 'é"\\.jpg', "text": "`"}
+    script = "return [page.asCurl, page.asPython].map((as) => as(given[0], 'http://e.org/', true))"
+    curl, python = ran("answer_files", script, asked)
+    assert curl.startswith('curl -H "X-API-Key: $HASHLAKE_KEY" -F ')
+    post = next(each for each in ast.walk(ast.parse(python)) if isinstance(each, ast.Call))
+    told = {each.arg: ast.unparse(each.value) for each in post.keywords}
+    assert told["headers"] == "{'X-API-Key': os.environ['HASHLAKE_KEY']}"
+    assert ast.literal_eval(told["data"]) == {"text": "`"}
+    assert told["files"] == "{'image': open('é\"\\\\.jpg', 'rb')}"
 
 
 def test_names_in_an_archive() -> None:
