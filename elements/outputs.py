@@ -33,6 +33,7 @@ def write_outputs(results: Results, detector: dict[str, Any]) -> list[dict[str, 
     """Write the files of every document in ``results``, found by ``detector`` (elements/detectors.py), beside them.
     Returns what ``documents.json`` says of each."""
     folder, documents = results.folder, []
+    kept: set[str] = set()
     for document in results.documents():
         pages = list(results.of(document))
         name = pages[0].page.called
@@ -51,6 +52,10 @@ def write_outputs(results: Results, detector: dict[str, Any]) -> list[dict[str, 
         replace_text(folder / f"{name}.csv", _table(document, pages))
         with new_file(folder / f"{name}.crops.zip") as file:
             _zip(file, folder / CROPS, pages)
+        kept |= {kept_name(found.page.name, box) for found in pages for box in found.boxes}
+    for crop in (folder / CROPS).glob("*.jpg"):
+        if crop.name not in kept:  # of a page that is gone, or of what was found earlier
+            crop.unlink()
     replace_text(folder / DOCUMENTS_FILE, _json({"detector": detector, "documents": documents}))
     return documents
 

@@ -216,6 +216,7 @@ def test_files_of_detectors(folder: Path, tmp_path: Path, monkeypatch: pytest.Mo
     write(models / "mine.pt", Says(whole / 2), fit="stretch")  # other weights begin anew
     assert hashlake(*run).status == 0
     assert lines(tmp_path / "out", "book")[1] == "0 0 40 50"
+    assert len(list((tmp_path / "out" / "crops").iterdir())) == 2  # of a and c, and none of those before
 
 
 def test_five_thousand_canvases_keep_their_numbers(tmp_path: Path) -> None:
