@@ -18,7 +18,6 @@ _PARTS = {
         "docs/regions",
         "docs/elements",
         "docs/detectors",
-        "docs/detectors",
         "docs/migrating",
         "docs/embeddings-workflow",
     ],

@@ -44,7 +44,8 @@ class ThumbnailCache:
                 self._remove(name)
             return None
         with self._lock:
-            self._add(name, len(thumbnail))
+            if self._path(name).exists():  # no other thread has deleted it meanwhile
+                self._add(name, len(thumbnail))
         return thumbnail
 
     def put(self, name: str, thumbnail: bytes) -> None:

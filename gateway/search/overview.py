@@ -36,7 +36,7 @@ class Overview(BaseModel):
     created: datetime = Field(description="when it was made, UTC", examples=["2026-11-20T09:30:00Z"])
     count: int = Field(description="how many images it has", examples=[4332])
     model: str = Field(examples=["relahash-small-64bits"])
-    pictures: list[Sample]
+    pictures: list[Sample] = Field(description="some of its images, drawn anew each time")
 
 
 @router.get(

@@ -79,8 +79,8 @@ def test_every_command_explains_itself(words: tuple[str, ...], option: str) -> N
 def test_the_commands_are_these() -> None:
     words = {" ".join(words) for words in commands(cli) if words}
     assert words == {
-        "listing", "refresh", "index", "watch", "search", "archive", "serve", "shards", "sample", "train", "evaluate",
-        "doctor", "models", "models import",
+        "listing", "refresh", "index", "watch", "search", "archive", "serve", "shards", "sample", "train",
+        "train_detector", "evaluate", "doctor", "models", "models import",
         "elements", "elements detect", "elements detectors", "elements similarity", "versions", "versions list",
         "versions verify", "versions promote", "versions rollback", "versions prune", "admin", "keys", "keys create",
         "keys list", "keys revoke", "duplicates", "reindex", "collections", "collections list", "collections create",

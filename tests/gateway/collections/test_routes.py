@@ -555,7 +555,7 @@ def test_the_first_page_finds_what_was_added(stack: Stack) -> None:
             first, second = answer.json()["results"][:2]
             assert first == {
                 "row": None, "path": "added", "distance": 0, "cosine": None, "closeness": None, "code": "f0f0",
-                "image": small, "thumbnail": small, "metadata": None,
+                "image": small, "thumbnail": small, "metadata": None, "parent": None, "box": None,
             }  # fmt: skip
             assert second["path"] in LAKE and second["image"] == f"/images/{second['row']}?version=1.0.0"
         assert stack.call("GET", small).headers["content-type"] == "image/webp"

@@ -153,6 +153,25 @@ class TestDisturbed:
         assert folder.read_text() == "in the way"
 
 
+def test_what_another_thread_deletes_while_it_is_read_isnt_counted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = ThumbnailCache(folder, 100)
+    cache.put("a", webp(1))
+    read = Path.read_bytes
+
+    def read_late(path: Path) -> bytes:
+        content = read(path)
+        monkeypatch.undo()
+        cache.put("b", webp(2))
+        return content
+
+    monkeypatch.setattr(Path, "read_bytes", read_late)
+    assert cache.get("a") == webp(1)
+    assert files(folder) == {"b.webp": 100}
+    assert cache.get("b") == webp(2)
+
+
 def test_threads_share_it(folder: Path) -> None:
     cache = ThumbnailCache(folder, 1000)
     start = threading.Barrier(8)
