@@ -81,7 +81,7 @@ class GatewaySettings(BaseSettings):
     thumbnail_cache_mb: Annotated[int, Field(ge=1)] = 256
     idios_port: Port | None = None
     extractor_port: Port | None = None
-    extractor_detector: str = "layout"
+    extractor_detector: str = "detector-elements"
     extractor_client: str = ""
     collections_read_only: bool = False
     model_memory_mb: Annotated[int, Field(ge=1)] | None = None
