@@ -777,6 +777,7 @@ def test_a_start_that_teaches_and_remembers(page: Page, backend: Backend, quarte
     page.get_by_role("button", name="Whole picture").click()
     expect(page.locator("#found-from")).to_have_text("like holiday.png")
     assert backend.searches[-1].file == quarters
+    until(page, lambda: "part" not in page.evaluate(_KEPT))
 
     page.goto(page.url.partition("#")[0])
     recent = page.locator("#start-recent a")
