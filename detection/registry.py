@@ -53,5 +53,11 @@ def detector_file(name: str) -> Path | None:
     return next((path for path in places if name and path.is_file()), None)
 
 
+def whole_name(name: str) -> str:
+    """Returns a name that means the same detector in any folder: a file's whole path."""
+    path = None if name in DETECTORS.names() else detector_file(name)
+    return name if path is None else str(path.absolute())
+
+
 def _missing(name: str, error: ModuleNotFoundError) -> str:
     return f"the detector {name} needs {error.name}: pip install 'hashlake[{name}]'"

@@ -13,7 +13,7 @@ import click
 from contract.address import reachable_host, url_of
 from contract.query import Crop
 from contract.terminal import say
-from detection.registry import DETECTORS, detector_file, open_detector
+from detection.registry import open_detector, whole_name
 from embedding.cores import usable_cores
 from handler.settings import CROP_VARIABLE, DETECTOR_VARIABLE, SETTINGS_VARIABLE, Settings
 from handler.supervision import Program, supervise
@@ -178,8 +178,7 @@ def serve(
         raise click.UsageError("--crop auto needs a --detector")
     if detector:
         open_detector(detector)  # a worker that cannot would only die
-        file = None if detector in DETECTORS.names() else detector_file(detector)
-        detector = str(file.absolute()) if file else detector  # workers run in another folder
+        detector = whole_name(detector)  # workers run in another folder
     require_startable(settings, _PATIENCE)
     if admin:
         require_free(gateway_host, gateway_port, time.monotonic() + _PATIENCE)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from detection.errors import DetectorError
-from detection.registry import open_detector
+from detection.registry import open_detector, whole_name
 from elements.detectors import usable
 from tests.detection.scripted import Dark, write
 
@@ -62,3 +62,12 @@ def test_a_package_whose_detector_cannot_be_loaded_hides_no_other(
     with pytest.raises(DetectorError, match="the detector odd cannot be loaded: AttributeError"):
         open_detector("odd")
     assert "dark.pt" in {each["name"] for each in usable()}
+
+
+def test_a_whole_name_means_the_same_in_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "torchscripts_models").mkdir()
+    file = tmp_path / "torchscripts_models" / "mine.pt"
+    file.touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HASHLAKE_MODELS", raising=False)
+    assert [whole_name(name) for name in ("mine", "mine.pt", "layout", "gone")] == [str(file)] * 2 + ["layout", "gone"]
