@@ -8,17 +8,17 @@ from torch import nn
 
 from detection.registry import open_detector
 from detection.torchscript import TorchScriptDetector
+from hashlake.main import cli
 from tests.detection.scripted import Dark, Says
-from training.importing.commands import models
 
 
 def run(tmp_path: Path, module: nn.Module, *arguments: str, labels: tuple[str, ...] = ("figure", "object")) -> Result:
     torch.jit.save(torch.jit.script(module.eval()), str(tmp_path / "net.pt"))
     named = [word for label in labels for word in ("--label", label)]
     return CliRunner().invoke(
-        models,
-        ["import", "--detector", str(tmp_path / "net.pt"), "--image_size", "100", "--out", str(tmp_path / "made.pt"),
-         *named, *arguments],
+        cli,
+        ["models", "import", "--detector", str(tmp_path / "net.pt"), "--image_size", "100",
+         "--out", str(tmp_path / "made.pt"), *named, *arguments],
     )  # fmt: skip
 
 
@@ -89,4 +89,4 @@ def test_a_network_that_takes_no_pictures(tmp_path: Path) -> None:
 
 def test_what_goes_with_a_detector(tmp_path: Path) -> None:
     assert "--detector needs --label and --image_size" in run(tmp_path, Dark(), labels=()).output
-    assert "give --architecture and --weights, or --detector" in CliRunner().invoke(models, ["import"]).output
+    assert "give --architecture and --weights, or --detector" in CliRunner().invoke(cli, ["models", "import"]).output

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from embedding.tokens import TextTokens
 from embedding.torchscript import TorchScriptEmbedder
+from hashlake.main import cli
 from tests.fakes import png_of
 from training.errors import TrainingError
 from training.importing import architectures
 from training.importing.architectures import ARCHITECTURES, Backbone, Clip, architecture
-from training.importing.commands import models
 from training.importing.libraries import clip_vocabulary, library
 from training.importing.model import TOLERANCE, difference, read_imported, write_model
 from training.importing.networks import make_backbone, make_clip
@@ -241,16 +241,16 @@ def test_the_command_calibrates_and_says_what_it_made(tmp_path: Path) -> None:
     (folder / "broken.png").write_bytes(b"no picture")
     weights = openai(tmp_path / "w.pt", clip_weights(NARROW_VIT))
     arguments = [
-        "import", "--architecture", "narrow-32", "--weights", str(weights), "--bits", "256",
+        "models", "import", "--architecture", "narrow-32", "--weights", str(weights), "--bits", "256",
         "--calibrate", str(folder.parent), "--out", str(tmp_path / "models" / "narrow.pt"),
     ]  # fmt: skip
-    done = CliRunner().invoke(models, arguments, catch_exceptions=False)
+    done = CliRunner().invoke(cli, arguments, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     assert "narrow.pt: 32 dimensions, codes of 256 bits, words up to 77 tokens" in done.output
     model = TorchScriptEmbedder.load(tmp_path / "models" / "narrow.pt")
     assert model.card.training == {"fitted": {"pictures": 3, "texts": 63}}
     assert [each.name for each in (tmp_path / "models").iterdir()] == ["narrow.pt"]
-    empty = CliRunner().invoke(models, [*arguments[:-3], str(tmp_path / "models"), *arguments[-2:]])
+    empty = CliRunner().invoke(cli, [*arguments[:-3], str(tmp_path / "models"), *arguments[-2:]])
     assert "has no pictures to calibrate with" in str(empty.exception)
 
 
