@@ -41,12 +41,12 @@ from gateway.operations import job_routes, models, versions
 from gateway.prefix import RelativeRedirects
 from gateway.reference_pages import documented_app
 from gateway.search import api as search
-from gateway.search import overview, predictions, search_form, words
+from gateway.search import map_tiles, overview, predictions, search_form, words
 from gateway.services import Services, services_of
 from gateway.settings import GatewaySettings
 from gateway.statuses import REFUSED, Unforeseen, error_response, refusal_of
 
-_ROOMS = (predictions, search, words, overview, search_form, originals, job_routes, versions, models, health)
+_ROOMS = (predictions, search, words, overview, map_tiles, search_form, originals, job_routes, versions, models, health)
 _PAGE = Path(__file__).parent / "page"
 #: What pages of HASHLAKE_ALLOWED_ORIGINS may read besides the body.
 _EXPOSED = (

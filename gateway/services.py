@@ -29,6 +29,7 @@ from gateway.images.thumbnails import Thumbnails
 from gateway.metrics import Metrics
 from gateway.operations.reindex_runner import Reindexing
 from gateway.readiness import Readiness, ServedHere
+from gateway.search.maps import Maps
 from gateway.settings import GatewaySettings
 from gateway.shards.shards import Shards
 from gateway.torchserve.client import TorchServeClient
@@ -67,6 +68,7 @@ class Services:
     collection_thumbnails: CollectionThumbnails
     originals: Originals
     source_pictures: SourcePictures
+    maps: Maps
     shards: Shards | None
 
     @classmethod
@@ -116,6 +118,7 @@ class Services:
             collection_thumbnails=CollectionThumbnails(thumbnails, bodies),
             originals=originals,
             source_pictures=source_pictures,
+            maps=Maps(settings.state / "maps", settings.index_store),
             shards=shards,
         )
 
@@ -136,6 +139,7 @@ class Services:
             await self.collections.close()
             await self.collection_thumbnails.close()
             await self.reindexing.close()
+            await self.maps.close()
             self.originals.close()
 
 

@@ -1,7 +1,7 @@
 """An application of just the routers under test, and a client that calls it in this process."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from http import HTTPStatus
 from pathlib import Path
@@ -78,6 +78,10 @@ class Client:
 
     def request(self, method: str, url: str, **options: Any) -> httpx.Response:
         return self._runner.run(self._client.request(method, url, **options))
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do ``work`` where the application's services live."""
+        self._runner.run(work)
 
     def get(self, url: str, **headers: str) -> httpx.Response:
         return self.request("GET", url, headers={name.replace("_", "-"): value for name, value in headers.items()})

@@ -35,7 +35,7 @@ RULES = {
     },
     "searching": {
         "GET HEAD": ["/images/{row}", "/thumbnails/{row}", "/api/collections/{name}/thumbnail"],
-        "GET": ["/api/words", "/api/overview", "/api/collections",
+        "GET": ["/api/words", "/api/overview", "/api/map", "/api/collections",
                 *(f"/api/collections/{{name}}{end}" for end in ("", "/images", "/duplicates", "/properties"))],
         "POST": ["/api/search", "/search_form", "/predictions/image-retrieval-v1.0", f"{_IDIOS}/search",
                  f"{_IDIOS}/compare", f"{_IDIOS}/urls", f"{_IDIOS}/dump"],
