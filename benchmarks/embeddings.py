@@ -8,7 +8,9 @@ photographs; 1280 numbers, centred) have standard deviations along their princip
 cosines of 0.61, 0.49, 0.36 and 0.17 with the nearest, 10th, 100th and 1000th nearest at the median. So a vector here is
 the sum of three parts with such deviations: one shared by about a thousand vectors (35% of the variance), one shared by
 about twenty of these (25%), and its own (40%). Queries are further vectors of the same kind. The rotation of the codes
-is fitted as ``hashlake models import --calibrate`` does it.
+is fitted as ``hashlake models import --calibrate`` does it. With ``--words``, queries lie as CLIP's texts do: half
+their own, and apart from all vectors in a direction that they share, which their codes are without; the nearest then
+has a cosine of about 0.25.
 
 Times are of the processor, so that they mean the same on a busy machine: one query at a time on one core, the ways
 taking turns, at the median. Peers get the cheapest setting that finds 99% of the ten nearest of other queries; ours is
@@ -64,6 +66,18 @@ def made(count: int, width: int, queries: int, seed: int = 0) -> tuple[NDArray[n
         floats = coarse[above[which]] + fine[which] + drawn(len(part), _PARTS[2])
         part[:] = floats / np.linalg.norm(floats, axis=1, keepdims=True)
     return vectors[:count], vectors[count:]
+
+
+def as_words(queries: NDArray[np.float16], seed: int = 1) -> tuple[NDArray[np.float16], NDArray[np.float16]]:
+    """Returns queries as words lie, float16 (n, width) at length 1, and the same without what all words share."""
+    random = np.random.default_rng(seed)
+    own = random.standard_normal(queries.shape, np.float32)
+    theirs = queries.astype(np.float32) + own / np.linalg.norm(own, axis=1, keepdims=True)
+    theirs /= np.linalg.norm(theirs, axis=1, keepdims=True)
+    shared = random.standard_normal(queries.shape[1], np.float32)
+    apart = 0.5 * theirs + 0.866 * shared / np.linalg.norm(shared)
+    apart /= np.linalg.norm(apart, axis=1, keepdims=True)
+    return apart.astype(np.float16), theirs.astype(np.float16)
 
 
 class Peer(ABC):
@@ -180,12 +194,14 @@ def _timed(label: str, work: Callable[[], Any]) -> Any:
 @click.option("--width", default=512, show_default=True, help="Numbers of a vector.")
 @click.option("--bits", default=256, show_default=True, help="Bits of a code.")
 @click.option("--queries", default=100, show_default=True, help="Queries that are timed.")
+@click.option("--words", is_flag=True, help="Ask as words do: from far away.")
 @click.option("--peer", "names", type=click.Choice([*PEERS]), multiple=True, help="May be given several times.")
-def main(count: int, width: int, bits: int, queries: int, names: tuple[str, ...]) -> None:
+def main(count: int, width: int, bits: int, queries: int, words: bool, names: tuple[str, ...]) -> None:
     """Compare ways of searching embeddings: the exact scan, ours, and those of other systems that are named."""
     tuning = _TUNING if names else 0
     click.echo(f"{count:,} vectors of {width} float16, codes of {bits} bits")
     vectors, asked = _timed("made", lambda: made(count, width, tuning + queries))
+    asked, centred = as_words(asked) if words else (asked, asked)
     rotation = fitted(vectors[:_CODED].astype(np.float32), np.empty((0, width), np.float32), bits)
 
     def coded(floats: NDArray[np.float16]) -> NDArray[np.uint8]:
@@ -198,8 +214,10 @@ def main(count: int, width: int, bits: int, queries: int, names: tuple[str, ...]
         click.echo(f"    top {each.top_k}: {each.size:,} codes in lists within {each.margin} hold {each.recall:.2%}")
     ranking = Ranking({CODE: CodeIndex(codes)}, FloatIndex(vectors), measured, lists)
 
+    asked_codes = coded(centred)
+
     def ours(*, exact: bool) -> Callable[[int], Rows]:
-        made = [Query({CODE: code, EMBEDDING: one}, exact=exact) for one, code in zip(asked, coded(asked), strict=True)]
+        made = [Query({CODE: code, EMBEDDING: one}, exact=exact) for one, code in zip(asked, asked_codes, strict=True)]
         return lambda place: ranking.search([made[place]])[0].rows
 
     ways = {"exact: true": ours(exact=True), "hashlake": ours(exact=False)}

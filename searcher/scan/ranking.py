@@ -12,11 +12,13 @@ distances as it goes, however many rows share the k-th distance.
 Floats are compared exactly, but not all: those of a shortlist, the nearest by their codes (shortlist.py), as far as it
 reaches. All of them are where nothing was measured, where query or version lack codes, and where the query says so. And
 where a version has lists (lists.py), only the codes in the nearest of them are looked at, unless few of their rows are
-allowed.
+allowed. Where the nearest turn out to be farther than what was measured, all that the query itself can reach are
+compared.
 """
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -28,7 +30,7 @@ from searcher.scan.kernels import needing_numba
 from searcher.scan.lists import Lists
 from searcher.scan.question import Ties
 from searcher.scan.search import CodeIndex
-from searcher.scan.shortlist import Shortlist, shortlist_for
+from searcher.scan.shortlist import Shortlist, reach_of, shortlist_for
 from searcher.scan.tables import MAX_BITS
 
 #: Of a shortlist, rows for each answer wanted that are compared first, and how many times as many there are next.
@@ -36,6 +38,8 @@ _BEGINNING = 6
 _FARTHER = 4
 #: The share of the rows that must be allowed for a search in lists.
 _LISTED = 0.9
+#: Rows on which the reach of a query is measured.
+_SAMPLE = 1024
 
 Order = tuple[str, ...]
 
@@ -206,7 +210,9 @@ class Ranking:
             for (place, shortlist), hits in zip(
                 shortlists.items(), self._indexes[CODE].search(codes, sizes, allowed=allowed), strict=True
             ):
-                answers[place] = self._nearest_of(queries[place], hits.distances, hits.rows, shortlist)
+                query = queries[place]
+                near = self._nearest_of(query, hits.distances, hits.rows, shortlist)
+                answers[place] = near if _measured(near, shortlist) else self._nearest_far(query, near, allowed)
         return [Ranked(rows, {EMBEDDING: distances}) for rows, distances in filter(None, answers)]
 
     def _most_are_listed(self, allowed: NDArray[np.uint8] | None) -> bool:
@@ -216,14 +222,34 @@ class Ranking:
         return int(np.bitwise_count(allowed).sum()) >= _LISTED * len(self._lists.rows)
 
     def _nearest_in_lists(self, query: Query, shortlist: Shortlist, allowed: NDArray[np.uint8] | None) -> Near | None:
-        """The rows nearest to ``query`` in the lists nearest to it; None if others may be as near."""
+        """The rows nearest to ``query``, in the lists nearest to it if these hold them; None if they hold too few."""
         assert self._lists is not None
         assert shortlist.margin is not None
-        assert shortlist.farthest is not None
         lists = self._lists.nearest_lists(query.vectors[EMBEDDING], shortlist.margin)
         bits, rows = self._lists.nearest_codes(query.vectors[CODE], lists, shortlist.size, allowed)
-        found = self._nearest_of(query, bits, rows, shortlist)
-        return found if len(found[0]) == query.top_k and found[1][-1] <= shortlist.farthest else None
+        near = self._nearest_of(query, bits, rows, shortlist)
+        if len(near[0]) < query.top_k:
+            return None
+        return near if _measured(near, shortlist) else self._nearest_far(query, near, allowed)
+
+    def _nearest_far(self, query: Query, near: Near, allowed: NDArray[np.uint8] | None) -> Near:
+        """The rows nearest to ``query``, whose k-th nearest is at most as far as that of ``near``: those of all that
+        ``query`` can reach so far."""
+        assert self._floats is not None
+        asked, code, index = query.vectors[EMBEDDING], query.vectors[CODE], self._indexes[CODE]
+        within = allowed
+        if len(near[0]) == query.top_k:
+            apart = np.bitwise_count(index.codes[self._sample] ^ code).sum(axis=1, dtype=np.int64)
+            reach = reach_of(self._floats.distances(asked, self._sample), apart, float(near[1][-1]))
+            within = index.within(code, int(max(0, reach)), allowed)
+        return self._floats.nearest(asked, query.top_k, within)
+
+    @cached_property
+    def _sample(self) -> NDArray[np.int64]:
+        """Rows that stand for all."""
+        assert self._floats is not None
+        count = self._floats.count
+        return np.sort(np.random.default_rng(0).choice(count, min(_SAMPLE, count), replace=False))
 
     def _shortlist(self, query: Query) -> Shortlist | None:
         """Which codes to look at first; None to compare all floats."""
@@ -257,6 +283,12 @@ class Ranking:
             near = self._indexes[CODE].within(query.vectors[CODE], query.max_distance, allowed)
             answers += self._search(order, [query], near)
         return answers
+
+
+def _measured(near: Near, shortlist: Shortlist) -> bool:
+    """Whether the ``shortlist`` was measured on queries whose nearest are as far as ``near``."""
+    distances = near[1]
+    return shortlist.farthest is not None and (len(distances) == 0 or float(distances[-1]) <= shortlist.farthest)
 
 
 def compile_kernels(spaces: Sequence[Space]) -> None:

@@ -15,7 +15,9 @@ compared, then what lies within the reach of the k-th nearest so far, until noth
 Size and base are such that 99.5% of the nearest are compared, in each half of the sample by itself: of pictures that
 weren't measured it is then 99%. Where there are lists (lists.py), a shortlist is of the codes in some of them: those
 whose centres are so near that they hold 99.8% of the nearest. A query whose k-th nearest is farther than those of the
-whole sample is of another kind, words perhaps: for it all codes are looked at.
+whole sample is of another kind, words perhaps, of which nothing was measured. Its own reach is measured when it is
+asked, on a sample of all rows: a straight line through their distances and bits, and above it 2.6 times the
+deviation from it. All codes are looked at, and all that lie within that reach are compared.
 """
 
 from collections.abc import Sequence
@@ -41,6 +43,8 @@ _PROBED = 0.998
 LEAST = 1000
 
 _TOP_KS = (10, 100, 1000)
+#: How far above the straight line through all rows the nearest may lie; of a normal distribution, 99.5% lie lower.
+_DEVIATIONS = 2.6
 _SAMPLE = 256
 _BLOCK = 8192
 
@@ -52,9 +56,9 @@ def _missing(value: float | None) -> bool:
 class Shortlist(BaseModel):
     """Asked for ``queries`` of the version's own pictures, of the ``size`` nearest codes those that differ in at most
     ``base`` + ``slope`` times 1 − cos of the k-th nearest vector held the share ``recall`` of the ``top_k`` nearest
-    vectors; of codes equally near, one of the nearest vectors counts as the last. With a ``margin``,
-    only codes in the lists are looked at whose centres are at most so much farther than the nearest, unless the k-th
-    nearest vector turns out to be farther than the ``farthest`` that was measured; both are differences of 1 − cos.
+    vectors; of codes equally near, one of the nearest vectors counts as the last. That holds unless the k-th nearest
+    vector turns out to be farther than the ``farthest`` that was measured, 1 − cos; None: that isn't known. With a
+    ``margin``, only codes in the lists are looked at whose centres are at most so much farther than the nearest.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -70,8 +74,8 @@ class Shortlist(BaseModel):
 
     @model_validator(mode="after")
     def _says_how_far_lists_hold(self) -> Self:
-        if (self.margin is None) != (self.farthest is None):
-            raise ValueError("margin and farthest are of lists: there are both, or none")
+        if self.margin is not None and self.farthest is None:
+            raise ValueError("a margin holds as far as the farthest that was measured, which is missing")
         return self
 
     def reach(self, distance: float) -> float:
@@ -87,7 +91,7 @@ def shortlist_for(top_k: int, measured: Sequence[Shortlist]) -> Shortlist | None
     if not measured:
         return None
     last = measured[-1]
-    # How far the lists with so many reach wasn't measured.
+    # How far so many reach wasn't measured.
     return last.model_copy(update={"size": -(-last.size * top_k // last.top_k), "margin": None, "farthest": None})
 
 
@@ -119,6 +123,14 @@ def measure(
     return tuple(measured)
 
 
+def reach_of(far: NDArray[np.float64], apart: NDArray[np.int64], distance: float) -> float:
+    """The most bits in which the code of one of the nearest differs from a query's whose k-th nearest is at
+    ``distance``, as rows at ``far``, 1 − cos (m,), suggest, whose codes differ in ``apart`` bits, (m,)."""
+    slope = _slope(far, apart)
+    above = apart - slope * far
+    return float(above.mean() + slope * distance + _DEVIATIONS * above.std())
+
+
 def _slope(far: NDArray[np.float64], apart: NDArray[np.int64]) -> float:
     """Bits for each unit of 1 − cos: the straight line through all pairs; 0 where they say nothing."""
     spread = float(far.var())
@@ -146,8 +158,7 @@ def _shortlist(
     recall = np.count_nonzero((needed <= base) & listed) / places.size
     return Shortlist(
         top_k=places.shape[1], size=min(int(size), count), base=base, slope=round(slope, 4),
-        recall=round(recall, 4), queries=len(places), margin=margin,
-        farthest=None if margin is None else farthest,
+        recall=round(recall, 4), queries=len(places), margin=margin, farthest=farthest,
     )  # fmt: skip
 
 

@@ -143,7 +143,7 @@ def test_they_hold_what_was_measured(
     assert len(looked) <= 4  # of 120 searches: the farthest of all, where one of the nearest wasn't found
 
 
-def test_for_a_query_far_from_all_that_was_measured_every_code_is_looked_at(
+def test_a_query_far_from_all_that_was_measured_has_a_reach_of_its_own(
     images: tuple[NDArray[np.float16], NDArray[np.uint8]], lists: Lists
 ) -> None:
     vectors, codes = images
@@ -154,7 +154,8 @@ def test_for_a_query_far_from_all_that_was_measured_every_code_is_looked_at(
         for which in (lists, None)
     )
     assert listed.of_order[-1] > (measured[0].farthest or 0)
-    assert listed.rows.tolist() == all_codes.rows.tolist()
+    exactly = Ranking({CODE: CodeIndex(codes)}, FloatIndex(vectors)).search([Query(asked)])[0]
+    assert listed.rows.tolist() == all_codes.rows.tolist() == exactly.rows.tolist()
 
 
 def test_where_few_are_allowed_every_code_is_looked_at(
@@ -177,12 +178,12 @@ def test_more_answers_than_were_measured_take_all_codes(
     assert (more.margin, more.size) == (None, 2 * measured[-1].size)
 
 
-def test_a_manifest_says_of_lists_all_or_nothing() -> None:
+def test_a_margin_holds_as_far_as_was_measured() -> None:
     whole = {"top_k": 10, "size": 40, "base": 2, "slope": 50, "recall": 0.99, "queries": 1}
-    Shortlist.model_validate(whole | {"margin": 0.1, "farthest": 0.5})
-    for part in ({"margin": 0.1}, {"farthest": 0.5}):
-        with pytest.raises(ValidationError, match="both, or none"):
-            Shortlist.model_validate(whole | part)
+    for part in ({"margin": 0.1, "farthest": 0.5}, {"farthest": 0.5}, {}):
+        Shortlist.model_validate(whole | part)
+    with pytest.raises(ValidationError, match="farthest that was measured, which is missing"):
+        Shortlist.model_validate(whole | {"margin": 0.1})
 
 
 class TestDamage:

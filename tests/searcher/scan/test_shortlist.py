@@ -14,6 +14,7 @@ from searcher.scan.search import CodeIndex
 from searcher.scan.shortlist import LEAST, RECALL, Shortlist, measure, shortlist_for
 
 WIDTH, BITS = 32, 64
+_DIRECTIONS = np.random.default_rng(6).standard_normal((WIDTH, BITS))
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -30,8 +31,7 @@ def clustered(count: int) -> tuple[NDArray[np.float16], NDArray[np.uint8]]:
     centres = random.standard_normal((40, WIDTH))
     vectors = centres[random.integers(40, size=count)] + 0.7 * random.standard_normal((count, WIDTH))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    codes = np.packbits(vectors @ random.standard_normal((WIDTH, BITS)) > 0, axis=1)
-    return vectors.astype(np.float16), codes
+    return vectors.astype(np.float16), np.packbits(vectors @ _DIRECTIONS > 0, axis=1)
 
 
 def test_it_holds_what_it_says_when_it_is_used() -> None:
@@ -75,6 +75,24 @@ def test_easy_questions_compare_less_of_it(monkeypatch: pytest.MonkeyPatch) -> N
     (found,) = ranking.search([Query({CODE: codes[0], EMBEDDING: vectors[0]}, 10)])
     assert found.rows.tolist() == [*range(10)]
     assert sum(compared) < measured[0].size / 2
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["measured", "of an older version"])
+def test_words_find_what_pictures_were_measured_for(known: bool) -> None:
+    """Queries of another kind, as words are: farther from all pictures, with codes that say less about them."""
+    vectors, codes = clustered(3000)
+    random = np.random.default_rng(7)
+    words = vectors[random.choice(3000, 100)] + random.standard_normal((100, WIDTH))
+    asked = [{EMBEDDING: each.astype(np.float16), CODE: np.packbits(each @ _DIRECTIONS > 0)} for each in words]
+    measured = [each if known else each.model_copy(update={"farthest": None}) for each in measure(vectors, codes)]
+    ranking = Ranking({CODE: CodeIndex(codes)}, FloatIndex(vectors), measured)
+    for top_k, so_far in zip((10, 100), measured, strict=False):
+        nearest, found = (
+            ranking.search([Query(each, top_k, exact=exact) for each in asked]) for exact in (True, False)
+        )
+        assert sum(each.of_order[-1] > (so_far.farthest or 0) for each in nearest) > 50
+        both = [len(np.intersect1d(one.rows, two.rows)) for one, two in zip(nearest, found, strict=True)]
+        assert sum(both) >= RECALL * 100 * top_k
 
 
 def test_with_few_that_may_be_found_all_of_the_list_is_compared() -> None:
