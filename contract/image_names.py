@@ -20,6 +20,12 @@ _IGNORED = str.maketrans("", "", "\t\n\r")
 #: An escape, unless a stray % before it would become part of another escape if this one were replaced.
 _ESCAPE = re.compile(r"(?<!%)(?<!%[0-9A-Fa-f])%([0-9A-Fa-f]{2})")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
+#: URLs that are their own normal form, as most are, told in a microsecond: a plain host whose last label is no number
+#: and none of whose labels is in Punycode, a path without escapes and segments that begin with a dot.
+_PLAIN = re.compile(
+    r"https?://(?!xn--)(?:[a-z0-9-]+\.(?!xn--))*[a-z][a-z0-9-]*(?::(?!80/|443/)[1-9][0-9]{0,3})?"
+    r"(?:/(?!\.)[A-Za-z0-9_~!$&()*+,;=:@.-]*)+(?:\?[A-Za-z0-9_~!$&()*+,;=:@/?.-]+)?"
+)
 
 
 def is_url(name: str) -> bool:
@@ -33,7 +39,7 @@ def normalised(name: str) -> str:
 
     What is no URL stays as it is, as do a URL that is not valid and one whose normal form is longer than MAX_NAME.
     """
-    if not is_url(name):
+    if _PLAIN.fullmatch(name) or not is_url(name):
         return name
     try:
         url = ada_url.URL(name)

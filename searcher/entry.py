@@ -33,8 +33,10 @@ def require_fitting(entries: Sequence[Entry], model: ModelIdentity) -> None:
         if not path or "\0" in path:
             raise ValueError("an image needs a path or URL, without zero bytes")
         for what, text in (("path or URL", path), ("metadata", entry.metadata), ("state of fetching", entry.fetched)):
+            if text is None or text.isascii():
+                continue
             try:
-                (text or "").encode()
+                text.encode()
             except UnicodeEncodeError as error:
                 raise ValueError(f"the {what} is no valid Unicode") from error
         given = {name: len(vector) for name, vector in entry.vectors.items()}

@@ -11,6 +11,7 @@ import json
 import math
 import re
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 
 import numpy as np
 import pybase64
@@ -34,6 +35,7 @@ class Embeddings:
         self._model = model
         self._floats = model.space(EMBEDDING)
         self._codes = [space for space in model.spaces if space.name != EMBEDDING]
+        self._all_parts, self._code_parts = _Parts(model.spaces), _Parts(self._codes)
 
     def fields(self, vectors: VectorBytes) -> str:
         """Returns ``vectors`` as the fields of a JSON object: ``embedding`` and, beside numbers, ``code`` if codes are
@@ -54,27 +56,36 @@ class Embeddings:
             if code is None:
                 return embedding
             try:
-                return _split(_from_text(code, self._codes, self._model.name), self._codes) | embedding
+                return self._code_parts.split(_from_text(code, self._code_parts, self._model.name)) | embedding
             except BadEmbedding as error:
                 raise BadEmbedding(f"code: {error}") from error
-        spaces = self._model.spaces
+        parts = self._all_parts
         if isinstance(given, str):
-            return _split(_from_text(given, spaces, self._model.name), spaces)
-        return _split(_from_numbers(given, spaces, self._model.name), spaces)
+            return parts.split(_from_text(given, parts, self._model.name))
+        return parts.split(_from_numbers(given, parts.spaces, self._model.name))
 
 
-def _split(together: bytes, spaces: Sequence[Space]) -> dict[str, bytes]:
-    vectors, start = {}, 0
-    for space in spaces:
-        part = vectors[space.name] = together[start : start + space.row_bytes]
-        if space.kind == "float16" and not np.isfinite(np.frombuffer(part, space.dtype)).all():
-            raise BadEmbedding("has a value that is no finite number, or too large for float16")
-        start += space.row_bytes
-    return vectors
+class _Parts:
+    """Where the vectors of ``spaces`` lie, one behind the other, in ``row_bytes`` bytes."""
+
+    def __init__(self, spaces: Sequence[Space]) -> None:
+        self.spaces = spaces
+        ends = list(accumulate(space.row_bytes for space in spaces))
+        self.row_bytes = ends[-1] if ends else 0
+        self._places = [(space.name, slice(*place)) for space, place in zip(spaces, pairwise([0, *ends]), strict=True)]
+        self._floats = [space for space in spaces if space.kind == "float16"]
+
+    def split(self, together: bytes) -> dict[str, bytes]:
+        """Returns the vector in each space. Raises BadEmbedding for numbers that aren't finite."""
+        vectors = {name: together[place] for name, place in self._places}
+        for space in self._floats:
+            if not np.isfinite(np.frombuffer(vectors[space.name], space.dtype)).all():
+                raise BadEmbedding("has a value that is no finite number, or too large for float16")
+        return vectors
 
 
-def _from_text(text: str, spaces: Sequence[Space], model: str) -> bytes:
-    expected = sum(space.row_bytes for space in spaces)
+def _from_text(text: str, parts: _Parts, model: str) -> bytes:
+    expected = parts.row_bytes
     # Hex and base64 of the same bytes differ in length. Only for 2 bytes both have 4 characters, and then base64
     # ends in "=", which isn't a hex digit.
     if len(text) == 2 * expected and _HEX.fullmatch(text):
@@ -84,7 +95,7 @@ def _from_text(text: str, spaces: Sequence[Space], model: str) -> bytes:
     except (binascii.Error, ValueError) as error:
         raise BadEmbedding("neither base64 nor hex digits") from error
     if len(together) != expected:
-        raise BadEmbedding(f"has {8 * len(together)} bits, and {_wanted(spaces, model)}")
+        raise BadEmbedding(f"has {8 * len(together)} bits, and {_wanted(parts.spaces, model)}")
     return together
 
 

@@ -141,7 +141,10 @@ class Folding:
 
     def _is_due(self, collection: Collection) -> bool:
         changes = collection.unfolded()
-        return changes >= self._after and 4 * changes >= collection.view().count
+        if changes < self._after:
+            return False
+        most = collection.require_changeable().count + changes
+        return 4 * changes >= most or 4 * changes >= collection.view().count  # which reads all the changes
 
 
 def _changes(collection: Collection) -> int:

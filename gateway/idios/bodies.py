@@ -47,7 +47,7 @@ _URL = "https://iiif.example.org/letters/001/full/full/0/default.jpg"
 
 
 #: JSON text as filters need it, with non-ASCII characters unescaped.
-_text_of = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+_text_of = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False).encode
 
 
 def _metadata_text(metadata: Any) -> str | None:
@@ -62,7 +62,7 @@ def _metadata_text(metadata: Any) -> str | None:
         raise PydanticCustomError(
             "value_error.json", "metadata has a number that JSON cannot say, or a character that isn't one"
         ) from error
-    if _ESCAPED_NUL.search(text):  # SQLite would end the string there
+    if "\\u0000" in text and _ESCAPED_NUL.search(text):  # SQLite would end the string there
         raise PydanticCustomError("value_error.json", "metadata has a character of value zero")
     if len(text) > MAX_METADATA:
         raise PydanticCustomError(

@@ -2,17 +2,19 @@
 
 import json
 from dataclasses import replace
+from functools import cache
 from http import HTTPStatus
 from typing import Annotated, Literal
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from contract.image_names import normalised
 from contract.space import EMBEDDING
 from gateway.access.guards import require_changeable
 from gateway.collections.adding import Subject
 from gateway.collections.dump_format import BadEmbedding, Embeddings
-from gateway.collections.dump_model import OtherModel, require_assumed, require_same
+from gateway.collections.dump_model import OtherModel, label_of, require_assumed, require_same
 from gateway.collections.writer import require_model
 from gateway.errors import RequestRefused
 from gateway.idios import bodies
@@ -196,24 +198,30 @@ async def remove(request: Request, collection: Named, services: UsesServices) ->
 
 
 def _additions(body: bytes, collection: OpenCollection, assume_model: str | None) -> list[Entry]:
-    view, model = collection.view(), collection.identity()
-    embeddings = Embeddings(model)
+    model = collection.identity()
+    embeddings, label = Embeddings(model), label_of(model)
     images = RequestFields(json=body).understood(bodies.stored)
     if assume_model is not None:
         try:
             require_assumed(assume_model, model)
         except OtherModel as error:
             raise unprocessable(str(error), "query", "assume_model", kind="value_error.model") from error
+    view = cache(collection.view)  # which reads all that was restored before: only for a name that needs it
     additions = []
     for place, image in enumerate(images):
-        try:
-            require_same(image.get("model"), model, assumed=assume_model is not None)
-        except OtherModel as error:
-            raise unprocessable(str(error), "body", place, "model", kind="value_error.model") from error
+        url, said = image["url"], image.get("model")
+        if said != label:
+            try:
+                require_same(said, model, assumed=assume_model is not None)
+            except OtherModel as error:
+                raise unprocessable(str(error), "body", place, "model", kind="value_error.model") from error
         try:
             vectors = embeddings.decode(image["embedding"], image.get("code"))
         except BadEmbedding as error:
             raise unprocessable(str(error), "body", place, "embedding", kind="value_error.embedding") from error
-        subject = Subject.of(image["url"], view.name_of(image["url"]))
-        additions.append(Entry(subject.name, vectors, image.get("metadata"), fetched=subject.fetched()))
+        if normalised(url) == url:
+            additions.append(Entry(url, vectors, image.get("metadata")))
+        else:
+            subject = Subject.of(url, view().name_of(url))
+            additions.append(Entry(subject.name, vectors, image.get("metadata"), fetched=subject.fetched()))
     return additions

@@ -1,7 +1,10 @@
 """One name per image: spellings of URLs that are one, that are not, and names that are no URLs."""
 
+from contextlib import suppress
+
+import ada_url
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from contract.image_names import MAX_NAME, is_url, normalised
@@ -97,3 +100,22 @@ def test_a_name_that_would_be_too_long() -> None:
 @given(st.text("http:/\\.%0123456789abcDEF?#@é \t", max_size=30).map("http://e.org/".__add__))
 def test_a_normal_form_is_its_own(url: str) -> None:
     assert normalised(normalised(url)) == normalised(url)
+
+
+_LABELS = ["a", "example", "xn--bcher-kva", "xn--", "0x7f", "127", "a--b", "-a", "a_b", "A", "é", "1a", ""]
+_PATHS = ["a", "A.jpg", ".", "..", ".a", "a..", "%41", "%2e", "~;=@:,", "a'b", "a|b", "a^b", "a{b", "é", " ", ""]
+
+_URLS = st.tuples(
+    st.sampled_from(["http://", "https://", "HTTP://"]),
+    st.lists(st.sampled_from(_LABELS), min_size=1, max_size=4).map(".".join),
+    st.sampled_from(["", ":80", ":443", ":8080", ":08080", ":99999", ":0"]),
+    st.lists(st.sampled_from(_PATHS), max_size=4).map(lambda parts: "".join(f"/{part}" for part in parts)),
+    st.sampled_from(["", "?", "?a=b&c/d?e", "?'", "?é", "#", "#a", "?a#b"]),
+).map("".join)
+
+
+@given(_URLS)
+def test_a_valid_url_is_its_own_normal_form_only_by_the_standard(url: str) -> None:
+    assume(normalised(url) == url)
+    with suppress(ValueError):  # not valid
+        assert ada_url.URL(url).href == url
