@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from contract.model import ModelIdentity
 from contract.space import Vectors
 from embedding.card import ModelCard
-from embedding.projection import Part
+from embedding.part import Part
 from pictures.work import Budget
 
 

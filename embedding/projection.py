@@ -8,8 +8,6 @@ centred by a mean of its own, so that their codes can be compared.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,21 +16,12 @@ from numpy.typing import NDArray
 from contract.space import CODE, EMBEDDING, Vectors
 from embedding.card import ModelCard
 from embedding.errors import ModelError, NoMixture
+from embedding.part import Part
 
 Floats = NDArray[np.float32]
 
 #: A sum shorter than this is rounding noise.
 _SHORTEST = 1e-3
-
-
-@dataclass(frozen=True, eq=False)
-class Part:
-    """The ``embedding`` (width,) of a picture or ``of_text``, and its ``weight`` in a query; below zero it is to be
-    kept away from. ``of_text`` None: it may be of either."""
-
-    embedding: NDArray[Any]
-    weight: float = 1.0
-    of_text: bool | None = False
 
 
 class Projection:

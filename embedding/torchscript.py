@@ -34,7 +34,8 @@ from contract.space import CODE, EMBEDDING, Vectors
 from embedding.card import CARD_FILE, ModelCard, parse_card, plain_name, preprocessing_for
 from embedding.device import find_device
 from embedding.errors import ModelError, NoMixture, UnknownText, UnknownWords
-from embedding.projection import Floats, Part, Projection
+from embedding.part import Part
+from embedding.projection import Floats, Projection
 from embedding.tokens import TOKENIZER_FILE, TextTokens
 from pictures.decode import decode, decoder
 from pictures.preparation import Preprocessing

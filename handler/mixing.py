@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contract.space import EMBEDDING, Vectors
 from embedding.embedder import Embedder
 from embedding.errors import NoMixture
-from embedding.projection import Part
+from embedding.part import Part
 from handler.errors import bad_request
 from handler.request import Words
 

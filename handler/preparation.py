@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from contract.space import CODE, DETAIL, EMBEDDING, Space, Vectors
 from embedding.embedder import Embedder
 from embedding.errors import TextError
-from embedding.projection import Part
+from embedding.part import Part
 from handler.cropping import NO_CROPPING, Cropped, Cropping
 from handler.errors import RequestError, bad_request, our_fault, unavailable
 from handler.mixing import word_parts

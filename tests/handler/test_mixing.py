@@ -14,7 +14,7 @@ from PIL import Image
 
 from contract.space import CODE, EMBEDDING
 from embedding.errors import NoMixture
-from embedding.projection import Part
+from embedding.part import Part
 from embedding.torchscript import TorchScriptEmbedder
 from handler.metrics import Metrics
 from handler.mixing import NEGATIVE_WEIGHT
