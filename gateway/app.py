@@ -28,7 +28,7 @@ from gateway.access.answer_headers import PAGE, AnswerHeaders
 from gateway.access.guards import require_admin, require_own_site, require_search
 from gateway.access.hosts import KnownHosts, own_names
 from gateway.access.whole_bodies import WholeBodies
-from gateway.collections import browsing, managing
+from gateway.collections import aliases, browsing, managing
 from gateway.errors import RequestRefused
 from gateway.extractor import app_keys
 from gateway.extractor import job_routes as extractor_jobs
@@ -87,6 +87,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
 def _add_collections(app: FastAPI) -> None:
     app.include_router(browsing.router)
     app.include_router(managing.router)
+    app.include_router(aliases.router)
     app.include_router(searching.router, dependencies=[Depends(require_search)])
     app.include_router(listing.router, dependencies=[Depends(require_search)])
     app.include_router(changing.router, dependencies=[Depends(require_admin)])

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import OriginFault, PictureRefused, RequestRefused, TorchServeError, error_body
 from searcher.errors import (
+    AliasesDamaged,
     BadCollectionName,
     BadVersionName,
     CollectionMissing,
@@ -82,7 +83,7 @@ def error_response(refused: RequestRefused) -> Response:
 def _status_of(error: SearcherError) -> HTTPStatus:
     if isinstance(error, (VersionMissing, CollectionMissing)):
         return HTTPStatus.NOT_FOUND
-    if isinstance(error, EngineUnavailable):
+    if isinstance(error, (EngineUnavailable, AliasesDamaged)):
         return HTTPStatus.SERVICE_UNAVAILABLE
     if isinstance(error, (BadVersionName, BadCollectionName, EngineRefused, FilterError)):
         return HTTPStatus.UNPROCESSABLE_ENTITY

@@ -33,7 +33,7 @@ from handler.errors import RequestError
 from handler.mixing import mixed, word_parts
 from handler.preparation import known_vectors, positions
 from handler.request import QueryEmbedding, Words
-from searcher.collections import COLLECTIONS, Collections
+from searcher.collections import Collections
 from searcher.matches import Matches
 from searcher.open_collection import OpenView
 from searcher.scan.ranking import Query
@@ -161,7 +161,7 @@ def search(
     if name is None:
         view = Collections(index_store, threads=usable_cores()).open(collection).view()
     else:
-        folder = index_store if collection == DEFAULT_COLLECTION else index_store / COLLECTIONS / collection
+        folder = Collections(index_store).open(collection).folder
         view = IndexStore(folder).open(name, threads=usable_cores())
     model = load_embedder(model_path or _model_of(view), image_size=image_size)
     view.require_model(model.identity)

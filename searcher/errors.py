@@ -93,6 +93,10 @@ class CollectionInUse(SearcherError):
     """The collection is the datalake's own, which is never deleted."""
 
 
+class AliasesDamaged(SearcherError):
+    """The file that says what the collections are called cannot be read."""
+
+
 class CopyDiffers(SearcherError):
     """A copy of a collection has not become equal to it; copying again goes on."""
 

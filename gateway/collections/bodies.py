@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import AwareDatetime, BaseModel, Field, JsonValue
 
 from contract.copies import CopyRule
+from searcher.collections import Collections
 from searcher.engines.configuration import ApproximateIndex
 from searcher.engines.foreign import ForeignCollection
 from searcher.live.collection import Collection
@@ -48,6 +49,7 @@ class CollectionInfo(BaseModel):
     """One collection."""
 
     name: str = Field(description="its name", examples=["shoes"])
+    aliases: list[str] = Field(description="further names by which it is found (`listAliases`)", examples=[["live"]])
     count: int = Field(description="images in it", examples=[4320])
     model: CollectionModel
     copies: CopyRule = Field(
@@ -135,6 +137,35 @@ class CopiedCollection(BaseModel):
     )
 
 
+class Alias(BaseModel):
+    """A further name of a collection."""
+
+    name: str = Field(description="by which the collection is found too", examples=["live"])
+    collection: str = Field(description="what the collection is called", examples=["shoes-pg"])
+
+
+class AliasList(BaseModel):
+    """All further names of collections."""
+
+    aliases: list[Alias] = Field(description="by name")
+
+
+class WantedAlias(BaseModel):
+    """What a name should mean."""
+
+    collection: str = Field(description="the collection that the name means from then on", examples=["shoes-pg"])
+    keep: str | None = Field(
+        default=None,
+        description="where a collection is called by the name: what that is called from then on; it keeps its images",
+        examples=["shoes-before"],
+    )
+    catch_up: bool = Field(
+        default=False,
+        description="first make the collection a copy of what the name means now (`copyCollection`); additions and "
+        "removals that come meanwhile wait, and are made to the collection",
+    )
+
+
 class CollectionProperties(BaseModel):
     """What a collection's engine says of itself and of the collection."""
 
@@ -189,12 +220,14 @@ class ImagePage(BaseModel):
     count: int = Field(description="how many images there are on all pages", examples=[4320])
 
 
-def info_of(collection: OpenCollection) -> CollectionInfo:
-    """Returns the description of ``collection``: images, model, and versions and sizes or what keeps it."""
+def info_of(collections: Collections, collection: OpenCollection) -> CollectionInfo:
+    """Returns the description of ``collection``, one of ``collections``: images, model, and versions and sizes or what
+    keeps it."""
     view = collection.view()
     model = view.model
     about: dict[str, Any] = {
         "name": collection.name,
+        "aliases": sorted(name for name, called in collections.aliases().items() if called == collection.name),
         "count": view.count,
         "model": CollectionModel(name=model.name, sha256=model.sha256, bits=model.bits, detail_bits=model.detail_bits),
         "copies": CopyRule.of(model),

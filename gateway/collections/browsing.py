@@ -67,7 +67,7 @@ async def list_collections(services: UsesServices) -> CollectionList:
         found, damaged = [], []
         for name in collections.names():
             try:
-                found.append(info_of(collections.open(name)))
+                found.append(info_of(collections, collections.open(name)))
             except (VersionMissing, CollectionMissing):
                 continue  # deleted just now, or without a version yet
             except SearcherError as error:
@@ -78,8 +78,8 @@ async def list_collections(services: UsesServices) -> CollectionList:
 
 
 @router.get("/{name}", summary="One collection", operation_id="getCollection", responses=OF_ONE)
-async def get_collection(collection: Named) -> CollectionInfo:
-    return await to_thread.run_sync(info_of, collection)
+async def get_collection(collection: Named, services: UsesServices) -> CollectionInfo:
+    return await to_thread.run_sync(info_of, services.collections.collections, collection)
 
 
 @router.get(

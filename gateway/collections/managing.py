@@ -54,7 +54,7 @@ async def create_collection(asked: NewCollection, services: UsesServices) -> Col
 
     def create() -> CollectionInfo:
         collections = services.collections.collections
-        return info_of(make_collection(collections, asked.name, model, asked.engine, asked.place))
+        return info_of(collections, make_collection(collections, asked.name, model, asked.engine, asked.place))
 
     try:
         return await to_thread.run_sync(create)
@@ -93,7 +93,8 @@ async def index_collection(asked: WantedIndex, collection: Named, services: Uses
 
     def build() -> CollectionInfo:
         with_index(collection, asked.kind).write(collection.folder)
-        return info_of(services.collections.collections.open(collection.name))
+        collections = services.collections.collections
+        return info_of(collections, collections.open(collection.name))
 
     return await to_thread.run_sync(build)
 

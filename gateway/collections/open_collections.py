@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 from anyio import to_thread
 
@@ -18,6 +19,7 @@ from gateway.collections.metrics import CollectionMetrics
 from gateway.collections.writer import Writer
 from gateway.torchserve.model_folder import ModelFolder
 from searcher.collections import Collections
+from searcher.copying import copy
 from searcher.errors import CollectionMissing, SearcherError
 from searcher.live.collection import Collection
 from searcher.open_collection import OpenCollection, OpenView
@@ -36,6 +38,8 @@ class OpenCollections:
         self._metrics = metrics
         self.folding = Folding(fold_after, metrics)
         self._writers: dict[str, Writer] = {}
+        # What was opened before a name moved → what the name means since.
+        self._followed = WeakKeyDictionary[OpenCollection, OpenCollection]()
 
     async def close(self) -> None:
         """Write the changes that wait, and end a fold in progress."""
@@ -59,6 +63,29 @@ class OpenCollections:
         await to_thread.run_sync(self.collections.delete, name)
         await self._close_writer(name)  # what was added meanwhile is refused
 
+    async def give_name(self, name: str, to: str, *, keep: str | None, catch_up: bool) -> None:
+        """As ``Collections.give_name``. With ``catch_up``, ``to`` first becomes a copy of what ``name`` means; changes
+        to that wait meanwhile, and are then made to ``to``. Raises as ``copy``, too."""
+
+        def given() -> None:
+            self.collections.give_name(name, to, keep)
+
+        try:
+            before, after = await self.open(name), await self.open(to)
+        except CollectionMissing:  # ``to`` is, or there is nothing to follow
+            await to_thread.run_sync(given)
+            return
+        if not catch_up or before.folder == after.folder:
+            await to_thread.run_sync(given)
+            return
+        writer = self.writer(before)
+        async with writer.held():
+            await to_thread.run_sync(copy, before, after)
+            await to_thread.run_sync(given)
+            after = await self.open(to)
+            self._followed[before] = after
+            writer.leave_to(self.writer(after))
+
     async def _close_writer(self, name: str) -> None:
         writer = self._writers.pop(name, None)
         if writer is not None:
@@ -69,7 +96,8 @@ class OpenCollections:
         return await to_thread.run_sync(lambda: ask(collection.view()))
 
     def writer(self, collection: OpenCollection) -> Writer:
-        """Returns the one writer of ``collection``."""
+        """Returns the one writer of ``collection``, or of what came in its place since it was opened."""
+        collection = self._followed.get(collection, collection)
         writer = self._writers.get(collection.name)
         if writer is None or writer.collection is not collection:  # it was deleted and created again
             loop = asyncio.get_running_loop()

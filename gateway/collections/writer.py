@@ -9,7 +9,8 @@ just before it is written, and stays true.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol
@@ -56,6 +57,7 @@ class Writer:
         self._changed = changed
         self._waiting: deque[_Adding | _Removing] = deque()
         self._task: asyncio.Task[None] | None = None
+        self._at_work = asyncio.Lock()
 
     async def add(self, additions: Sequence[Entry], made_with: MadeWith | None) -> None:
         """Add ``additions``, or replace images of the same paths; they are on the disk when it returns. Raises as
@@ -70,6 +72,18 @@ class Writer:
         """Remove ``path``; the change is on the disk when it returns. Returns False if it wasn't there."""
         return await self._put(_Removing(path, asyncio.get_running_loop().create_future()))
 
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        """Within the block nothing is written, and changes wait."""
+        async with self._at_work:
+            yield
+
+    def leave_to(self, other: "Writer") -> None:
+        """Have ``other`` write what waits."""
+        other._waiting.extend(self._waiting)
+        self._waiting.clear()
+        other._begin()
+
     async def close(self) -> None:
         """Write the changes that wait."""
         while self._task is not None and not self._task.done():
@@ -77,24 +91,31 @@ class Writer:
 
     async def _put(self, change: _Adding | _Removing) -> bool:
         self._waiting.append(change)
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._write())
+        self._begin()
         return await change.done
+
+    def _begin(self) -> None:
+        if self._waiting and (self._task is None or self._task.done()):
+            self._task = asyncio.create_task(self._write())
 
     async def _write(self) -> None:
         while self._waiting:
-            changes = [change for change in self._waiting if not change.done.cancelled()]
-            self._waiting.clear()
-            for _, alike in groupby(changes, key=type):
-                together = list(alike)
-                answers = await to_thread.run_sync(self._commit, together)
-                for change, answer in zip(together, answers, strict=True):
-                    if change.done.done():  # its caller has gone
-                        continue
-                    if isinstance(answer, Exception):
-                        change.done.set_exception(answer)
-                    else:
-                        change.done.set_result(answer)
+            async with self._at_work:
+                changes = [change for change in self._waiting if not change.done.cancelled()]
+                self._waiting.clear()
+                await self._written(changes)
+
+    async def _written(self, changes: Sequence[_Adding | _Removing]) -> None:
+        for _, alike in groupby(changes, key=type):
+            together = list(alike)
+            answers = await to_thread.run_sync(self._commit, together)
+            for change, answer in zip(together, answers, strict=True):
+                if change.done.done():  # its caller has gone
+                    continue
+                if isinstance(answer, Exception):
+                    change.done.set_exception(answer)
+                else:
+                    change.done.set_result(answer)
 
     def _commit(self, changes: Sequence[_Adding | _Removing]) -> list[bool | Exception]:
         """Returns the answer to each of ``changes``, all of one kind. If they fail together, each is tried alone, so

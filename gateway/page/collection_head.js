@@ -45,12 +45,13 @@ export function collectionHead({ onFolded, onDeleted }) {
   return {
     show(info, requests) {
       shown = { info, requests };
-      const { name, model, journal, engine } = info;
+      const { name, aliases = [], model, journal, engine } = info;
       byId("collection-name").textContent = name;
       byId("collection-facts").replaceChildren(
         ...fact("Pictures", number(info.count)),
         ...fact("Model", model.name, codes(model), element("span", { class: "mono" }, short(model.sha256))),
         ...(engine ? keptBy(engine) : kept(info)),
+        ...(aliases.length > 0 ? fact("Also called", aliases.join(", ")) : []),
       );
       fold.hidden = !journal;
       fold.disabled = !journal?.changes;

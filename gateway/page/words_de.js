@@ -356,6 +356,7 @@ export const words = {
   "{#} kept": "{} aufgehoben",
   Engine: "Engine",
   Table: "Tabelle",
+  "Also called": "Auch genannt",
   "adopted, never deleted": "übernommen, nie gelöscht",
   exact: "genau",
   "{}, finds {#}% of the nearest": "{}, findet {} % der nächsten",

@@ -77,7 +77,10 @@ class SearchModel(BaseModel):
 class SearchQuery(BaseModel):
     """What was searched for, as codes: sent back as ``code`` and ``detail_code``, they find images by them alone."""
 
-    code: str = Field(description="hex", examples=["9f3a00c1d2e4f507"])
+    code: str = Field(
+        description="hex; empty for an image of a collection that keeps no codes",
+        examples=["9f3a00c1d2e4f507"],
+    )
     detail_code: str | None = Field(description="hex; null where there is none", examples=[None])
 
 
@@ -101,7 +104,9 @@ class Result(BaseModel):
         "`detail`, are the very same picture; null where that wasn't measured for the model",
         examples=[0.93],
     )
-    code: str = Field(description="the image's own code, hex", examples=["9f3a00c1d2e4f505"])
+    code: str = Field(
+        description="the image's own code, hex; empty where embeddings alone are kept", examples=["9f3a00c1d2e4f505"]
+    )
     image: str = Field(
         description="URL of the original; of a small picture if it is none of the datalake's files",
         examples=["/images/17?version=1.2.0"],
@@ -288,6 +293,7 @@ async def _searched(services: Services, told: Mapping[str, Any], picture: bytes 
     if collection is None:
         answer = await services.torchserve.predict(fields, picture)
     else:
+        name = collection.name  # of an alias, what is found is shown as the collection's
         answer = await ask(services, collection, fields | {"collection": name}, picture)
     torchserve_ms = 1000 * (time.perf_counter() - asked)
     if answer.status_code != HTTPStatus.OK:
@@ -297,7 +303,7 @@ async def _searched(services: Services, told: Mapping[str, Any], picture: bytes 
     return SearchAnswer(
         version=found.index_database_version,
         model=_model(found),
-        query=SearchQuery(code=answer.headers[CODE_HEADER], detail_code=answer.headers.get(DETAIL_HEADER)),
+        query=SearchQuery(code=answer.headers.get(CODE_HEADER, ""), detail_code=answer.headers.get(DETAIL_HEADER)),
         results=_results(found, name, services.settings.root_path),
         nothing_like_it=found.nothing_like_it,
         cropped_image=found.cropped_image,
@@ -328,7 +334,7 @@ def _model(found: QueryAnswer) -> SearchModel:
 
 def _results(found: QueryAnswer, collection: str, root: str) -> list[Result]:
     query = urlencode({"version": found.index_database_version})
-    codes = (found.codes or {}).get(CODE, [])
+    codes = (found.codes or {}).get(CODE) or [""] * len(found.relevant)  # what was adopted may keep embeddings alone
     results = []
     metadata_of = found.metadata or [None] * len(found.relevant)
     rows = (found.rows or []) if collection == DEFAULT_COLLECTION else [None] * len(found.relevant)

@@ -69,7 +69,8 @@ class Engine:
 class CollectionInfo:
     """``version`` is the served base version, ``versions`` are all versions; where another ``engine`` keeps the
     collection there are none, and ``version``, ``journal`` and ``bytes`` are None. ``created`` is None for the
-    collection `default`, which nobody created; ``copies`` is None from an older gateway."""
+    collection `default`, which nobody created; ``copies`` is None from an older gateway. ``aliases`` are further names
+    of it."""
 
     name: str
     count: int
@@ -81,6 +82,7 @@ class CollectionInfo:
     created: datetime | None
     copies: CopyRule | None = None
     engine: Engine | None = None
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -119,6 +119,9 @@ class AsyncClient:
     delete = _awaited(Client.delete)
     fold = _awaited(Client.fold)
     copy = _awaited(Client.copy)
+    aliases = _awaited(Client.aliases)
+    set_alias = _awaited(Client.set_alias)
+    remove_alias = _awaited(Client.remove_alias)
     index = _awaited(Client.index)
     properties = _awaited(Client.properties)
 

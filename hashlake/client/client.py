@@ -1,7 +1,7 @@
 """``Client``: one gateway, from Python.
 
 Client ─▶ collection("shoes") ─▶ add, search, dump, …
-├─ create, list, fold and delete collections
+├─ create, list, copy, name, fold and delete collections
 ├─ search the datalake, reindex it or another source, look at jobs
 └─ list versions and promote one
 """
@@ -39,11 +39,23 @@ class _Infos:
 
 
 @dataclass(frozen=True)
+class _Alias:
+    name: str
+    collection: str
+
+
+@dataclass(frozen=True)
+class _Aliases:
+    aliases: list[_Alias]
+
+
+@dataclass(frozen=True)
 class _Properties:
     properties: dict[str, Json]
 
 
 _infos = TypeAdapter(_Infos)
+_aliases = TypeAdapter(_Aliases)
 _properties = TypeAdapter(_Properties)
 _info = TypeAdapter(CollectionInfo)
 _folded = TypeAdapter(Folded)
@@ -191,6 +203,39 @@ class Client:
         fields = {"to": to, "engine": engine, "place": place}
         answer = self._connection.post(f"/api/collections/{quoted(name)}/copy", fields, waits=True)
         return self._connection.understood(_copied, answer.content)
+
+    def aliases(self) -> dict[str, str]:
+        """Returns the further names of collections, and what each of these is called.
+
+        >>> client.aliases()
+        {}
+        """
+        answer = self._connection.get("/api/aliases")
+        found = self._connection.understood(_aliases, answer.content).aliases
+        return {alias.name: alias.collection for alias in found}
+
+    def set_alias(self, name: str, collection: str, *, keep: str | None = None, catch_up: bool = False) -> None:
+        """Have ``name`` mean ``collection`` from now on, for everybody at once: no request fails meanwhile. A
+        collection that is called so itself is called ``keep`` afterwards. ``catch_up``: first copy to ``collection``
+        what the name means so far, as ``copy`` does; what is added or removed meanwhile waits, and follows. Raises
+        Refused: 404 if there is no such collection, 409 if a collection is called ``name`` and there is no ``keep``.
+
+        >>> client.set_alias("live", "shoes")
+        >>> client.collection("live").count()
+        3
+        """
+        fields = {"collection": collection, "keep": keep, "catch_up": catch_up}
+        self._connection.put(f"/api/aliases/{quoted(name)}", fields)
+
+    def remove_alias(self, name: str) -> None:
+        """Take a further name away from its collection, which stays. Raises Refused: 404 if there is no such alias.
+
+        >>> client.set_alias("live", "shoes")
+        >>> client.remove_alias("live")
+        >>> client.aliases()
+        {}
+        """
+        self._connection.require_done(self._connection.delete(f"/api/aliases/{quoted(name)}"))
 
     def delete(self, name: str) -> None:
         """Delete a collection and everything in it, for good. Raises Refused: 404 if missing, 409 for `default`.

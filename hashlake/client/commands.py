@@ -93,7 +93,7 @@ def list_collections(client: Client) -> None:
     """Show every collection."""
     rows = [
         (
-            info.name,
+            ", ".join((info.name, *info.aliases)),
             f"{info.count:,}",
             info.model.name,
             str(info.model.bits),
@@ -182,6 +182,31 @@ def copy(name: str, to: str, engine: str | None, place: str | None, client: Clie
     )
 
 
+@collections.command(short_help="Have a name mean another collection, at once and for everybody.")
+@_name
+@click.argument("to", callback=_collection_name)
+@click.option("--keep", metavar="NAME", help="If a collection is called NAME itself: what it is called from then on.")
+@click.option(
+    "--catch_up", is_flag=True,
+    help="First make TO a copy of what NAME means now. What is added or removed meanwhile waits, and is done to TO.",
+)  # fmt: skip
+@_url
+def alias(name: str, to: str, keep: str | None, catch_up: bool, client: Client) -> None:
+    """Have NAME mean the collection TO. Who asks for NAME gets the one collection or the other, and no error."""
+    client.set_alias(name, to, keep=keep, catch_up=catch_up)
+    say(f"{name} is the collection {to} now" + ("" if keep is None else f"; what it was before is called {keep}"))
+
+
+@collections.command(short_help="Take a further name away from its collection.")
+@_name
+@_url
+def unalias(name: str, client: Client) -> None:
+    """Take the name NAME away from the collection that it means, which stays. A collection that has given NAME up is
+    called so again."""
+    client.remove_alias(name)
+    say(f"{name} is no alias any more")
+
+
 @collections.command(short_help="Have an engine search by an approximate index.")
 @_name
 @click.argument("kind", metavar="KIND|exact")
@@ -195,6 +220,8 @@ def index(name: str, kind: str, client: Client) -> None:
 
 def _stats(info: CollectionInfo) -> Iterator[tuple[str, str]]:
     yield "collection", info.name
+    if info.aliases:
+        yield "also called", ", ".join(info.aliases)
     yield "images", f"{info.count:,}"
     details = "" if info.model.detail_bits is None else f" and {info.model.detail_bits} of detail"
     yield "model", f"{info.model.name}, {info.model.bits} bits{details}, sha256 {info.model.sha256[:12]}…"

@@ -62,6 +62,11 @@ class Connection:
     def delete(self, path: str) -> httpx.Response:
         return self._ask(self._http.build_request("DELETE", path))
 
+    def put(self, path: str, fields: Mapping[str, Json]) -> httpx.Response:
+        """Send ``fields`` as a JSON object, without what is None, and wait however long it takes."""
+        body = encode({name: value for name, value in fields.items() if value is not None})
+        return self._ask(self._json_request(path, body, self._patience(None), method="PUT"))
+
     def post(
         self,
         path: str,
@@ -122,9 +127,9 @@ class Connection:
         if response.status_code != HTTPStatus.NO_CONTENT:
             raise NotUnderstood(f"{self._shown} doesn't answer as a gateway does: status {response.status_code}")
 
-    def _json_request(self, path: str, body: bytes, timeout: httpx.Timeout) -> httpx.Request:
+    def _json_request(self, path: str, body: bytes, timeout: httpx.Timeout, method: str = "POST") -> httpx.Request:
         return self._http.build_request(
-            "POST", path, content=body, headers={"Content-Type": "application/json"}, timeout=timeout
+            method, path, content=body, headers={"Content-Type": "application/json"}, timeout=timeout
         )
 
     def _ask(self, request: httpx.Request, *, again: bool = False, stream: bool = False) -> httpx.Response:

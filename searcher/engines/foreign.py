@@ -8,7 +8,7 @@ An engine has no states to hold on to: two calls of one view may see two states,
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +64,8 @@ class ForeignCollection:
 
 
 class ForeignView:
-    """The images in ``engine``, now."""
+    """The images in ``engine``, now. Metadata that are no object, which others may have put into what was adopted, are
+    left as they are there and not shown: everybody who reads a collection expects an object or nothing."""
 
     def __init__(self, engine: ForeignEngine, configuration: Configuration) -> None:
         self._engine = engine
@@ -96,10 +97,13 @@ class ForeignView:
             raise ModelMismatch(f"{self.name} holds vectors of another preparation of pictures than {model.name} makes")
 
     def search(self, queries: Sequence[Query], where: Filter | None = None) -> list[Matches]:
-        return self._engine.search(queries, where)
+        return [
+            dataclasses.replace(found, metadata=[*map(_object, found.metadata)])
+            for found in self._engine.search(queries, where)
+        ]
 
     def search_any(self, queries: Sequence[Query], where: Filter | None = None) -> Matches:
-        found = self._engine.search(queries, where)
+        found = self.search(queries, where)
         # Places among equals become numbers, as rows are.
         numbers = {place: number for number, place in enumerate(sorted({each for one in found for each in one.places}))}
         ranked = [
@@ -127,7 +131,7 @@ class ForeignView:
         )
 
     def image(self, path: str) -> Entry | None:
-        return self._engine.get([path])[0]
+        return _shown(self._engine.get([path])[0])
 
     def name_of(self, given: str) -> str:
         normal = normalised(given)
@@ -135,13 +139,13 @@ class ForeignView:
 
     def images(self, after: str = "", limit: int = 50, where: Filter | None = None) -> list[Entry]:
         # No name has a NUL, which databases refuse: those after "a\0b" are those after "a".
-        return self._engine.list(after.partition("\0")[0], limit, where)
+        return [*map(_shown, self._engine.list(after.partition("\0")[0], limit, where))]
 
     def number(self, where: Filter) -> int:
         return self._engine.count(where)
 
     def entries(self) -> Iterator[Entry]:
-        return self._engine.entries()
+        return map(_shown, self._engine.entries())
 
     def all_of(self, space: str) -> tuple[NDArray[Any], Callable[[Sequence[int]], list[Named]]]:
         kept = self.model.space(space)
@@ -156,7 +160,7 @@ class ForeignView:
             asked = [paths[position] for position in positions]
             found = zip(asked, self._engine.get(asked), strict=True)
             return [  # what was removed since it was read has but a name
-                Named(path, None, None) if entry is None else Named(path, entry.digest, entry.metadata)
+                Named(path, None, None) if entry is None else Named(path, entry.digest, _object(entry.metadata))
                 for path, entry in found
             ]
 
@@ -167,3 +171,17 @@ class ForeignView:
         order = order_of(query.rank, {space.name for space in self.model.spaces}, query.vectors)
         apart = {found.ordered_by: found.distances} if not order or len(order) == 1 else found.distances_by_space()
         return {name: np.asarray(apart[name]) for name in order or (found.ordered_by,)}
+
+
+Known = TypeVar("Known", Entry, Entry | None)
+
+
+def _shown(entry: Known) -> Known:
+    if entry is None or entry.metadata is None or _object(entry.metadata) is not None:
+        return entry
+    return dataclasses.replace(entry, metadata=None)
+
+
+def _object(metadata: str | None) -> str | None:
+    """``metadata``, JSON text, if that is an object."""
+    return metadata if metadata is not None and metadata.lstrip().startswith("{") else None

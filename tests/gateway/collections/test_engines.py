@@ -8,11 +8,13 @@ from typing import Any
 import psycopg
 import pybase64
 import pytest
+from pymilvus import DataType
 
 from contract.model import ModelIdentity
 from embedding.torchscript import TorchScriptEmbedder
 from gateway.collections import browsing, managing
 from gateway.idios import changing, listing, searching
+from gateway.search import api
 from gateway.torchserve.client import TorchServeClient, Workers
 from gateway.torchserve.http import Answer
 from gateway.torchserve.model_servers import ModelServers
@@ -68,7 +70,7 @@ def client(tmp_path: Path, words: TorchScriptEmbedder, monkeypatch: pytest.Monke
     monkeypatch.setattr(ModelServers, "name_of", name_of)
     monkeypatch.setattr(ModelServers, "identity_of", identity_of)
     monkeypatch.setattr(ModelServers, "retire", retire)
-    routers = (browsing.router, managing.router, searching.router, listing.router, changing.router)
+    routers = (browsing.router, managing.router, searching.router, listing.router, changing.router, api.router)
     with Client(tiny_app(settings, *routers)) as found:
         yield found
 
@@ -185,6 +187,51 @@ def test_a_table_of_others_is_searched_by_words_and_filled_on(
     ask(client, "DELETE", "/api/collections/shoes", 204)
     with psycopg.connect(postgres.address()) as connection:
         assert connection.execute(f"SELECT count(*) FROM {place}").fetchone() == (4,)
+
+
+def test_metadata_of_others_that_are_no_object_are_left_alone(
+    client: Client, postgres: PostgresServer, milvus: MilvusServer, place: str
+) -> None:
+    left = {"a.jpg": [1, "x"], "b.jpg": "words", "c.jpg": 7, "d.jpg": None, "e.jpg": {"size": 1}, "f.jpg": True}
+    with psycopg.connect(postgres.address(), autocommit=True) as connection:
+        connection.execute(f"CREATE TABLE {place} (filename text PRIMARY KEY, embedding vector(3), metadata jsonb)")
+        for name, metadata in left.items():
+            row = (name, "[0,1,0]", json.dumps(metadata))
+            connection.execute(f"INSERT INTO {place} VALUES (%s, %s, %s)", row)
+    create(client, postgres, place)
+    idios = milvus.client()
+    fields = [
+        ("url", DataType.VARCHAR, {"max_length": 100, "is_primary": True}),
+        ("metadata", DataType.VARCHAR, {"max_length": 100}),
+    ]
+    schema = idios.create_schema()
+    for name, kind, more in [*fields, ("embedding", DataType.FLOAT_VECTOR, {"dim": 3})]:
+        schema.add_field(name, kind, **more)
+    index = idios.prepare_index_params()
+    index.add_index("embedding", index_type="FLAT", metric_type="COSINE")
+    idios.create_collection(place, schema=schema, index_params=index)
+    idios.insert(
+        place, [{"url": name, "metadata": json.dumps(said), "embedding": [0, 1, 0]} for name, said in left.items()]
+    )
+    ask(client, "POST", "/api/collections", 201, json={"name": "hats", "engine": milvus.address(), "place": place})
+    shown = {name: metadata if isinstance(metadata, dict) else None for name, metadata in left.items()}
+    for name in ("shoes", "hats"):
+        for subject in ({"text": "green"}, {"path": "a.jpg"}, {"embedding": "[0, 1, 0]"}):
+            answer = ask(client, "POST", "/api/search", data={"collection": name, **subject})
+            assert {each["path"]: each["metadata"] for each in answer["results"]} == shown
+            assert {each["code"] for each in answer["results"]} == {""}, "it keeps embeddings alone"
+            assert (answer["query"]["code"] == "") is ("path" in subject)
+        for path in ("search", "dump", "urls"):
+            body = {"text": "green"} if path == "search" else {}
+            found = ask(client, "POST", f"/models/{name}/{path}", json=body)
+            assert path == "urls" or {each["url"]: each["metadata"] for each in found} == shown
+        found = ask(client, "GET", f"/api/collections/{name}/images")["images"]
+        assert {each["url"]: each["metadata"] for each in found} == shown
+    ask(client, "POST", "/models/shoes/remove", 204, json={"url": "b.jpg"})
+    add(client, "a.jpg", RED, colour="red")
+    with psycopg.connect(postgres.address()) as connection:
+        kept = dict(connection.execute(f"SELECT filename, metadata FROM {place}").fetchall())
+    assert kept == {name: each for name, each in left.items() if name != "b.jpg"} | {"a.jpg": {"colour": "red"}}
 
 
 def test_a_collection_is_moved_by_a_copy(client: Client, postgres: PostgresServer, place: str) -> None:

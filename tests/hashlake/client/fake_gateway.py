@@ -54,6 +54,8 @@ class Fake:
             "shoes": {url: Image(WEB[url], metadata) for url, metadata in SHOES.items()},
         }
     )
+    #: Further names of the collections.
+    aliases: dict[str, str] = field(default_factory=dict)
     folds: int = 0
     #: Bodies of requests to build a version.
     reindexed: list[dict[str, Any]] = field(default_factory=list)
@@ -175,11 +177,13 @@ def create_app(fake: Fake) -> FastAPI:
         return JSONResponse(error.body, error.status)
 
     def managed(name: str) -> dict[str, Image]:
+        name = fake.aliases.get(name, name)
         if name not in fake.collections:
             raise managing(404, f"there is no collection {name}")
         return fake.collections[name]
 
     def model(name: str) -> dict[str, Image]:
+        name = fake.aliases.get(name, name)
         if name not in fake.collections:
             problem = {"loc": ["path", "model_name"], "msg": f"there is no collection {name}", "type": "enum"}
             raise Refused(422, {"detail": [problem]})
@@ -189,6 +193,7 @@ def create_app(fake: Fake) -> FastAPI:
         return (
             {
                 "name": name,
+                "aliases": [alias for alias, to in fake.aliases.items() if to == name],
                 "count": len(managed(name)),
                 "model": MODEL,
                 "version": f"0-f{fake.folds}",
@@ -252,6 +257,26 @@ def create_app(fake: Fake) -> FastAPI:
         figures = {"recall": 0.987, "queries": 100, "images": 3000, "measured": "2026-11-30T10:00:00Z"}
         fake.engines[name]["index"] = kind and {"kind": kind, **figures}
         return info(name)
+
+    @app.get("/api/aliases")
+    async def aliases() -> dict[str, Any]:
+        return {"aliases": [{"name": name, "collection": to} for name, to in fake.aliases.items()]}
+
+    @app.put("/api/aliases/{name}")
+    async def set_alias(name: str, request: Request) -> dict[str, Any]:
+        asked = await request.json()
+        if name in fake.collections:
+            if "keep" not in asked:
+                raise managing(409, f"{name} is a collection: say by `keep` what that is called from then on")
+            fake.collections[asked["keep"]] = fake.collections.pop(name)
+        managed(asked["collection"])
+        fake.aliases[name] = asked["collection"]
+        return {"name": name, "collection": asked["collection"]}
+
+    @app.delete("/api/aliases/{name}", status_code=204)
+    async def remove_alias(name: str) -> None:
+        if fake.aliases.pop(name, None) is None:
+            raise managing(404, f"there is no alias {name}")
 
     @app.get("/api/collections/{name}")
     async def one(name: str) -> dict[str, Any]:

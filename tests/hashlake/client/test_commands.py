@@ -126,6 +126,19 @@ class TestCollections:
         assert said(run("collections", "copy", "shoes", "spare", "--engine", "postgresql://")) == said_so
         assert fake.collections["spare"] == fake.collections["shoes"]
 
+    def test_a_name_moves_from_one_collection_to_another(self, run: Run, fake: Fake) -> None:
+        run("collections", "copy", "shoes", "spare")
+        assert error(run("collections", "alias", "shoes", "spare")).endswith("what that is called from then on")
+        moved = ["shoes is the collection spare now; what it was before is called old"]
+        assert said(run("collections", "alias", "shoes", "spare", "--keep", "old", "--catch_up")) == moved
+        assert fake.bodies("/api/aliases/shoes")[-1] == {"collection": "spare", "keep": "old", "catch_up": True}
+        listed = [" ".join(line.split()) for line in said(run("collections", "list"))]
+        assert [line.partition(" relahash")[0] for line in listed[1:]] == ["default 0", "spare, shoes 3", "old 3"]
+        assert said(run("collections", "stats", "spare"))[1] == "also called    shoes"
+        assert said(run("collections", "count", "shoes")) == ["3"]
+        assert said(run("collections", "unalias", "shoes")) == ["shoes is no alias any more"]
+        assert error(run("collections", "unalias", "shoes")) == "Error: there is no alias shoes"
+
     def test_delete_asks(self, run: Run, fake: Fake) -> None:
         question = "Delete the collection shoes and its 3 images for good? [y/N]: "
         refused = run("collections", "delete", "shoes", stdin="n\n")
