@@ -110,8 +110,8 @@ def create_idios_app(gateway: FastAPI) -> FastAPI:
 
 
 def create_extractor_app(gateway: FastAPI) -> FastAPI:
-    """Returns an application with the routes of the extraction API, sharing ``gateway``'s services, for a port of its
-    own."""
+    """Returns an application with the routes of the extraction API and a page that shows comparisons, sharing
+    ``gateway``'s services, for a port of its own."""
     app = documented_app(
         "hashlake, elements of documents",
         "The routes of extractorAPI, for its clients, and jobs beside them.",
@@ -120,6 +120,8 @@ def create_extractor_app(gateway: FastAPI) -> FastAPI:
     app.state = gateway.state
     app.include_router(extractor_routes.router)
     app.include_router(extractor_jobs.router)
+    app.add_api_route("/", _documents, include_in_schema=False)
+    app.mount("/page", StaticFiles(directory=_PAGE), name="page")
     app.add_exception_handler(app_keys.NoAppKey, app_keys.answer)
     _add_refusals(app)
     _add_doors(app, gateway.state.services)
@@ -155,6 +157,10 @@ def _add_doors(app: FastAPI, services: Services) -> None:
 
 async def _index() -> FileResponse:
     return FileResponse(_PAGE / "index.html", headers={"Content-Security-Policy": PAGE})
+
+
+async def _documents() -> FileResponse:
+    return FileResponse(_PAGE / "documents.html", headers={"Content-Security-Policy": PAGE})
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -83,6 +83,8 @@ class GatewaySettings(BaseSettings):
     extractor_port: Port | None = None
     extractor_detector: str = "detector-elements"
     extractor_client: str = ""
+    extractor_keep_days: Annotated[float, Field(ge=0, le=36_500, allow_inf_nan=False)] = 0
+    extractor_max_mb: Annotated[int, Field(ge=1)] = 20_480
     collections_read_only: bool = False
     model_memory_mb: Annotated[int, Field(ge=1)] | None = None
     fold_after: Annotated[int, Field(ge=1)] = 50_000

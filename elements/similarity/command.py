@@ -83,6 +83,7 @@ def similarity(
         except SourceError as error:
             raise ElementsError(f"{name}: {error}") from error
     figures = [store.of(name) for name in named]
+    store.tidy(figures)
     identity = model.identity
     parameters = {
         "model": identity.name, "sha256": identity.sha256, "space": wanted.name, "metric": wanted.metric,

@@ -1,13 +1,14 @@
 """The figures of documents as vectors, committed batch by batch: a run that is killed goes on where it stopped.
 
     pages of a document ─▶ prepared ─▶ one space of a model ─▶ DIR/figures.db
+                        ─▶ small pictures, for people (elements/similarity/portraits.py)
 
 What is kept belongs to one model file, by its sha256, and one space. A figure that cannot be read has no vector: it is
 reported, and compared with nothing.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from contract.space import DETAIL, EMBEDDING, Space
 from elements.documents import IMAGES, open_document, splitters_for
 from elements.errors import ElementsError
 from elements.pages import Page, Pages, about_of
+from elements.similarity.portraits import Portraits, portrait_name
 from embedding.embedder import Embedder
 from pictures.errors import ImageError
 from sources.errors import Unreadable
@@ -38,10 +40,12 @@ CREATE TABLE IF NOT EXISTS figures(
 
 @dataclass(frozen=True)
 class Figure:
-    """``file``: what it is called in results, unlike any other in its document. ``name``: where it comes from."""
+    """``file``: what it is called in results, unlike any other in its document. ``name``: where it comes from.
+    ``portrait``: what its small picture is called, if there is one."""
 
     file: str
     name: str
+    portrait: str | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,7 @@ class FigureStore:
         self._model = model
         self._space = space
         self._local = local
+        self._portraits = Portraits(folder)
         run = {"model": model.identity.sha256, "space": space.name, "local": str(local is not None)}
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -106,7 +111,9 @@ class FigureStore:
                     if isinstance(data, Unreadable):
                         raise data
                     local = None if self._local is None else self._local(data)
-                    chunk.append(_Prepared(page, self._model.prepare(data), local))
+                    prepared = _Prepared(page, self._model.prepare(data), local)
+                    self._portraits.keep(document, page.name, page.version, data)
+                    chunk.append(prepared)
                 except (Unreadable, ImageError) as error:
                     self._save(document, [(page, None, None, str(error))])
                     tell(False)
@@ -120,12 +127,23 @@ class FigureStore:
         """Returns the figures of ``document``, in the order of its pages."""
         with self._connected() as connection:
             rows = connection.execute(
-                "SELECT file, name, vector, reason FROM figures WHERE document = ? ORDER BY number, file", (document,)
+                "SELECT file, name, version, vector, reason FROM figures WHERE document = ? ORDER BY number, file",
+                (document,),
             ).fetchall()
-        known = [(Figure(file, name), vector) for file, name, vector, reason in rows if reason is None]
-        vectors = self._space.array([vector for _, vector in known])
-        unread = [(Figure(file, name), reason) for file, name, _, reason in rows if reason is not None]
-        return Figures(document, [figure for figure, _ in known], vectors, unread)
+        known: list[Figure] = []
+        unread: list[tuple[Figure, str]] = []
+        for file, name, version, _, reason in rows:
+            if reason is not None:
+                unread.append((Figure(file, name), reason))
+                continue
+            portrait = portrait_name(document, name, version)
+            known.append(Figure(file, name, portrait if self._portraits.has(portrait) else None))
+        vectors = self._space.array([vector for _, _, _, vector, reason in rows if reason is None])
+        return Figures(document, known, vectors, unread)
+
+    def tidy(self, documents: Sequence[Figures]) -> None:
+        """Remove the small pictures of figures that aren't in ``documents``."""
+        self._portraits.forget_all_but({figure.portrait for each in documents for figure in each.known})
 
     def local(self, document: str) -> list[bytes]:
         """Returns the local features of the figures of ``document`` that are known, in the order of ``of``."""

@@ -107,7 +107,7 @@ class ScoreFiles:
             for each, source in zip(self._documents, self._sources, strict=True)
         ]
         images = [
-            {"id": figure.file, "src": figure.name, "doc_uid": each.document}
+            {"id": figure.file, "src": figure.name, "doc_uid": each.document, "picture": figure.portrait}
             for each in self._documents
             for figure in each.known
         ]

@@ -18,6 +18,7 @@ from gateway.errors import RequestRefused
 from gateway.extractor.delivering import Delivering
 from gateway.extractor.folders import Folders
 from gateway.extractor.jobs import ENDED, Comparing, Detecting, Job, JobStore
+from gateway.extractor.removing import Removing
 from gateway.processes import HASHLAKE, ChildProcess, start_detached
 from gateway.settings import GatewaySettings
 
@@ -28,6 +29,8 @@ _LOOK_SECONDS = 1.0
 #: How often a watched job is read.
 _WATCH_SECONDS = 0.2
 _STOP_SECONDS = 10.0
+#: How often old results are looked for.
+_TIDY_SECONDS = 600.0
 #: For so long the detectors that there are aren't looked for again.
 _LIST_SECONDS = 5.0
 _COMMAND = [sys.executable, "-m", "gateway.extractor.runner"]
@@ -39,6 +42,8 @@ class Extraction:
     def __init__(self, settings: GatewaySettings) -> None:
         self.folders = Folders(settings.state)
         self.jobs = JobStore(self.folders.jobs)
+        self._removing = Removing(self.jobs, self.folders)
+        self._keep = settings.extractor_keep_days, settings.extractor_max_mb * 1024 * 1024
         self._delivering = Delivering(self.jobs, settings.fetching.reach)
         self._child: subprocess.Popen[bytes] | None = None
         self._work: list[asyncio.Task[None]] = []
@@ -48,7 +53,8 @@ class Extraction:
         self._detectors: tuple[float, list[dict[str, Any]]] | None = None
 
     def start(self) -> None:
-        self._work = [asyncio.create_task(each()) for each in (self._keep_employing, self._keep_delivering)]
+        works = (self._keep_employing, self._keep_delivering, self._keep_tidy)
+        self._work = [asyncio.create_task(each()) for each in works]
 
     async def add(self, app: str, requests: Sequence[Detecting | Comparing], callback: str | None) -> list[Job]:
         """Queue a job for each of ``requests``, asked by ``app``."""
@@ -68,6 +74,10 @@ class Extraction:
         if job.state in ENDED:
             raise RequestRefused(HTTPStatus.CONFLICT, f"the job {job.id} has ended already: {job.state}")
         await asyncio.to_thread(self.jobs.cancel, job.id)
+
+    async def remove(self, job: Job) -> None:
+        """Remove ``job``, and its results unless another job shares them. Raises RequestRefused (404, 409)."""
+        await asyncio.to_thread(self._removing.remove, job.id)
 
     async def detectors(self) -> list[dict[str, Any]]:
         """Returns what is said of each detector. Whoever asks, with a key or without, at most one process looks, and
@@ -108,6 +118,14 @@ class Extraction:
             except Exception:
                 _log.exception("deliveries are in trouble")
             await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _keep_tidy(self) -> None:
+        while True:
+            try:
+                await asyncio.to_thread(self._removing.tidy, *self._keep)
+            except Exception:
+                _log.exception("old results are in trouble")
+            await asyncio.sleep(_TIDY_SECONDS)
 
     async def _keep_employing(self) -> None:
         while True:

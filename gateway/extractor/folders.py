@@ -3,6 +3,7 @@
 extractor/jobs.db            jobs and deliveries
 extractor/running            locked by the process that carries jobs out
 extractor/found/DIGEST/      the results of one document by one detector: jobs on it share them
+extractor/gone/              results on their way out
 """
 
 import hashlib
@@ -18,11 +19,13 @@ class Folders:
         self.jobs = self.root / "jobs.db"
         self.lock = self.root / "running"
         self.log = self.root / "jobs.log"
+        self.all_found = self.root / "found"
+        self.gone = self.root / "gone"
 
     def found(self, source: str, detector: str) -> Path:
         """Returns the results of ``detector`` on ``source``."""
         digest = hashlib.sha256(f"{detector}\0{source}".encode("utf-8", "surrogatepass")).hexdigest()
-        return self.root / "found" / digest[:32]
+        return self.all_found / digest[:32]
 
 
 def forget(folder: Path) -> None:

@@ -15,7 +15,7 @@ from gateway.errors import RequestRefused, json_refusals, refusals
 from gateway.extractor.app_keys import AppKey
 from gateway.extractor.asked import UsesExtraction, backbone, callback, detector, document, documents
 from gateway.extractor.jobs import Comparing, Delivery, Detecting, Job
-from gateway.extractor.kinds import SIMILARITY, folder_of
+from gateway.extractor.kinds import PICTURES, SIMILARITY, folder_of
 from gateway.services import UsesServices
 
 _USUAL = (
@@ -154,9 +154,36 @@ async def cancel(job: Known, extraction: UsesExtraction) -> Job:
     return await extraction.get(job.id)
 
 
+@router.delete("/{id}", summary="Remove a job", status_code=HTTPStatus.NO_CONTENT)
+async def remove(job: Known, extraction: UsesExtraction) -> None:
+    """One that has ended: with its results, unless another job shares them, and with what wasn't delivered yet."""
+    await extraction.remove(job)
+
+
 @router.get("/{id}/deliveries", summary="What was sent to the callback, and what became of it")
 async def deliveries(job: Known, extraction: UsesExtraction) -> Deliveries:
     return Deliveries(deliveries=await asyncio.to_thread(extraction.jobs.deliveries, job.id))
+
+
+@router.get("/{id}/pictures/{picture}", summary="A small picture of a compared figure", response_class=FileResponse)
+async def picture(
+    job: Known,
+    extraction: UsesExtraction,
+    picture: Annotated[
+        str,
+        InPath(
+            pattern=r"^[0-9a-f]{32}\.jpg$",
+            description="as similarity.json says it of each image",
+            examples=["0f343b0931126a20f133d67c2b018a3b.jpg"],
+        ),
+    ],
+) -> Response:
+    """JPEG of at most 320 pixels a side."""
+    path = folder_of(job.request, extraction.folders) / PICTURES / picture
+    if not await asyncio.to_thread(path.is_file):
+        raise RequestRefused(HTTPStatus.NOT_FOUND, f"the job {job.id} has no picture called so")
+    # The name tells figure and version: another picture has another one.
+    return FileResponse(path, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400, immutable"})
 
 
 @router.get("/{id}/results/{file}", summary="A document's results", response_class=FileResponse)

@@ -11,7 +11,7 @@ import json
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -204,6 +204,22 @@ class JobStore:
                 connection.execute(
                     "UPDATE jobs SET state = 'cancelled', job = ? WHERE id = ?", (ended.model_dump_json(), job_id)
                 )
+
+    def remove(self, choose: Callable[[Sequence[Job], Collection[str]], Sequence[Job]]) -> None:
+        """Remove the jobs that ``choose`` returns, and what is sent of them.
+
+        It is given all jobs, oldest first, without what became of each document, and the ids of those of which
+        something is still to be delivered. No job begins meanwhile; where it raises, none is removed."""
+        with self._connected() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            rows = connection.execute(
+                "SELECT json_remove(job, '$.documents', '$.compared') FROM jobs ORDER BY number"
+            ).fetchall()
+            waiting = connection.execute("SELECT DISTINCT job FROM deliveries WHERE next IS NOT NULL").fetchall()
+            jobs = [Job.model_validate_json(text) for (text,) in rows]
+            going = [(job.id,) for job in choose(jobs, {job for (job,) in waiting})]
+            connection.executemany("DELETE FROM deliveries WHERE job = ?", going)
+            connection.executemany("DELETE FROM jobs WHERE id = ?", going)
 
     def is_cancelled(self, job_id: str) -> bool:
         """Whether the job is asked to end."""

@@ -16,6 +16,8 @@ from gateway.processes import HASHLAKE
 _DOCUMENTS = "asked.json"
 #: The files of a comparison that are about all documents.
 SIMILARITY = ("similarity.json", "similarity.csv")
+#: Where it keeps small pictures of figures.
+PICTURES = "pictures"
 
 
 def folder_of(request: Detecting | Comparing, folders: Folders) -> Path:

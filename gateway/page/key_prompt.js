@@ -13,7 +13,7 @@ const SEARCH = {
 };
 const ADMIN = {
   title: "This needs an admin key",
-  text: "It is kept for this tab only, and sent with each change.",
+  text: "It is kept for this tab only, and sent with what needs it.",
 };
 
 /**
@@ -36,18 +36,24 @@ export async function withSearchKey(send) {
   }
 }
 
-/** The outcome of `send(key)`. Asks for a key first where none is known, and again when it is refused. */
-export async function withAdminKey(send) {
+/** The door of this server's own routes: a route that any admin key opens, and why a key doesn't do. */
+const GATEWAY = { tries: "api/versions", refused };
+
+/**
+ * The outcome of `send(key)`. Asks for a key first where none is known, and again when it is refused. Another port may
+ * have another `door`.
+ */
+export async function withAdminKey(send, door = GATEWAY) {
   let complaint = "";
   for (;;) {
-    const key = adminKey.get() ?? (await once(() => welcomeAdminKey(complaint)));
+    const key = adminKey.get() ?? (await once(() => welcomeAdminKey(complaint, door)));
     if (key === null) throw new Refusal(401, "this needs an admin key");
     try {
       return await send(key);
     } catch (error) {
       if (!(error instanceof Refusal) || (error.status !== 401 && error.status !== 403)) throw error;
       if (key === adminKey.get()) adminKey.forget();
-      complaint = refused(error);
+      complaint = door.refused(error);
     }
   }
 }
@@ -67,16 +73,16 @@ function once(asking) {
 }
 
 // A key is tried by itself: what it is wanted for may be many pictures at once, each a failed try.
-async function welcomeAdminKey(complaint) {
+async function welcomeAdminKey(complaint, door) {
   for (;;) {
     const key = await prompt(ADMIN, complaint);
     if (key === null) return null;
     try {
-      await askJson("api/versions", { key });
+      await askJson(door.tries, { key });
       adminKey.keep(key);
       return key;
     } catch (error) {
-      complaint = refused(error);
+      complaint = door.refused(error);
     }
   }
 }

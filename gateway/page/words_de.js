@@ -381,8 +381,8 @@ export const words = {
   "This needs an admin key": "Das braucht einen Admin-Schlüssel",
   "It is kept for this tab only, and sent with each search.":
     "Er bleibt nur in diesem Tab und wird mit jeder Suche gesendet.",
-  "It is kept for this tab only, and sent with each change.":
-    "Er bleibt nur in diesem Tab und wird mit jeder Änderung gesendet.",
+  "It is kept for this tab only, and sent with what needs it.":
+    "Er bleibt nur in diesem Tab und wird mit allem gesendet, was ihn braucht.",
   "This key is not known.": "Dieser Schlüssel ist nicht bekannt.",
   "This key may search only. {+}": "Dieser Schlüssel darf nur suchen. {}",
   "This needs an admin key.": "Das braucht einen Admin-Schlüssel.",
@@ -468,4 +468,54 @@ export const words = {
   "Its files are removed from the disk. This can't be undone.":
     "Ihre Dateien werden vom Datenträger entfernt. Das geht nicht rückgängig.",
   "Deleting…": "Wird gelöscht …",
+
+  // Documents that share figures
+  "Documents that share figures": "Dokumente mit gemeinsamen Abbildungen",
+  Comparison: "Vergleich",
+  "None has been made yet": "Es gibt noch keinen",
+  "Choose one": "Einen auswählen",
+  "{} – {} ({+})": "{} – {} ({})",
+  queued: "wartet",
+  running: "läuft",
+  failed: "gescheitert",
+  cancelled: "abgebrochen",
+  "Look again": "Neu nachsehen",
+  "Open a folder of results": "Ordner mit Ergebnissen öffnen",
+  "A comparison is asked for with": "Ein Vergleich wird angefordert mit",
+  ". A folder of results is what": ". Ein Ordner mit Ergebnissen ist, was",
+  "writes; it is read here and sent nowhere.": "schreibt; er wird hier gelesen und nirgendwohin gesendet.",
+  "Reading the comparison…": "Der Vergleich wird gelesen …",
+  "1 document, {+}": "1 Dokument, {}",
+  "{#} documents, {+}": "{} Dokumente, {}",
+  "1 figure": "1 Abbildung",
+  "{#} figures": "{} Abbildungen",
+  "Pairs of figures": "Paare von Abbildungen",
+  "Similarity of at least": "Ähnlichkeit mindestens",
+  "Shared points, at least": "Gemeinsame Punkte, mindestens",
+  "How many pairs of figures two documents have that are at least so similar. The stronger the colour, the more figures of the smaller document have a partner. Arrow keys move, Enter shows the pairs.":
+    "Wie viele Paare von Abbildungen zwei Dokumente haben, die mindestens so ähnlich sind. Je kräftiger die Farbe, desto mehr Abbildungen des kleineren Dokuments haben einen Partner. Pfeiltasten bewegen, Enter zeigt die Paare.",
+  "{#} of {#} documents are shown: those with most pairs.": "{} von {} Dokumenten werden gezeigt: die mit den meisten Paaren.",
+  "1 figure could not be read, and compared.": "1 Abbildung konnte nicht gelesen und verglichen werden.",
+  "{#} figures could not be read, and compared.": "{} Abbildungen konnten nicht gelesen und verglichen werden.",
+  "Choose a cell to see its pairs": "Ein Feld auswählen, um seine Paare zu sehen",
+  "Show more pairs": "Mehr Paare zeigen",
+  "No figures are so similar": "Keine Abbildungen sind so ähnlich",
+  and: "und",
+  "1 pair": "1 Paar",
+  "{#} pairs": "{} Paare",
+  "{}: {+}, {#}% of the figures": "{}: {}, {} % der Abbildungen",
+  "1 shared point": "1 gemeinsamer Punkt",
+  "{#} shared points": "{} gemeinsame Punkte",
+  "No picture": "Kein Bild",
+  "Box: {#} × {#} pixels at {#}, {#}": "Kasten: {} × {} Pixel bei {}, {}",
+  "There is no similarity.json in this folder.": "In diesem Ordner ist keine similarity.json.",
+  "This comparison is too large for a page: take similarity.csv.":
+    "Dieser Vergleich ist zu groß für eine Seite: similarity.csv nehmen.",
+  "similarity.json can't be read: it is no JSON.": "similarity.json kann nicht gelesen werden: Es ist kein JSON.",
+  "This is no result of a comparison: similarity.json has an index and pairs.":
+    "Das ist kein Ergebnis eines Vergleichs: similarity.json hat einen Index und Paare.",
+  "This is no result of a comparison: a pair names an image that isn't there.":
+    "Das ist kein Ergebnis eines Vergleichs: Ein Paar nennt ein Bild, das es nicht gibt.",
+  "There is no such comparison.": "Diesen Vergleich gibt es nicht.",
+  "The provided API key is not valid.": "Dieser Schlüssel gilt nicht.",
 };

@@ -19,6 +19,7 @@ import yaml
 
 from embedding.torchscript import TorchScriptEmbedder
 from gateway import server as gateway_server
+from gateway.extractor.folders import Folders
 from gateway.operations import reindex_runner as reindexing
 from gateway.readiness import Ready, ReadyWorker
 from handler import torchserve
@@ -31,6 +32,7 @@ from tests.deploy.chart import Document, Values, environment, only, render, serv
 from tests.deploy.project import (
     CHART,
     DEPLOY,
+    EXTRACTOR,
     GATEWAY,
     INFERENCE,
     METRICS,
@@ -66,6 +68,15 @@ VARIANTS: dict[str, Values] = {
             "environmentSecret": "lake-keys",
             "egress": [{"to": [{"podSelector": {"matchLabels": {"app": "minio"}}}], "ports": [{"port": 9000}]}],
         },
+    },
+    "extractor": DATALAKE
+    | {
+        "replicas": 1,
+        "store": {"accessMode": "ReadWriteOnce"},
+        "detector": "detector-elements",
+        "crop": "auto",
+        "extractor": {"enabled": True, "client": "https://app.example.org", "keepDays": 30},
+        "networkPolicy": {"fetch": True},
     },
     "own claim": {"store": {"existingClaim": "pictures"}, "networkPolicy": {"enabled": False}},
 }
@@ -118,6 +129,7 @@ class TestRendering:
             | {"PersistentVolumeClaim", "CronJob", "ConfigMap", "HorizontalPodAutoscaler", "PodMonitor"},
             "baked": always,
             "watch": always | {"PersistentVolumeClaim", "CronJob", "ConfigMap"},
+            "extractor": always | {"PersistentVolumeClaim", "CronJob", "ConfigMap"},
             "own claim": always - {"NetworkPolicy"},
         }
 
@@ -226,14 +238,41 @@ class TestPods:
 class TestServing:
     def test_ports_are_the_readmes_and_names_agree(self, documents: list[Document]) -> None:
         ports = {port["name"]: port["containerPort"] for each in server(documents).values() for port in each["ports"]}
+        extractor = ports.pop("extractor", None)
         assert ports == {"inference": INFERENCE, "metrics": METRICS, "gateway": GATEWAY}
         known = documented_variables()
         assert [known[f"HASHLAKE_{name}_PORT"] for name in ("INFERENCE", "METRICS", "GATEWAY")] == [
             str(port) for port in (INFERENCE, METRICS, GATEWAY)
         ]
         for name, port in (("demo-hashlake", "inference"), ("demo-hashlake-gateway", "gateway")):
-            service = only(documents, "Service", name)
-            assert service["spec"]["ports"] == [{"name": port, "port": ports[port], "targetPort": port}]
+            first, *others = only(documents, "Service", name)["spec"]["ports"]
+            assert first == {"name": port, "port": ports[port], "targetPort": port}
+            more = [{"name": "extractor", "port": extractor, "targetPort": "extractor"}]
+            assert others == (more if port == "gateway" and extractor else [])
+
+    def test_the_extraction_api(self, charts: dict[str, list[Document]]) -> None:
+        documents = charts["extractor"]
+        serve, admin = server(documents)["serve"], server(documents)["admin"]
+        assert (environment(serve)["HASHLAKE_DETECTOR"], environment(serve)["HASHLAKE_CROP"]) == (
+            "detector-elements",
+            "auto",
+        )
+        told = {name: text for name, text in environment(admin).items() if "EXTRACTOR" in name}
+        assert told == {
+            "HASHLAKE_EXTRACTOR_PORT": str(EXTRACTOR), "HASHLAKE_EXTRACTOR_DETECTOR": "detector-elements",
+            "HASHLAKE_EXTRACTOR_CLIENT": "https://app.example.org", "HASHLAKE_EXTRACTOR_KEEP_DAYS": "30",
+            "HASHLAKE_EXTRACTOR_MAX_MB": "10240",
+        }  # fmt: skip
+        assert {"name": "extractor", "containerPort": EXTRACTOR} in admin["ports"]
+        state = environment(admin)["HASHLAKE_STATE"]
+        (kept,) = [each for each in admin["volumeMounts"] if each["mountPath"] == str(Folders(Path(state)).root)]
+        assert kept["name"] == "data" and "readOnly" not in kept
+        assert only(documents, "Deployment")["spec"]["strategy"] == {"type": "Recreate"}
+        let_in = only(documents, "NetworkPolicy")["spec"]["ingress"][0]["ports"]
+        assert [port["port"] for port in let_in] == ["inference", "gateway", "extractor"]
+        with pytest.raises(Exception, match=r"extractor.enabled needs replicas: 1"):
+            render(VARIANTS["extractor"] | {"replicas": 2})
+        assert (environment(server(charts["defaults"])["serve"])["HASHLAKE_DETECTOR"]) == ""
 
     def test_management_is_a_socket_that_the_pods_two_containers_share(self, documents: list[Document]) -> None:
         folders = set()
@@ -310,7 +349,8 @@ class TestServing:
 
     def test_no_pod_goes_before_another_is_ready_and_none_is_cut_off(self, documents: list[Document]) -> None:
         spec = only(documents, "Deployment")["spec"]
-        assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+        if spec["strategy"] != {"type": "Recreate"}:  # where one pod has the volume to itself
+            assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
         serve = torchserve.DRAIN_SECONDS + torchserve.STOP_SECONDS + 5
         admin = gateway_server._STOP_SECONDS + reindexing._STOP_SECONDS
         waits = [int(each["lifecycle"]["preStop"]["exec"]["command"][1]) for each in server(documents).values()]
@@ -487,6 +527,11 @@ class TestValues:
             ("networkPolicy.from", [{}]),
             ("networkPolicy.from", [{"namespace": "web"}]),
             ("podMonitor.enabled", 1),
+            ("detector", "/models/mine.pt"),
+            ("crop", True),
+            ("extractor.client", "app.example.org"),
+            ("extractor.keepDays", -1),
+            ("extractor.port", 5000),
         ],
     )
     def test_the_schema_refuses_what_is_wrong(self, path: str, value: Any) -> None:

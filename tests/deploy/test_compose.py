@@ -96,6 +96,26 @@ def test_only_inference_and_gateway_are_published_and_on_loopback_unless_told_ot
     assert not any("expose" in service for service in SERVICES.values())
 
 
+def test_the_extraction_api_has_a_file_of_its_own() -> None:
+    text = (DEPLOY / "compose-extractor.yaml").read_text(encoding="utf-8")
+    extractor = read_yaml(DEPLOY / "compose-extractor.yaml")
+    schema = json.loads((files("check_jsonschema") / "builtin_schemas/vendor/compose-spec.json").read_text())
+    jsonschema.validators.validator_for(schema)(schema).validate(extractor)
+    assert set(extractor["services"]) == {"pod", "admin"}
+    settings = extractor["services"]["admin"]["environment"]
+    port = settings["HASHLAKE_EXTRACTOR_PORT"]
+    assert extractor["services"]["pod"]["ports"] == [
+        f"${{HASHLAKE_GATEWAY_HOST:-127.0.0.1}}:${{HASHLAKE_EXTRACTOR_PORT:-{port}}}:{port}"
+    ]
+    assert set(re.findall(r"\bHASHLAKE_\w+", text)) <= set(documented_variables())
+    assert "deploy/compose-extractor.yaml" in TEXT and not set(settings) & set(environment("admin"))
+
+
+def test_serve_finds_the_detector() -> None:
+    assert {"HASHLAKE_DETECTOR": None, "HASHLAKE_CROP": None}.items() <= environment("serve").items()
+    assert f"./torchscripts_models:{environment('serve')['HASHLAKE_MODELS']}:ro" in SERVICES["serve"]["volumes"]
+
+
 def test_management_is_reached_by_nobody_but_admin() -> None:
     """Its socket is in a volume that the two share."""
     having = {name for name, service in SERVICES.items() if "run:/run/hashlake" in service.get("volumes", [])}

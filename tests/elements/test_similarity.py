@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from contract.space import Space
 from elements.similarity.figures import Figure, Figures
@@ -96,6 +97,9 @@ def test_documents_are_compared_each_with_each(books: dict[str, Path], grid_path
         "a_0001.jpg", "a_0002.jpg", "a_0003.jpg", "b_0001.jpg", "b_0002.jpg",
     ]  # fmt: skip
     assert [each["id"] for each in told["not_read"]] == ["b_0003.jpg"]
+    assert {path.name for path in (out / "pictures").iterdir()} == {each["picture"] for each in images}
+    with Image.open(out / "pictures" / images[0]["picture"]) as picture:
+        assert (picture.format, max(picture.size)) == ("JPEG", 64)
     # a with itself, a with b, b with itself; 1 − 2 · bits / 16
     assert told["pairs"] == [
         [1, 2, 0.125, 0, 0], [0, 1, 0.0, 0, 0],
@@ -145,6 +149,8 @@ def test_a_second_run_reads_what_is_new(
     assert [Path(each["src"]).name for each in told["index"]["images"]] == [
         "1.png", "2.png", "9.png", "0.png", "1.png",
     ]  # fmt: skip
+    pictures = {path.name for path in (out / "pictures").iterdir()}
+    assert pictures == {each["picture"] for each in told["index"]["images"]}  # none of what is gone
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,9 @@ class Api:
     def get(self, path: str) -> httpx.Response:
         return httpx.get(f"{self.base}{path}", headers={"X-API-Key": self.key}, timeout=60, trust_env=False)
 
+    def delete(self, path: str) -> httpx.Response:
+        return httpx.delete(f"{self.base}{path}", headers={"X-API-Key": self.key}, timeout=60, trust_env=False)
+
     def listening(self) -> None:
         """Returns when there is an answer."""
         until = time.monotonic() + SECONDS
@@ -212,6 +215,9 @@ def test_a_manifest_from_end_to_end(api: Api, client: Client, manifest: str) -> 
     again = api.post("/delete_detect", data={"manifest_url": manifest})
     assert again.text == "Detection task triggered with Celery!"
     assert api.ended(again.headers["Location"])["documents"][0]["boxes"] == 2
+    assert api.delete(f"/{place}").status_code == 204
+    assert api.get(f"/{place}").status_code == api.delete(f"/{place}").status_code == 404
+    assert api.get(f"/{again.headers['Location']}/results/book.txt").status_code == 200  # the other job's, too
 
 
 def test_many_at_once_and_what_fails_alone(api: Api, client: Client, manifest: str) -> None:
@@ -251,6 +257,11 @@ def test_documents_are_compared(api: Api, client: Client, tmp_path: Path) -> Non
     for file in ("similarity.json", "similarity.csv", job["compared"][1]["file"]):
         assert api.get(f"/{place}/results/{file}").status_code == 200
     assert len(np.load(BytesIO(api.get(f"/{place}/results/{file}").content))) == 4
+    image = api.get(f"/{place}/results/similarity.json").json()["index"]["images"][0]
+    shown = api.get(f"/{place}/pictures/{image['picture']}")
+    assert (shown.status_code, shown.headers["Content-Type"]) == (200, "image/jpeg")
+    assert api.get(f"/{place}/pictures/{'0' * 32}.jpg").status_code == 404
+    assert api.get(f"/{place}/pictures/..%2Fsimilarity.json").status_code in (404, 422)
     assert api.post("/run_similarity", json=given | {"model": "nothing"}).status_code == 422
     assert api.post("/jobs/similarity", json={"documents": {"../a": "pages"}}).status_code == 409  # no datalake here
     wrong = {"documents": {"../a": "pages"}, "model": "grid"}
