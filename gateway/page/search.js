@@ -288,6 +288,8 @@ export function searchPage({ onTitle }) {
   });
 
   return {
+    /** Search for a query, as query.js has them. */
+    run,
     hash: () => address,
     title: () => (current === null ? "" : described(current)),
     async open(hash) {

@@ -9,6 +9,27 @@ export const words = {
   Language: "Sprache",
   "This page needs JavaScript.": "Diese Seite braucht JavaScript.",
 
+  // The map
+  Map: "Karte",
+  "Map of the index": "Karte des Index",
+  map: "Karte",
+  "{} pictures, alike ones beside each other · version {}": "{} Bilder, ähnliche nebeneinander · Version {}",
+  "{} picture, alike ones beside each other · version {}": "{} Bild, ähnliche nebeneinander · Version {}",
+  "The map is being drawn. That is done once.": "Die Karte wird gezeichnet. Das geschieht einmal.",
+  "Drawing the map": "Die Karte wird gezeichnet",
+  "There are no pictures in the index yet.": "Im Index sind noch keine Bilder.",
+  Zoom: "Vergrößerung",
+  Nearer: "Näher",
+  Farther: "Weiter weg",
+  All: "Alle",
+  "A click on a picture searches with it; the figure on it shows more of those beside it.":
+    "Ein Klick auf ein Bild sucht danach; die Zahl darauf zeigt mehr von denen daneben.",
+  "Drag the map, zoom with the wheel. By the keyboard: arrow keys go from picture to picture, + and − zoom, 0 shows all, Enter searches.":
+    "Die Karte ziehen, mit dem Rad vergrößern. Mit der Tastatur: Pfeiltasten gehen von Bild zu Bild, + und − vergrößern und verkleinern, 0 zeigt alle, Enter sucht.",
+  "{}, and {#} more here": "{}, und {} weitere hier",
+  "{#} more, nearer by": "{} weitere, aus der Nähe",
+  "Look at all of them on a map": "Alle auf einer Karte ansehen",
+
   // The query
   Query: "Anfrage",
   "Drop a picture here": "Ein Bild hierher ziehen",

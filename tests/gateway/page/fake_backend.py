@@ -174,6 +174,11 @@ class Backend:
     any_words: bool = False
     pictures_without_key: int = 0
     created: str = "2026-11-20T09:30:00Z"
+    #: So many of the pictures are on the map: eight in a row, each in a cell of its own at zoom 1.
+    mapped: int = 40
+    #: What /api/map answers instead, (status, message), the last first; and the tiles that were asked for.
+    map_refusals: list[tuple[int, str]] = field(default_factory=list)
+    tiles: list[tuple[int, int, int]] = field(default_factory=list)
     #: Streams of events break off and none begins.
     down: bool = False
 
@@ -353,6 +358,43 @@ def create_app(backend: Backend) -> FastAPI:
             "pictures": [
                 {"row": row, "path": PATHS[row], "image": f"/images/{row}", "thumbnail": f"/thumbnails/{row}"}
                 for row in range(pictures)
+            ],
+        }
+
+    @app.get("/api/map", dependencies=[Depends(searcher)])
+    async def picture_map() -> Any:
+        if backend.map_refusals:
+            status, message = backend.map_refusals.pop()
+            body = {"code": status, "type": "Refused", "message": message}
+            return JSONResponse(body, status, {"Retry-After": "1"} if status == 503 else None)
+        return {"version": "1.2.0", "count": backend.mapped, "deepest": 1, "cells": 4}
+
+    @app.get("/api/map/{zoom}/{x}/{y}", dependencies=[Depends(searcher)])
+    async def tile(zoom: int, x: int, y: int, version: str) -> dict[str, Any]:
+        assert version == "1.2.0"
+        backend.tiles.append((zoom, x, y))
+        cells: dict[tuple[int, int], list[int]] = {}
+        for row in range(backend.mapped):
+            column, line = row % 8 >> (1 - zoom), row // 8 >> (1 - zoom)
+            if (column // 4, line // 4) == (x, y):
+                cells.setdefault((column % 4, line % 4), []).append(row)
+        return {
+            "version": version,
+            "zoom": zoom,
+            "x": x,
+            "y": y,
+            "count": sum(map(len, cells.values())),
+            "cells": [
+                {
+                    "x": column,
+                    "y": line,
+                    "count": len(rows),
+                    "row": rows[0],
+                    "path": PATHS[rows[0]],
+                    "image": f"/images/{rows[0]}?version=1.2.0",
+                    "thumbnail": f"/thumbnails/{rows[0]}?version=1.2.0",
+                }
+                for (column, line), rows in cells.items()
             ],
         }
 
