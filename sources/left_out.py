@@ -23,8 +23,9 @@ _FILES = (b"._", b".trashed-", b".pending-")
 
 
 def is_hidden_folder(name: bytes) -> bool:
-    """Whether a folder of this name is one that people don't keep pictures in."""
-    return name.startswith(b".") or name.lower() in _FOLDERS
+    """Whether a folder of this name is one that people don't keep pictures in. The dots of a key, ``a/../b.jpg``, are
+    no folder's name."""
+    return (name.startswith(b".") and name not in (b".", b"..")) or name.lower() in _FOLDERS
 
 
 def is_hidden_file(name: bytes) -> bool:

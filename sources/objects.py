@@ -3,6 +3,9 @@
     s3://bucket/prefix ─▶ pages of 1,000 keys ─▶ pictures, by their keys ─▶ a file of items ─▶ many GETs at once
                                                  the ETag is the version: what has the same needn't be read again
 
+Keys are names, and kept to the byte: where an account's key is known, those that are no clean paths, and listings, take
+another way (s3_requests.py) than the client that reads all others.
+
 What the store refuses for one object is that object's reason. A store that fails after all tries ends the run, which
 the same command continues; else an hour without a network would publish a version without pictures.
 """
@@ -10,10 +13,11 @@ the same command continues; else an hour without a network would publish a versi
 import configparser
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,6 +31,7 @@ from pictures.limits import DEFAULT_LIMITS
 from sources.errors import SourceError, Unreadable
 from sources.kinds import kind_by_name, suffix_of
 from sources.left_out import LeftOut
+from sources.s3_requests import S3Requests, StoreFailed
 from sources.selection import PICTURES, Selection
 from sources.source import Item
 from sources.spool import Spool, Spooled, spooled
@@ -45,6 +50,7 @@ _RETRIES: Any = {
     "retry_timeout": timedelta(seconds=60),
     "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=10), "base": 2},
 }
+_NO_PATH = "its key is no clean path; such keys are read with an account's key, S3_ACCESS_KEY, alone"
 #: What users of S3-compatible stores set, beside the variables of AWS itself (AWS_ACCESS_KEY_ID and so on).
 _VARIABLES = {
     "endpoint": "S3_ENDPOINT",
@@ -72,6 +78,7 @@ class Bucket:
         except (BaseError, ValueError) as error:
             raise SourceError(f"{self.root} cannot be opened: {_first_line(error)}") from error
         self._store = cast("S3Store | GCSStore | AzureStore", opened)
+        self._exact = _exact_requests(bucket, config) if scheme == "s3" else None
 
     def __reduce__(self) -> tuple[type["Bucket"], tuple[str, str]]:
         """Elsewhere it is opened anew, with the settings there: secrets stay here."""
@@ -81,6 +88,9 @@ class Bucket:
     def names(self, prefix: str) -> Iterator[tuple[str, str]]:
         """Yields key and version of every object below ``prefix``, in the store's order, but for empty ones without a
         suffix: consoles make those for folders. Raises SourceError."""
+        if self._exact is not None:
+            yield from self._exact_names(self._exact, prefix)
+            return
         pages = obstore.list(self._store, prefix=prefix or None, chunk_size=_PAGE)
         try:
             for page in pages:
@@ -91,9 +101,19 @@ class Bucket:
         except (BaseError, OSError) as error:
             raise SourceError(f"{self.root}{prefix} cannot be listed: {_first_line(error)}") from error
 
+    def _exact_names(self, store: S3Requests, prefix: str) -> Iterator[tuple[str, str]]:
+        try:
+            for key, version, size in store.names(f"{prefix}/" if prefix else "", _PAGE):
+                if size or suffix_of(key.encode()):
+                    yield key, version
+        except StoreFailed as error:
+            raise SourceError(f"{self.root}{prefix} cannot be listed: {error}") from error
+
     def read(self, item: Item) -> tuple[Item, bytes]:
         """Returns the item with its ETag, and its content. Raises Unreadable, and SourceError if the store fails."""
         key = item.name.removeprefix(self.root)
+        if not _is_path(key):
+            return self._read_exactly(item, key)
         try:
             if kind_by_name(key.encode()) is None:
                 self._require_picture(key)
@@ -109,10 +129,33 @@ class Bucket:
         except (BaseError, OSError) as error:
             raise SourceError(f"{item.name} cannot be read: {_first_line(error)}") from error
 
-    def link(self, name: str, seconds: int) -> str:
-        """Returns a URL at which everybody can read the object called ``name`` for so long. Raises SourceError."""
+    def _read_exactly(self, item: Item, key: str) -> tuple[Item, bytes]:
+        store, most = self._exact, DEFAULT_LIMITS.max_bytes
+        if store is None:
+            raise Unreadable(_NO_PATH)
         try:
-            return obstore.sign(self._store, "GET", name.removeprefix(self.root), timedelta(seconds=seconds))
+            if kind_by_name(key.encode()) is None and recognised(store.get(key, most, HEAD).content) is None:
+                raise Unreadable("not an image, by its name and its first bytes")
+            found = store.get(key, most)
+        except StoreFailed as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                raise Unreadable("there is no such object") from error
+            if error.status in (HTTPStatus.FORBIDDEN, HTTPStatus.UNAUTHORIZED):
+                raise Unreadable("the store refuses to give it: its credentials don't allow it") from error
+            raise SourceError(f"{item.name} cannot be read: {error}") from error
+        if found.size > most:
+            raise Unreadable(f"the image has {bytes_beyond(found.size, most)}")
+        return replace(item, version=found.etag or item.version), found.content
+
+    def link(self, name: str, seconds: int) -> str | None:
+        """Returns a URL at which everybody can read the object called ``name`` for so long; None for a key that is no
+        clean path, and that browsers wouldn't ask for as it is. Raises SourceError."""
+        key = name.removeprefix(self.root)
+        if not _is_path(key):
+            steps = {".", ".."} & {*key.split("/")}
+            return None if self._exact is None or steps else self._exact.link(key, seconds)
+        try:
+            return obstore.sign(self._store, "GET", key, timedelta(seconds=seconds))
         except (BaseError, ValueError, OSError) as error:
             raise SourceError(f"{self.root} gives no links: {_first_line(error)}") from error
 
@@ -171,6 +214,28 @@ def parts_of(address: str) -> tuple[str, str, str]:
         wanted = " or set S3_BUCKET_NAME" if scheme == "s3" else ""
         raise SourceError(f"{address} names no bucket: write {scheme}://bucket/prefix{wanted}")
     return scheme, bucket, prefix.rstrip("/")
+
+
+def _is_path(key: str) -> bool:
+    """Whether ``key`` means the same as a path: it has no empty step, none that is a dot or two, no control
+    characters."""
+    return not any(step in ("", ".", "..") for step in key.split("/")) and key.isprintable()
+
+
+def _exact_requests(bucket: str, config: Mapping[str, str]) -> S3Requests | None:
+    """Returns what reads ``bucket`` by keys as they are; None where nobody has told an account's key, or where the
+    bucket has a host of its own."""
+    own = os.environ
+    ours = "access_key_id" in config
+    key, secret, token = (
+        config.get(name) if ours else own.get(f"AWS_{name.upper()}")
+        for name in ("access_key_id", "secret_access_key", "session_token")
+    )
+    if not key or not secret or own.get("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "").lower() == "true":
+        return None
+    region = config.get("region") or own.get("AWS_REGION") or own.get("AWS_DEFAULT_REGION") or "us-east-1"
+    told = config.get("endpoint") or own.get("AWS_ENDPOINT_URL") or own.get("AWS_ENDPOINT")
+    return S3Requests(told or f"https://s3.{region}.amazonaws.com", bucket, region, key, secret, token)
 
 
 def _config() -> dict[str, str]:
