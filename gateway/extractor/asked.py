@@ -1,5 +1,6 @@
 """What clients of the extraction API may name: documents, detectors and callbacks, checked at the door."""
 
+import os
 import re
 from contextlib import suppress
 from http import HTTPStatus
@@ -10,6 +11,7 @@ from fastapi import Depends
 from contract.image_names import is_url
 from gateway.errors import RequestRefused
 from gateway.extractor.extraction import Extraction
+from gateway.extractor.kinds import COLLECTION
 from gateway.operations.reindex_source import admitted_source
 from gateway.services import Services, UsesServices
 from gateway.settings import GatewaySettings
@@ -33,14 +35,29 @@ def _extraction(services: UsesServices) -> Extraction:
 UsesExtraction = Annotated[Extraction, Depends(_extraction)]
 
 
-def document(given: str, settings: GatewaySettings) -> str:
+def document(given: str, services: Services) -> str:
     """Returns the address of the document ``given``, whose host may be asked, or whose folder or file lies below the
-    datalake's root. Raises RequestRefused (422)."""
-    given = given.strip()
+    datalake's root, or which is one of the gateway's own collections. Blocks. Raises RequestRefused (422)."""
+    given, settings = given.strip(), services.settings
+    if given.startswith(COLLECTION):
+        return _collection(given, services)
     if is_url(given.removeprefix(IMAGES)):
         _check_url(given.removeprefix(IMAGES), settings)
         return given
     return admitted_source(given, settings)
+
+
+def _collection(given: str, services: Services) -> str:
+    name = given.removeprefix(COLLECTION)
+    if name not in services.collections.collections.names():
+        raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, f"source: there is no collection {name[:100]!r} here")
+    if services.settings.search_needs_key and not os.environ.get("HASHLAKE_KEY"):
+        raise RequestRefused(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "source: searching needs a key here, and reading a collection does: start the gateway with one in "
+            "HASHLAKE_KEY",
+        )
+    return given
 
 
 def manifest(given: str, settings: GatewaySettings) -> str:

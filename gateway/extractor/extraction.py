@@ -9,9 +9,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Sequence
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 from gateway.errors import RequestRefused
@@ -31,9 +31,11 @@ _WATCH_SECONDS = 0.2
 _STOP_SECONDS = 10.0
 #: How often old results are looked for.
 _TIDY_SECONDS = 600.0
-#: For so long the detectors that there are aren't looked for again.
-_LIST_SECONDS = 5.0
 _COMMAND = [sys.executable, "-m", "gateway.extractor.runner"]
+
+
+#: Name, size in bytes and time of change of files.
+_Files = frozenset[tuple[str, int, int]]
 
 
 class Extraction:
@@ -50,7 +52,8 @@ class Extraction:
         self._new = asyncio.Event()
         self._closing = False
         self._looking = asyncio.Lock()
-        self._detectors: tuple[float, list[dict[str, Any]]] | None = None
+        self._models = settings.models
+        self._detectors: tuple[_Files, list[dict[str, Any]]] | None = None
 
     def start(self) -> None:
         works = (self._keep_employing, self._keep_delivering, self._keep_tidy)
@@ -81,12 +84,12 @@ class Extraction:
 
     async def detectors(self) -> list[dict[str, Any]]:
         """Returns what is said of each detector. Whoever asks, with a key or without, at most one process looks, and
-        not often. Raises CommandFailed and ValueError."""
+        again only when files in the folder of models have changed. Raises CommandFailed and ValueError."""
         async with self._looking:
-            now = time.monotonic()
-            if self._detectors is None or now - self._detectors[0] > _LIST_SECONDS:
+            files = await asyncio.to_thread(_files_in, self._models)
+            if self._detectors is None or self._detectors[0] != files:
                 async with ChildProcess.started([*HASHLAKE, "elements", "detectors", "--json"]) as child:
-                    self._detectors = now, json.loads(await child.succeeded())
+                    self._detectors = files, json.loads(await child.succeeded())
             return self._detectors[1]
 
     async def watch(self, job_id: str) -> AsyncIterator[Job]:
@@ -162,3 +165,12 @@ class Extraction:
         if self._child is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._child.wait(_STOP_SECONDS)
+
+
+def _files_in(folder: Path) -> _Files:
+    found = set()
+    for path in folder.glob("*.pt"):
+        with contextlib.suppress(OSError):  # gone meanwhile
+            about = path.stat()
+            found.add((path.name, about.st_size, about.st_mtime_ns))
+    return frozenset(found)

@@ -41,7 +41,8 @@ class WantedElements(BaseModel):
     source: str = Field(
         max_length=8192,
         description="the URL of a IIIF manifest or collection, or of a PDF; `images:` and the URL of a JSON object of "
-        "names and URLs; or a source as in reindexing: s3://bucket/prefix, a folder or PDF below the datalake's root",
+        "names and URLs; `collection:` and the name of a collection here; or a source as in reindexing: "
+        "s3://bucket/prefix, a folder or PDF below the datalake's root",
         examples=["https://iiif.example.org/ms-12/manifest.json"],
     )
     detector: str | None = Field(
@@ -96,9 +97,8 @@ async def start(
     asked: WantedElements, key: AppKey, services: UsesServices, extraction: UsesExtraction, response: Response
 ) -> Job:
     settings = services.settings
-    request = Detecting(
-        source=document(asked.source, settings), detector=detector(asked.detector, settings), anew=asked.anew
-    )
+    source = await asyncio.to_thread(document, asked.source, services)
+    request = Detecting(source=source, detector=detector(asked.detector, settings), anew=asked.anew)
     to = callback(asked.callback, settings, "annotate") if asked.callback else None
     (job,) = await extraction.add(key.name, [request], to)
     response.headers["Location"] = f"jobs/{job.id}"
@@ -111,8 +111,12 @@ async def start_similarity(
 ) -> Job:
     settings = services.settings
     name, path = await asyncio.to_thread(backbone, asked.model, services)
+
+    def addresses() -> dict[str, str]:
+        return {each: document(address, services) for each, address in documents(asked.documents).items()}
+
     request = Comparing(
-        documents={each: document(address, settings) for each, address in documents(asked.documents).items()},
+        documents=await asyncio.to_thread(addresses),
         model=name,
         model_path=path,
         top_k=asked.top_k,

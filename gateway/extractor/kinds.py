@@ -14,6 +14,8 @@ from gateway.extractor.jobs import Compared, Comparing, Delivery, Detecting, Doc
 from gateway.processes import HASHLAKE
 
 _DOCUMENTS = "asked.json"
+#: What the gateway's own collections are called as documents: collection:shoes.
+COLLECTION = "collection:"
 #: The files of a comparison that are about all documents.
 SIMILARITY = ("similarity.json", "similarity.csv")
 #: Where it keeps small pictures of figures.
@@ -27,22 +29,30 @@ def folder_of(request: Detecting | Comparing, folders: Folders) -> Path:
     return folders.found(request.model_dump_json(), request.model_path)
 
 
-def command_of(request: Detecting | Comparing, folder: Path, models: Path) -> list[str]:
-    """Returns the command that carries ``request`` out. Writes what it reads to ``folder``. Raises OSError."""
+def command_of(request: Detecting | Comparing, folder: Path, models: Path, gateway: str) -> list[str]:
+    """Returns the command that carries ``request`` out, with ``gateway``'s collections. Writes what it reads to
+    ``folder``. Raises OSError."""
     if isinstance(request, Detecting):
         return [
             *HASHLAKE, "elements", "detect", "--detector", request.detector, "--output", str(folder), "--json",
-            "--", request.source,
+            "--", _address(request.source, gateway),
         ]  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     asked = folder / _DOCUMENTS
-    asked.write_text(json.dumps(request.documents), encoding="utf-8")
+    addresses = {name: _address(address, gateway) for name, address in request.documents.items()}
+    asked.write_text(json.dumps(addresses), encoding="utf-8")
     return [
         *HASHLAKE, "elements", "similarity", "--documents", str(asked), "--output", str(folder), "--json",
         "--model_path", str(models / request.model_path), "--top_k", str(request.top_k),
         *(["--mutual"] if request.mutual else []), *(["--verify"] if request.verify else []),
         *(["--compatible"] if request.compatible else []),
     ]  # fmt: skip
+
+
+def _address(document: str, gateway: str) -> str:
+    """Returns the address of ``document`` for a command; of a collection, where ``gateway`` has it."""
+    name = document.removeprefix(COLLECTION)
+    return f"{COLLECTION}{gateway}/{name}" if document.startswith(COLLECTION) else document
 
 
 def outcome(job: Job, folder: Path, said: dict[str, Any]) -> tuple[dict[str, Any], list[Delivery]]:

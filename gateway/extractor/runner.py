@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from contract.address import reachable_host, url_of
 from gateway.errors import CommandFailed
 from gateway.extractor.folders import Folders, forget
 from gateway.extractor.jobs import Delivery, Detecting, Job, JobStore
@@ -34,12 +35,14 @@ _PROGRESS = ("done", "total", "failed")
 
 
 class Runner:
-    """Carries out the jobs in ``jobs``, whose results are in ``folders``, with models of the folder ``models``."""
+    """Carries out the jobs in ``jobs``, whose results are in ``folders``, with models of the folder ``models``, and the
+    collections of ``gateway``, by its URL."""
 
-    def __init__(self, jobs: JobStore, folders: Folders, models: Path) -> None:
+    def __init__(self, jobs: JobStore, folders: Folders, models: Path, gateway: str) -> None:
         self._jobs = jobs
         self._folders = folders
         self._models = models
+        self._gateway = gateway
         self._child: ChildProcess | None = None
         self._stopping = False
 
@@ -60,7 +63,7 @@ class Runner:
         if isinstance(job.request, Detecting) and job.request.anew and job.done == 0:
             forget(folder)
         try:
-            said = await self._command(job, command_of(job.request, folder, self._models))
+            said = await self._command(job, command_of(job.request, folder, self._models, self._gateway))
             known, deliveries = outcome(job, folder, said)
         except CommandFailed as error:
             if self._jobs.is_cancelled(job.id):
@@ -140,7 +143,8 @@ async def main() -> None:
     jobs = JobStore(folders.jobs)
     with alone(folders.lock) as is_alone:
         if is_alone:
-            runner = Runner(jobs, folders, settings.models)
+            gateway = url_of(reachable_host(settings.gateway_host), settings.gateway_port)
+            runner = Runner(jobs, folders, settings.models, gateway)
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, runner.stop)
             await runner.run()
 

@@ -1,6 +1,7 @@
 """Jobs between the gateway and their process: what is begun, stopped, cancelled, and where results go."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -12,8 +13,8 @@ import pytest
 from gateway.errors import CommandFailed
 from gateway.extractor.extraction import Extraction
 from gateway.extractor.folders import Folders
-from gateway.extractor.jobs import Detecting, Document, Job, JobStore
-from gateway.extractor.kinds import outcome
+from gateway.extractor.jobs import Comparing, Detecting, Document, Job, JobStore
+from gateway.extractor.kinds import command_of, outcome
 from gateway.extractor.runner import Runner
 from gateway.settings import GatewaySettings
 
@@ -51,7 +52,7 @@ def test_a_job_that_is_stopped_keeps_its_progress(
     folders = Folders(tmp_path)
     jobs = JobStore(folders.jobs)
     (job,) = jobs.create("app", [ASKED], None)
-    runner = Runner(jobs, folders, tmp_path)
+    runner = Runner(jobs, folders, tmp_path, "")
     monkeypatch.setattr("gateway.extractor.runner.ChildProcess", Stopped(runner.stop if stopped else lambda: None))
     asyncio.run(runner.run())
     after = jobs.get(job.id)
@@ -120,6 +121,42 @@ def test_detectors_are_looked_for_once_however_many_ask(tmp_path: Path, monkeypa
         return await asyncio.gather(*(extraction.detectors() for _ in range(20)))
 
     assert asyncio.run(ask()) == [[]] * 20 and len(looked) == 1
+
+
+def test_detectors_are_looked_for_again_when_a_file_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = []
+
+    class Listing(Stopped):
+        async def succeeded(self) -> str:
+            said.append({"name": f"as of listing {len(said) + 1}"})
+            return json.dumps(said[-1:])
+
+    monkeypatch.setattr("gateway.extractor.extraction.ChildProcess", Listing(None))
+
+    async def ask() -> list[str]:
+        extraction = Extraction(GatewaySettings(state=tmp_path, models=tmp_path))
+        names = []
+        for content in (b"one", b"one", b"other", None):
+            if content is None:
+                (tmp_path / "d.pt").unlink()
+            elif not (tmp_path / "d.pt").exists() or (tmp_path / "d.pt").read_bytes() != content:
+                (tmp_path / "d.pt").write_bytes(content)
+            names.append((await extraction.detectors())[0]["name"])
+        return names
+
+    assert asyncio.run(ask()) == [f"as of listing {number}" for number in (1, 1, 2, 3)]
+
+
+def test_a_collection_is_a_document_where_the_gateway_has_it(tmp_path: Path) -> None:
+    gateway = "http://127.0.0.1:8000"
+    asked = Comparing(documents={"a": "collection:shoes", "b": "folder:/b"}, model="m", model_path="m.pt")
+    command = command_of(asked, tmp_path, tmp_path, gateway)
+    told = json.loads(Path(command[command.index("--documents") + 1]).read_text())
+    assert told == {"a": "collection:http://127.0.0.1:8000/shoes", "b": "folder:/b"}
+    found = command_of(Detecting(source="collection:shoes", detector="d"), tmp_path, tmp_path, gateway)
+    assert found[-1] == "collection:http://127.0.0.1:8000/shoes"
 
 
 def test_the_list_is_short_however_many_documents_a_job_has(tmp_path: Path) -> None:

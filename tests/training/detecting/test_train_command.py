@@ -1,5 +1,8 @@
 """A tiny detector, trained for a few steps: it goes on where it was killed, and finds the rectangles."""
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +71,36 @@ def test_trains_resumes_and_finds(
     assert "epoch 10/14" in resumed.output
     assert sorted(path.name for path in tmp_path.iterdir()) == ["parts.html", "whole.html", "whole.pt"]
     assert (tmp_path / "parts.html").read_text() == (tmp_path / "whole.html").read_text().replace("whole", "parts")
+
+
+#: Every epoch is saved: a save may be due long after so short a training.
+_EAGER = """
+import sys
+from training.detecting import commands, trainer
+trainer._SAVE_SECONDS = 0.0
+commands.compiled = lambda eye, size: eye.eval()
+commands.train_detector(sys.argv[1:])
+"""
+
+
+def test_killed_it_goes_on_to_the_same_curves(
+    pages: tuple[Path, dict[str, Box]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = (str(pages[0]), "--epochs", "8", *SMALL)
+    killed = [sys.executable, "-c", _EAGER, *arguments, "--out", str(tmp_path / "parts.pt")]
+    with subprocess.Popen(killed, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        said = next((line for line in process.stdout if "epoch 3/8" in line), "")
+        process.kill()
+    assert process.returncode == -signal.SIGKILL and said
+    assert (tmp_path / ".parts.pt.checkpoint").exists() and not (tmp_path / "parts.pt").exists()
+    monkeypatch.setattr(commands, "write_detector", lambda *_: None)  # takes seconds
+    monkeypatch.setattr(commands, "compiled", lambda eye, size: eye.eval())
+    resumed = run(*arguments, "--out", str(tmp_path / "parts.pt"))
+    assert resumed.exit_code == 0 and "epoch 1/8" not in resumed.output and "epoch 8/8" in resumed.output
+    assert run(*arguments, "--out", str(tmp_path / "whole.pt")).exit_code == 0
+    assert (tmp_path / "parts.html").read_text() == (tmp_path / "whole.html").read_text().replace("whole", "parts")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["parts.html", "whole.html"]
 
 
 def test_what_it_refuses(pages: tuple[Path, dict[str, Box]], tmp_path: Path) -> None:
