@@ -1,4 +1,4 @@
-"""The kernel of exact cosines between a query and listed rows of float16 vectors.
+"""The kernels of exact cosines between a query and listed rows of float16 vectors.
 
     row      16 numbers of float16 ─▶ float64       the next rows are on their way from memory meanwhile
     sums     row · query, row · row                 a product and a sum in one instruction
@@ -20,7 +20,7 @@ from numba.core import cgutils
 from numba.core.datamodel import models, register_default
 from numba.extending import intrinsic
 
-from searcher.scan.compiled import compiled
+from searcher.scan.compiled import compiled, inlined
 from searcher.scan.lanes import VECTOR, prefetch
 
 _features = get_host_cpu_features()
@@ -138,6 +138,34 @@ def total(_: Any, doubles: Any) -> Any:
     return types.float64(doubles), generate
 
 
+@inlined
+def _distance(row: Any, width: Any, query: Any, query_square: Any) -> Any:
+    """1 − cos between the vector at the address ``row`` and ``query``; 1 where one is zero."""
+    whole = width // NUMBERS * NUMBERS
+    query_at = np.int64(query.ctypes.data)
+    products = squares = no_doubles()
+    for first in range(0, whole, NUMBERS):
+        part = load_halves(row + 2 * first)
+        products = plus_products(products, part, load_doubles(query_at + 8 * first))
+        squares = plus_products(squares, part, part)
+    product, square = total(products), total(squares)
+    for each in range(whole, width):
+        half = load_half(row + 2 * each)
+        product += half * query[each]
+        square += half * half
+    lengths = square * query_square
+    return 1.0 - product / np.sqrt(lengths) if lengths > 0 else 1.0
+
+
+@inlined
+def _ask_ahead(vectors: Any, row_bytes: Any, rows: Any, place: Any) -> None:
+    """Has the row after next of ``rows`` brought from memory."""
+    if place + _AHEAD < len(rows):
+        later = vectors + rows[place + _AHEAD] * row_bytes
+        for line in range(0, row_bytes, VECTOR):
+            prefetch(later + line)
+
+
 @cache
 def kernel() -> Callable[..., None]:
     """The distances of ``rows`` of vectors of ``width`` numbers from a query, compiled."""
@@ -146,25 +174,59 @@ def kernel() -> Callable[..., None]:
 
     @compiled(types.void(number, number, numbers, doubles, types.float64, doubles))
     def compare(vectors, width, rows, query, query_square, found):
-        row_bytes, whole = 2 * width, width // NUMBERS * NUMBERS
-        query_at = np.int64(query.ctypes.data)
+        row_bytes = 2 * width
         for place in range(len(rows)):
-            if place + _AHEAD < len(rows):
-                later = vectors + rows[place + _AHEAD] * row_bytes
-                for line in range(0, row_bytes, VECTOR):
-                    prefetch(later + line)
-            row = vectors + rows[place] * row_bytes
-            products = squares = no_doubles()
-            for first in range(0, whole, NUMBERS):
-                part = load_halves(row + 2 * first)
-                products = plus_products(products, part, load_doubles(query_at + 8 * first))
-                squares = plus_products(squares, part, part)
-            product, square = total(products), total(squares)
-            for each in range(whole, width):
-                half = load_half(row + 2 * each)
-                product += half * query[each]
-                square += half * half
-            lengths = square * query_square
-            found[place] = 1.0 - product / np.sqrt(lengths) if lengths > 0 else 1.0
+            _ask_ahead(vectors, row_bytes, rows, place)
+            found[place] = _distance(vectors + rows[place] * row_bytes, width, query, query_square)
 
     return compare
+
+
+@cache
+def reaching_kernel() -> Callable[..., int]:
+    """As ``FloatIndex.within_reach``, into ``distances`` and ``found``, a heap, the farthest first, then the last row;
+    returns how many there are. Compiled."""
+    number, numbers = types.int64, types.Array(types.int64, 1, "C")
+    double, doubles = types.float64, types.Array(types.float64, 1, "C")
+    bits_of = types.Array(types.int32, 1, "C")
+
+    @compiled(number(number, number, numbers, bits_of, doubles, double, double, double, doubles, numbers))
+    def nearest(vectors, width, rows, bits, query, query_square, base, slope, distances, found):
+        row_bytes, held, room = 2 * width, 0, len(found)
+        for place in range(len(rows)):
+            if held == room and bits[place] > base + slope * distances[0]:
+                break
+            _ask_ahead(vectors, row_bytes, rows, place)
+            row = rows[place]
+            distance = _distance(vectors + row * row_bytes, width, query, query_square)
+            if held < room:  # rises from the end
+                at = held
+                held += 1
+                while at > 0:
+                    above = (at - 1) // 2
+                    if distances[above] > distance or (distances[above] == distance and found[above] > row):
+                        break
+                    distances[at], found[at] = distances[above], found[above]
+                    at = above
+            elif distance < distances[0] or (distance == distances[0] and row < found[0]):  # sinks from the top
+                at = 0
+                while True:
+                    below = 2 * at + 1
+                    if below >= room:
+                        break
+                    other = below + 1
+                    if other < room and (
+                        distances[other] > distances[below]
+                        or (distances[other] == distances[below] and found[other] > found[below])
+                    ):
+                        below = other
+                    if distance > distances[below] or (distance == distances[below] and row > found[below]):
+                        break
+                    distances[at], found[at] = distances[below], found[below]
+                    at = below
+            else:
+                continue
+            distances[at], found[at] = distance, row
+        return held
+
+    return nearest

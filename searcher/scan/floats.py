@@ -37,6 +37,35 @@ class FloatIndex:
         self._compare(self._vectors.ctypes.data, self.width, rows, asked, float(asked @ asked), found)
         return found
 
+    def within_reach(
+        self,
+        query: NDArray[np.float16],
+        top_k: int,
+        rows: NDArray[np.int64],
+        bits: NDArray[np.int32],
+        base: float,
+        slope: float,
+    ) -> Near:
+        """The ``top_k`` of ``rows``, int64 (m,), nearest to ``query``, float16 (width,), nearest first, then by row: of
+        those that differ in at most ``base`` + ``slope`` times 1 − cos of the k-th nearest so far of ``bits``, int32
+        (m,), which rise."""
+        distances, found = np.empty(min(top_k, len(rows))), np.empty(min(top_k, len(rows)), np.int64)
+        asked = query.astype(np.float64)
+        self._reach(
+            self._vectors.ctypes.data,
+            self.width,
+            rows,
+            bits,
+            asked,
+            float(asked @ asked),
+            base,
+            slope,
+            distances,
+            found,
+        )
+        order = np.lexsort((found, distances))
+        return found[order], distances[order]
+
     def nearest(self, query: NDArray[np.float16], top_k: int, allowed: NDArray[np.uint8] | None = None) -> Near:
         """The ``top_k`` rows nearest to ``query``, float16 (width,), nearest first, then by row: of all, or of those in
         the bitmap ``allowed`` (``CodeIndex.search``)."""
@@ -68,6 +97,12 @@ class FloatIndex:
         with needing_numba():
             from searcher.scan.cosines import kernel
         return kernel()
+
+    @cached_property
+    def _reach(self) -> Callable[..., int]:
+        with needing_numba():
+            from searcher.scan.cosines import reaching_kernel
+        return reaching_kernel()
 
 
 def best_of(parts: Sequence[Near], top_k: int) -> Near:

@@ -53,7 +53,10 @@ class Lists:
 
     def nearest_lists(self, query: NDArray[np.float16], margin: float) -> NDArray[np.int64]:
         """The lists whose centres are at most ``margin`` farther from ``query``, float16 (width,), than the nearest."""
-        return np.flatnonzero(self.apart(query[None])[0] <= np.float32(margin))
+        asked = query.astype(np.float32)
+        length = np.sqrt(asked @ asked)
+        cosines = self.centres @ (asked / length if length > 0 else asked)
+        return np.flatnonzero(cosines.max() - cosines <= np.float32(margin))
 
     def nearest_codes(
         self, code: NDArray[np.uint8], lists: NDArray[np.int64], top_k: int, allowed: NDArray[np.uint8] | None

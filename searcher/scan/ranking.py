@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.space import CODE, DETAIL, EMBEDDING, Space, Vectors
-from searcher.scan.floats import FloatIndex, Near, best_of
+from searcher.scan.floats import FloatIndex, Near
 from searcher.scan.kernels import needing_numba
 from searcher.scan.lists import Lists
 from searcher.scan.question import Ties
@@ -33,9 +33,6 @@ from searcher.scan.search import CodeIndex
 from searcher.scan.shortlist import Shortlist, reach_of, shortlist_for
 from searcher.scan.tables import MAX_BITS
 
-#: Of a shortlist, rows for each answer wanted that are compared first, and how many times as many there are next.
-_BEGINNING = 6
-_FARTHER = 4
 #: The share of the rows that must be allowed for a search in lists.
 _LISTED = 0.9
 #: Rows on which the reach of a query is measured.
@@ -259,20 +256,10 @@ class Ranking:
 
     def _nearest_of(self, query: Query, bits: NDArray[np.int32], rows: NDArray[np.int64], shortlist: Shortlist) -> Near:
         """The nearest to ``query`` of ``rows``, whose codes differ in so many ``bits``, rising: of those within the
-        reach of the k-th nearest so far, which is compared again each time that nearer ones are found."""
+        reach of the k-th nearest so far."""
         assert self._floats is not None
-        top_k, asked = query.top_k, query.vectors[EMBEDDING]
-        distances = np.empty(len(rows))
-        compared, within = 0, min(_BEGINNING * top_k, len(rows))
-        while compared < within:
-            distances[compared:within] = self._floats.distances(asked, rows[compared:within])
-            compared = within
-            if compared >= top_k:
-                kth = float(np.partition(distances[:compared], top_k - 1)[top_k - 1])
-                within = min(int(np.searchsorted(bits, shortlist.reach(kth), "right")), _FARTHER * compared)
-            else:
-                within = len(rows)
-        return best_of([(rows[:compared], distances[:compared])], top_k)
+        asked = query.vectors[EMBEDDING]
+        return self._floats.within_reach(asked, query.top_k, rows, bits, shortlist.base, shortlist.slope)
 
     def _search_selected(self, order: Order, queries: list[Query], allowed: NDArray[np.uint8] | None) -> list[Ranked]:
         answers = []
@@ -301,6 +288,7 @@ def compile_kernels(spaces: Sequence[Space]) -> None:
         multi_index.kernel(-(-widths[CODE] // 8))
     if any(space.name == EMBEDDING for space in spaces):
         cosines.kernel()
+        cosines.reaching_kernel()
         list_kernel.kernel()
     for first, *others in (order for orders in RANKS.values() for order in orders):
         seconds = [name for name in others if name in widths]

@@ -78,10 +78,6 @@ class Shortlist(BaseModel):
             raise ValueError("a margin holds as far as the farthest that was measured, which is missing")
         return self
 
-    def reach(self, distance: float) -> float:
-        """The most bits in which the code of one of the nearest differs, if the k-th nearest is at ``distance``."""
-        return self.base + self.slope * distance
-
 
 def shortlist_for(top_k: int, measured: Sequence[Shortlist]) -> Shortlist | None:
     """The codes to look at for the ``top_k`` nearest vectors; None for all. ``measured`` rises."""

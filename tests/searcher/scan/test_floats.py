@@ -75,6 +75,32 @@ def test_they_are_exact(seed: int, count: int, width: int, top_k: int, threads: 
     assert index.nearest(query, top_k, allowed)[0].tolist() == right_rows(vectors, query, top_k, np.flatnonzero(mask))
 
 
+@settings(deadline=None, max_examples=40)
+@given(
+    seed=st.integers(0, 1 << 32),
+    count=st.integers(1, 300),
+    width=st.sampled_from([1, 15, 16, 40]),
+    top_k=st.integers(1, 320),
+    base=st.integers(-5, 40),
+    slope=st.integers(0, 60),
+)
+def test_what_is_within_reach(seed: int, count: int, width: int, top_k: int, base: int, slope: int) -> None:
+    """Row by row: as long as one differs in no more bits than the k-th nearest before it allows."""
+    vectors = some_vectors(seed, count, width)
+    random = np.random.default_rng(seed)
+    query, apart = vectors[0], right_distances(vectors, vectors[0])
+    rows = random.permutation(count)[: random.integers(1, count + 1)]
+    bits = np.sort(random.integers(0, 64, len(rows))).astype(np.int32)
+    compared: list[int] = []
+    for row, differing in zip(rows.tolist(), bits.tolist(), strict=True):
+        if len(compared) >= top_k and differing > base + slope * sorted(apart[compared])[top_k - 1]:
+            break
+        compared.append(row)
+    found, distances = FloatIndex(vectors).within_reach(query, top_k, rows, bits, base, slope)
+    assert found.tolist() == sorted(compared, key=lambda row: (apart[row], row))[:top_k]
+    assert distances.tobytes() == apart[found].tobytes()
+
+
 def test_longer_vectors_are_compared_by_their_direction() -> None:
     vectors = np.array([[3, 4], [30_000, 40_000], [-3, -4], [4, -3], [0, 0]], np.float16)
     index = FloatIndex(vectors)
@@ -83,5 +109,6 @@ def test_longer_vectors_are_compared_by_their_direction() -> None:
 
 def test_nothing_is_nearest_of_nothing() -> None:
     index = FloatIndex(np.empty((0, 8), np.float16))
-    rows, apart = index.nearest(np.ones(8, np.float16), 3)
-    assert (rows.tolist(), apart.tolist()) == ([], [])
+    query, no_rows = np.ones(8, np.float16), np.empty(0, np.int64)
+    for rows, apart in (index.nearest(query, 3), index.within_reach(query, 3, no_rows, np.empty(0, np.int32), 1, 1)):
+        assert (rows.tolist(), apart.tolist()) == ([], [])
