@@ -51,7 +51,8 @@ def require_json(entries: Sequence[Entry]) -> None:
     for entry in entries:
         for text in (entry.metadata, entry.fetched):
             try:
-                _strict.decode(text or "null")
+                if text:
+                    _strict.decode(text)
             except (ValueError, RecursionError) as error:
                 raise ValueError(f"{entry.path}: the metadata is no JSON") from error
 

@@ -16,6 +16,7 @@ from contract.space import CODE, EMBEDDING
 from searcher.engines.configuration import Configuration
 from searcher.engines.pgvector_search import Search
 from searcher.engines.postgres import Database
+from searcher.engines.postgres_copy import copied
 from searcher.engines.postgres_filter import Sql, condition_of
 from searcher.engines.postgres_table import Table, find, identifier_of, make
 from searcher.engines.ranked import orders_of
@@ -101,8 +102,9 @@ class PgvectorEngine:
         if "metadata" not in table.kept and (told := next((each for each in entries if each.metadata), None)):
             raise ValueError(f"{told.path}: the table {self._configuration.place} has no column for metadata")
         last = {entry.path: place for place, entry in enumerate(entries)}
-        rows = [table.values_of(entry) for place, entry in enumerate(entries) if last[entry.path] == place]
-        self._database.run(lambda connection: _upsert(connection, table, rows))
+        each = [entry for place, entry in enumerate(entries) if last[entry.path] == place]
+        if each:
+            self._database.run(lambda connection: _upsert(connection, table, each))
 
     def remove(self, paths: Sequence[str]) -> int:
         name, place = sql.Identifier(self._table.name), self._table.place
@@ -218,8 +220,8 @@ class PgvectorEngine:
         return search.exact(self._condition(where))
 
 
-def _upsert(connection: Connection[Any], table: Table, rows: Sequence[Sequence[object]]) -> None:
-    """Copy ``rows``, as ``Table.values_of`` gives them, into a table of the connection's own, and from there into
+def _upsert(connection: Connection[Any], table: Table, entries: Sequence[Entry]) -> None:
+    """Copy ``entries`` into a table of the connection's own, and from there into
     ``table``, by name: so writers of the same images wait for each other in one order."""
     new = sql.Identifier(f"hashlake new {table.oid}")
     names = [sql.Identifier(name) for name in table.written]
@@ -229,11 +231,10 @@ def _upsert(connection: Connection[Any], table: Table, rows: Sequence[Sequence[o
             new, written, table.place
         )
     )
-    numbered = zip(rows, table.numbers(connection, len(rows)), strict=True)
+    numbers = table.numbers(connection, len(entries))
     with connection.cursor().copy(sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(new, written)) as copy:
-        copy.set_types(table.types())
-        for row, number in numbered:
-            copy.write_row([*row, *number])
+        for piece in copied(table, entries, numbers):
+            copy.write(piece)
     changes = [sql.SQL("{0} = excluded.{0}").format(name) for name in names[1:]]
     if table.added:
         changes.append(sql.SQL("{0} = excluded.{0}").format(sql.Identifier("added")))

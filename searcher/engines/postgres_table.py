@@ -16,7 +16,6 @@ import psycopg
 from numpy.typing import NDArray
 from pgvector import Bit, HalfVector, Vector
 from psycopg import sql
-from psycopg.types.json import Jsonb
 
 from contract.model import ModelIdentity
 from contract.space import Space
@@ -116,29 +115,19 @@ class Table:
         """Where ``column`` is in ``selected``."""
         return 1 + len(self.kept) + self.vectors.index(column)
 
-    def values_of(self, entry: Entry) -> list[Any]:
-        """``entry`` as ``written``, without the number of its row."""
-        kept = [_sent(_KEPT[name], getattr(entry, name)) for name in self.kept]
-        return [entry.path, *kept, *(column.value(entry.vectors[column.space.name]) for column in self.vectors)]
+    def is_json(self, kept: str) -> bool:
+        """Whether a column of ``kept`` has JSON; else it has bytes."""
+        return _KEPT[kept] == "jsonb"
 
-    def numbers(self, connection: psycopg.Connection[Any], count: int) -> list[tuple[int, ...]]:
-        """The numbers of ``count`` new rows, each as the end of ``written``."""
+    def numbers(self, connection: psycopg.Connection[Any], count: int) -> list[int] | None:
+        """The numbers of ``count`` new rows; None if rows have none."""
         if self.sequence is None:
-            return [()] * count
+            return None
         asked = "SELECT nextval(%s::regclass) FROM generate_series(1, %s)"
-        return connection.execute(asked, (self.sequence, count)).fetchall()
-
-    def types(self) -> list[str]:
-        """The SQL types of ``written``."""
-        counted = ["int8"] if self.sequence else []
-        return ["text", *(_KEPT[each] for each in self.kept), *(column.kind for column in self.vectors), *counted]
+        return [number for (number,) in connection.execute(asked, (self.sequence, count))]
 
     def column(self, space: str) -> VectorColumn:
         return next(each for each in self.vectors if each.space.name == space)
-
-
-def _sent(kind: str, value: Any) -> Any:
-    return Jsonb(value, dumps=str) if kind == "jsonb" and value is not None else value  # JSON already
 
 
 def identifier_of(place: str) -> sql.Identifier:
