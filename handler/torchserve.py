@@ -27,6 +27,7 @@ from contract.names import MODEL_NAME
 from contract.run_folder import SECRET_VARIABLE, RunFolder
 from embedding.cores import usable_cores
 from handler.archive import ARCHIVE_FILE, BESIDE_FILES
+from handler.cores import CORES_VARIABLE
 from handler.errors import HandlerError
 from handler.java import find_java
 from handler.management import Management, who_answers
@@ -50,9 +51,12 @@ _LOOPBACK = "127.0.0.1"
 _INFERENCE_NAME, _METRICS_NAME = "inference.hashlake", "metrics.hashlake"
 #: Bodies lie in buffers while they arrive, and on the heap while they wait for a worker. What doesn't fit any more is
 #: refused, or its connection closed; without limits, 24 bodies of 60 MiB at once took 4 GiB for good. When idle, Java
-#: gives back what it doesn't need (from Java 12 on; older ones don't know the option).
+#: gives back what it doesn't need (from Java 12 on; older ones don't know the option). It begins with a small heap, and
+#: with one arena of buffers, in small chunks, for each of the two threads of Netty's: the defaults are for many cores.
 _MEMORY = (
-    "-Xmx1g", "-XX:MaxDirectMemorySize=1g",
+    "-Xms16m", "-Xmx1g", "-XX:MaxDirectMemorySize=1g",
+    "-Dio.netty.allocator.numDirectArenas=2", "-Dio.netty.allocator.numHeapArenas=2",
+    "-Dio.netty.allocator.maxOrder=8",
     "-XX:+UseG1GC", "-XX:+IgnoreUnrecognizedVMOptions", "-XX:G1PeriodicGCInterval=10000",
 )  # fmt: skip
 
@@ -189,6 +193,7 @@ class TorchServe:
         return os.environ | {
             STORE_VARIABLE: str(settings.index_store.absolute()),
             THREADS_VARIABLE: str(max(1, usable_cores() // settings.workers)),
+            CORES_VARIABLE: str((self._folder / "cores").absolute()),
             SECRET_VARIABLE: str(self._run.secret_file.absolute()),
             RATE_VARIABLE: str(settings.verify_mb_per_s),
             "TS_INFERENCE_ADDRESS": f"http://{_java_name(settings.host, _INFERENCE_NAME)}:{settings.inference_port}",
