@@ -8,7 +8,10 @@ from hypothesis import HealthCheck, settings
 from embedding.torchscript import TorchScriptEmbedder
 from tests.fakes import CALIBRATION, write_colour_model, write_grid_model
 
-pytest_plugins = ["tests.milvus", "tests.order", "tests.postgres", "tests.reliability.campaign", "tests.temporary"]
+pytest_plugins = [
+    "tests.milvus", "tests.order", "tests.postgres", "tests.reliability.campaign", "tests.sources.s3_server",
+    "tests.temporary",
+]  # fmt: skip
 
 # No test fails for being slow on a busy machine, and the same commit always meets the same examples.
 settings.register_profile("here", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])

@@ -26,9 +26,9 @@ OBJECTS = {
 
 
 @pytest.fixture(scope="module")
-def stack(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(postgres: PostgresServer, s3: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Served as in step 1, with another port and a model of three words."""
-    with S3Server() as s3, pytest.MonkeyPatch.context() as environment:
+    with pytest.MonkeyPatch.context() as environment:
         set_credentials(environment, s3.url)
         environment.setenv("S3_BUCKET_NAME", BUCKET)
         environment.setenv("PG_SERVICE_URI", postgres.database())

@@ -1,8 +1,10 @@
-"""A real server of S3's protocol, moto's, in a process of its own on loopback."""
+"""A real server of S3's protocol, moto's, in a process of its own on loopback, started once by the tests that ask."""
 
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from itertools import count
 from types import TracebackType
 from typing import Self
 
@@ -24,6 +26,7 @@ class S3Server:
     def __init__(self) -> None:
         (self.port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{self.port}"
+        self._numbers = count(1)
 
     def __enter__(self) -> Self:
         run = f"from moto.server import main; main(['-H', '127.0.0.1', '-p', '{self.port}'])"
@@ -55,6 +58,11 @@ class S3Server:
             client_options={"allow_http": True},
         )
 
+    def new_bucket(self) -> tuple[str, S3Store]:
+        """Make an empty bucket; its name, and the client that fills it."""
+        name = f"lake{next(self._numbers)}"
+        return name, self.bucket(name)
+
     def put(self, store: S3Store, key: str, content: bytes) -> None:
         obstore.put(store, key, content, use_multipart=False)
 
@@ -64,3 +72,9 @@ def set_credentials(environment: pytest.MonkeyPatch, url: str) -> None:
     environment.setenv("S3_ENDPOINT", url)
     environment.setenv("S3_ACCESS_KEY", "key")
     environment.setenv("S3_SECRET_KEY", SECRET)
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    with S3Server() as server:
+        yield server

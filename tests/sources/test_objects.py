@@ -5,7 +5,6 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from uuid import uuid4
 
 import httpx
 import obstore
@@ -23,18 +22,12 @@ from tests.indexer.stored import codes_by_path, skipped_of
 from tests.sources.s3_server import SECRET, S3Server, set_credentials
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[S3Server]:
-    with S3Server() as server:
-        yield server
-
-
 @pytest.fixture
-def lake(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> tuple[str, S3Store]:
+def lake(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> tuple[str, S3Store]:
     """The address of an empty bucket, and its client."""
-    set_credentials(monkeypatch, server.url)
-    name = f"lake-{uuid4().hex[:8]}"
-    return f"s3://{name}", server.bucket(name)
+    set_credentials(monkeypatch, s3.url)
+    name, store = s3.new_bucket()
+    return f"s3://{name}", store
 
 
 def fill(store: S3Store, contents: dict[str, bytes]) -> None:
@@ -48,7 +41,7 @@ def names(address: str) -> list[str]:
 
 
 def test_pictures_are_listed_by_a_folders_rules(
-    server: S3Server, lake: tuple[str, S3Store], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    s3: S3Server, lake: tuple[str, S3Store], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Libraries that configure logging, in tests that ran before, disable the loggers of others.
     monkeypatch.setattr("sources.objects._log.disabled", False)
@@ -56,7 +49,7 @@ def test_pictures_are_listed_by_a_folders_rules(
     keys = ["a/1.jpg", "a/été +%41#?.PNG", "a/no suffix", "-dash.jpg"]
     left_out = ["a/b.txt", "a/c.cr2", ".thumbnails/1.jpg", "a/._1.jpg", "a/half.part"]
     fill(store, dict.fromkeys(keys + left_out, b"x"))
-    httpx.put(f"{server.url}/{address.removeprefix('s3://')}/a/", trust_env=False).raise_for_status()  # as consoles do
+    httpx.put(f"{s3.url}/{address.removeprefix('s3://')}/a/", trust_env=False).raise_for_status()  # as consoles do
     caplog.set_level(logging.WARNING)
     assert names(address) == sorted([f"{address}/{key}" for key in keys], key=str.encode)
     assert caplog.messages == ["left out: 1 cr2, 2 in trash and thumbnail folders (--keep_hidden lists them)"]
@@ -136,9 +129,9 @@ def test_a_link_opens_one_object_and_holds_no_secret(lake: tuple[str, S3Store]) 
 
 
 def test_a_bucket_that_is_none_and_an_address_without_one(
-    server: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    set_credentials(monkeypatch, server.url)
+    set_credentials(monkeypatch, s3.url)
     with (
         pytest.raises(SourceError, match=r"^s3://nowhere/ cannot be listed: [^\n]*404") as refused,
         open_source("s3://nowhere"),

@@ -1,10 +1,8 @@
 """Requests are signed as S3 wants it, and keys that are no clean paths stay what they are."""
 
 import http.client
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
-from uuid import uuid4
 
 import httpx
 import pytest
@@ -30,19 +28,12 @@ KEYS = ["a//b.png", "/a/b.png", "//plain.png", "tr/ail.png ", "tab\there.png", "
 DOTS = ["a/../plain.png", "./plain.png", "a/./b.png", "../../plain.png"]
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[S3Server]:
-    with S3Server() as server:
-        yield server
-
-
 @pytest.fixture
-def bucket(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+def bucket(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of a bucket with an object of each key, the pictures 1, 2, 3, …"""
-    set_credentials(monkeypatch, server.url)
-    name = f"lake-{uuid4().hex[:8]}"
-    server.bucket(name)
-    connection = http.client.HTTPConnection("127.0.0.1", server.port)  # which sends any path as it is
+    set_credentials(monkeypatch, s3.url)
+    name, _ = s3.new_bucket()
+    connection = http.client.HTTPConnection("127.0.0.1", s3.port)  # which sends any path as it is
     for number, key in enumerate([*PATHS, *KEYS, *DOTS], 1):
         connection.request("PUT", f"/{name}/{quote(key)}", body=png_of(number))
         answer = connection.getresponse()
@@ -103,8 +94,8 @@ def test_every_key_is_indexed(bucket: str, tmp_path: Path) -> None:
     assert SECRET not in indexed.out + indexed.err
 
 
-def test_pages_follow_each_other(server: S3Server, bucket: str) -> None:
-    store = S3Requests(server.url, bucket, "us-east-1", "key", SECRET)
+def test_pages_follow_each_other(s3: S3Server, bucket: str) -> None:
+    store = S3Requests(s3.url, bucket, "us-east-1", "key", SECRET)
     one_page = list(store.names("", 1000))
     assert list(store.names("", 3)) == one_page and len(one_page) == len([*PATHS, *KEYS, *DOTS])
     assert [each.key for each in store.names("a/.", 1)] == ["a/../plain.png", "a/./b.png"]
@@ -120,14 +111,14 @@ def test_without_an_accounts_key_such_keys_have_a_reason(bucket: str, monkeypatc
         store.read(Item(f"s3://{bucket}/a//b.png"))
 
 
-def test_what_a_store_says_wrongly_is_told_without_secrets(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_store_says_wrongly_is_told_without_secrets(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sources.s3_requests._PAUSES", (0.01,))
     nobody = S3Requests("http://127.0.0.1:1", "lake", "us-east-1", "key", SECRET)
     with pytest.raises(StoreFailed, match=r"^http://127.0.0.1:1 cannot be reached: ") as failed:
         list(nobody.names("", 1000))
     assert failed.value.status == 0 and SECRET not in repr(nobody)
     with pytest.raises(StoreFailed, match=r"answered 404 .*\(NoSuchBucket\)$") as failed:
-        list(S3Requests(server.url, "none", "us-east-1", "key", SECRET).names("", 1000))
+        list(S3Requests(s3.url, "none", "us-east-1", "key", SECRET).names("", 1000))
     assert failed.value.status == 404
     monkeypatch.setattr(S3Requests, "_get", lambda *_: type("A", (), {"content": b"<!DOCTYPE a><a/>"}))
     with pytest.raises(StoreFailed, match="it answered with no XML"):

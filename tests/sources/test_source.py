@@ -66,21 +66,21 @@ NAMES = sorted([*CONTENTS, "c"])
 Made = tuple[Source, Callable[[str], str]]
 
 
-def _folder(folder: Path, stack: ExitStack) -> Made:
+def _folder(folder: Path, stack: ExitStack, request: pytest.FixtureRequest) -> Made:
     for name, content in CONTENTS.items():
         (folder / f"{name}.jpg").write_bytes(content)
     (folder / "list.txt").write_text("".join(f"{name}.jpg\n" for name in NAMES))
     return FolderSource(folder, Listing(folder / "list.txt")), lambda name: f"{name}.jpg"
 
 
-def _walked(folder: Path, stack: ExitStack) -> Made:
-    _, name_of = _folder(folder, stack)
+def _walked(folder: Path, stack: ExitStack, request: pytest.FixtureRequest) -> Made:
+    _, name_of = _folder(folder, stack, request)
     with (folder / "c.jpg").open("wb") as too_large:
         too_large.truncate((32 << 20) + 1)
     return FolderSource(folder), name_of
 
 
-def _urls(folder: Path, stack: ExitStack) -> Made:
+def _urls(folder: Path, stack: ExitStack, request: pytest.FixtureRequest) -> Made:
     site = stack.enter_context(PictureSite())
     for name, content in CONTENTS.items():
         site.put(f"/{name}.jpg", content)
@@ -89,14 +89,14 @@ def _urls(folder: Path, stack: ExitStack) -> Made:
     return stack.enter_context(UrlSource(Listing(folder / "list.txt"), limits)), lambda name: site.url(f"/{name}.jpg")
 
 
-def _zip(folder: Path, stack: ExitStack) -> Made:
+def _zip(folder: Path, stack: ExitStack, request: pytest.FixtureRequest) -> Made:
     with zipfile.ZipFile(folder / "a.zip", "w") as archive:
         for name in NAMES:
             archive.writestr(f"{name}.jpg", CONTENTS.get(name, bytes((32 << 20) + 1)))
     return stack.enter_context(open_source(f"zip:{folder}/a.zip")), lambda name: f"{folder}/a.zip#{name}.jpg"
 
 
-def _tar(folder: Path, stack: ExitStack) -> Made:
+def _tar(folder: Path, stack: ExitStack, request: pytest.FixtureRequest) -> Made:
     with tarfile.open(folder / "a.tar", "w") as archive:
         for name in NAMES:
             content = CONTENTS.get(name, bytes((32 << 20) + 1))
@@ -106,24 +106,24 @@ def _tar(folder: Path, stack: ExitStack) -> Made:
     return stack.enter_context(open_source(f"tar:{folder}/a.tar")), lambda name: f"{folder}/a.tar#{name}.jpg"
 
 
-def _objects(folder: Path, stack: ExitStack) -> Made:
+def _objects(folder: Path, stack: ExitStack, request: pytest.FixtureRequest) -> Made:
     environment = stack.enter_context(pytest.MonkeyPatch.context())
-    server = stack.enter_context(S3Server())
+    server: S3Server = request.getfixturevalue("s3")
     set_credentials(environment, server.url)
-    store = server.bucket("lake")
+    bucket, store = server.new_bucket()
     for name in NAMES:
         server.put(store, f"{name}.jpg", CONTENTS.get(name, bytes((32 << 20) + 1)))
-    return stack.enter_context(open_source("s3://lake")), lambda name: f"s3://lake/{name}.jpg"
+    return stack.enter_context(open_source(f"s3://{bucket}")), lambda name: f"s3://{bucket}/{name}.jpg"
 
 
-def _dict(folder: Path, stack: ExitStack) -> Made:
+def _dict(folder: Path, stack: ExitStack, request: pytest.FixtureRequest) -> Made:
     return DictSource(CONTENTS, ["c"]), str
 
 
 @pytest.fixture(params=[_folder, _walked, _urls, _zip, _tar, _objects, _dict], ids=lambda make: make.__name__)
 def made(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Made]:
     with ExitStack() as stack:
-        yield request.param(tmp_path, stack)
+        yield request.param(tmp_path, stack, request)
 
 
 def content(source: Source, item: Item) -> bytes | None:

@@ -33,15 +33,14 @@ from tests.sources.s3_server import SECRET, S3Server, set_credentials
 
 
 @pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def bucket(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
     """The address of a picture's folder in a bucket, beside which there is a secret."""
-    with S3Server() as server:
-        set_credentials(monkeypatch, server.url)
-        store = server.bucket("lake")
-        server.put(store, "photos/é.png", png_of(7))
-        server.put(store, "photos/a.pdf", pdf_of([picture_of(0xFF00, 64)]))
-        server.put(store, "photos-private/secret.png", png_of(8))
-        yield "s3://lake/photos"
+    set_credentials(monkeypatch, s3.url)
+    name, store = s3.new_bucket()
+    s3.put(store, "photos/é.png", png_of(7))
+    s3.put(store, "photos/a.pdf", pdf_of([picture_of(0xFF00, 64)]))
+    s3.put(store, "photos-private/secret.png", png_of(8))
+    return f"s3://{name}/photos"
 
 
 def indexed(settings: GatewaySettings, address: str) -> None:
@@ -86,11 +85,11 @@ def test_what_is_not_in_the_source_is_never_read(tmp_path: Path, bucket: str) ->
     with Client(tiny_app(settings, router)) as client:
         assert client.get("/images/1").status_code == 404
     originals = Originals(bucket)
-    assert originals.has("s3://lake/photos/é.png")
-    for name in ("s3://lake/photos-private/secret.png", "s3://other/photos/a.png", "/etc/passwd", "photos/a.png"):
+    assert originals.has(f"{bucket}/é.png")
+    for name in (f"{bucket}-private/secret.png", "s3://other/photos/a.png", "/etc/passwd", "photos/a.png"):
         assert not originals.has(name)
     with pytest.raises(Unreadable):
-        originals.read("s3://lake/photos/none.png")
+        originals.read(f"{bucket}/none.png")
 
 
 def test_an_archive_and_a_folder(tmp_path: Path) -> None:
