@@ -1,8 +1,9 @@
 // One picture of a collection, as a card.
 
 import { caption } from "./caption.js";
+import { cardButton } from "./card_button.js";
 import { element } from "./elements.js";
-import { pathText } from "./gallery.js";
+import { pathText } from "./path_text.js";
 
 /**
  * The card of `image`, {url, thumbnail, metadata?}. `badge` is a word on its picture or null; `box` is {name, words,
@@ -12,19 +13,6 @@ import { pathText } from "./gallery.js";
  */
 export function collectionCard(image, source, { badge = null, box = null, tools = [], onOpen }) {
   const { url, metadata } = image;
-  const button = ([words, press, letter]) =>
-    element(
-      "button",
-      {
-        type: "button",
-        class: "plain",
-        "aria-label": `${words}: ${url}`,
-        tabindex: letter ? -1 : null,
-        dataset: letter ? { letter } : {},
-        onclick: press,
-      },
-      words,
-    );
   const card = element(
     "li",
     { class: "result", dataset: { url } },
@@ -45,7 +33,7 @@ export function collectionCard(image, source, { badge = null, box = null, tools 
     ),
     element("div", { class: "path-box" }, pathText(url)),
     metadata === undefined ? null : (caption(metadata) ?? element("p", { class: "in-one-line" })),
-    tools.length === 0 ? null : element("div", { class: "result-tools" }, ...tools.map(button)),
+    tools.length === 0 ? null : element("div", { class: "result-tools" }, ...tools.map(([words, press, letter]) => cardButton(words, url, press, letter))),
   );
   if (box !== null) addBox(card, url, box);
   return card;

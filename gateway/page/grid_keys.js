@@ -3,7 +3,8 @@
 
 const STOP = ".thumbnail";
 
-export function gridKeys(list) {
+/** `ends()` gives two functions, which bring the first and the last stop; without it, those are in the page. */
+export function gridKeys(list, { ends = null } = {}) {
   list.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey) return;
     const card = event.target.closest(".result");
@@ -12,6 +13,12 @@ export function gridKeys(list) {
     if (button) {
       event.preventDefault();
       button.click();
+      return;
+    }
+    const end = ["Home", "End"].indexOf(event.key);
+    if (ends !== null && end >= 0) {
+      event.preventDefault();
+      ends()[end]().focus();
       return;
     }
     const stops = [...list.querySelectorAll(`.result:not([hidden]) ${STOP}`)];

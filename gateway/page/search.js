@@ -4,8 +4,7 @@ import { Refusal, askBlob, askJson } from "./api.js";
 import { copyLink } from "./copy_link.js";
 import { byId, element } from "./elements.js";
 import { apartText, closenessReason, closenessWord } from "./closeness.js";
-import { showGallery } from "./gallery.js";
-import { gridKeys } from "./grid_keys.js";
+import { galleryIn } from "./gallery.js";
 import { here } from "./here.js";
 import { withSearchKey } from "./key_prompt.js";
 import { searchKey } from "./keys.js";
@@ -39,10 +38,15 @@ const load = (address) => askBlob(address, { key: searchKey.get() });
 export function searchPage({ onTitle }) {
   const topK = byId("top-k");
   const turned = byId("turned");
-  const gallery = byId("gallery");
+  const gallery = galleryIn(byId("gallery"), {
+    onOpen: enlarge,
+    onMore: more,
+    onWhy: why,
+    onSelect: () => taking.showSelected(),
+  });
   const threshold = thresholdOver(gallery, { onHidden: showCount });
   const resetLink = copyLink(() => address);
-  const resetTakeAway = takeAway(gallery, { answer: () => asked });
+  const taking = takeAway(gallery, { answer: () => asked });
   const answerBox = byId("answer");
   const remembered = new Map(); // hash → query
   let current = null; // the query last asked, answered or not
@@ -144,8 +148,9 @@ export function searchPage({ onTitle }) {
     const { results, model } = answer;
     asked?.source.discard();
     const source = pictures(searchKey.get());
+    const rank = rankOf(query, chosen.rank);
     const { collection, turned: alsoTurned } = chosen;
-    asked = { query, picture, collection, turned: alsoTurned, code: answer.query.code, results, source, fields };
+    asked = { query, picture, collection, turned: alsoTurned, code: answer.query.code, results, rank, source, fields };
     showOnStage(query, answer);
     byId("welcome").hidden = true;
     byId("search-problem").hidden = true;
@@ -156,11 +161,10 @@ export function searchPage({ onTitle }) {
     byId("found-about").textContent = `Version ${answer.version} · ${model.name}, ${codes}`;
     byId("search-status").textContent =
       results.length === 0 ? "No picture was found." : `${count(results.length, "picture")} found.`;
-    const rank = rankOf(query, chosen.rank);
-    showGallery(gallery, results, rank, asked.source, { onOpen: (place) => enlarge(place, rank), onMore: more, onWhy: why });
+    gallery.show(results, rank, source);
     showTiming(byId("timing-bar"), byId("timing-steps"), answer.milliseconds, elapsed);
     threshold.offer(results);
-    resetTakeAway();
+    taking.reset();
     words.load();
     place.load();
     remarkOnRank(query, chosen.rank, model);
@@ -244,10 +248,9 @@ export function searchPage({ onTitle }) {
     return of?.kind === "path" && of.thumbnail !== null ? source.image(of.thumbnail) : null;
   }
 
-  async function enlarge(at, rank) {
-    const { results, source } = asked;
-    const cards = [...gallery.querySelectorAll(".result")];
-    const visible = results.filter((_, place) => !cards[place].hidden);
+  async function enlarge(at) {
+    const { results, rank, source } = asked;
+    const visible = gallery.shown();
     const entries = visible.map((result) => ({
       name: result.path,
       thumbnail: result.thumbnail,
@@ -262,7 +265,7 @@ export function searchPage({ onTitle }) {
     }));
     const end = await showLarge(entries, visible.indexOf(results[at]), source, seen());
     // Another answer may have come meanwhile: its cards are others.
-    if (end !== null) cards[results.indexOf(visible[end])].querySelector(".thumbnail").focus();
+    if (end !== null && results === asked.results) gallery.focus(results.indexOf(visible[end]));
   }
 
   function showKeyInUse() {
@@ -281,7 +284,6 @@ export function searchPage({ onTitle }) {
     showKeyInUse();
   });
   showKeyInUse();
-  gridKeys(gallery);
   byId("settings-button").addEventListener("click", () => {
     const open = byId("asking").toggleAttribute("data-settings");
     byId("settings-button").setAttribute("aria-expanded", String(open));

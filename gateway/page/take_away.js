@@ -9,28 +9,23 @@ import { count, problem } from "./words.js";
 import { zip } from "./zip.js";
 
 /**
- * The menu over the cards of `gallery`. `answer()` is {results, source, fields}: what is shown, where its pictures come
- * from, and what was sent. Returns a function that puts the menu back for a new answer.
+ * The menu over the cards of `gallery` (gallery.js). `answer()` is {source, fields}: where its pictures come from, and what
+ * was sent.
  */
 export function takeAway(gallery, { answer }) {
   const menu = byId("take-away");
 
-  const boxes = () => [...gallery.querySelectorAll(".result:not([hidden]) .pick input")];
-
   // The selected results; without any, all that are shown.
   function wanted() {
-    const { results } = answer();
-    const all = boxes();
-    const chosen = all.filter(({ checked }) => checked);
-    const paths = new Set((chosen.length > 0 ? chosen : all).map((box) => box.closest(".result").dataset.path));
-    return results.filter(({ path }) => paths.has(path));
+    const selected = gallery.selected();
+    return selected.length > 0 ? selected : gallery.shown();
   }
 
   function showSelected() {
-    const selected = boxes().filter(({ checked }) => checked).length;
+    const selected = gallery.selected().length;
     byId("take-away-summary").textContent = selected === 0 ? "Take away" : `Take away ${selected}`;
     byId("take-away-what").textContent =
-      selected === 0 ? `All ${count(boxes().length, "picture")} shown` : `${count(selected, "picture")} selected`;
+      selected === 0 ? `All ${count(gallery.shown().length, "picture")} shown` : `${count(selected, "picture")} selected`;
     byId("select-none").hidden = selected === 0;
   }
 
@@ -79,17 +74,19 @@ export function takeAway(gallery, { answer }) {
   for (const [id, press] of Object.entries(presses)) {
     byId(id).addEventListener("click", ({ currentTarget }) => press(currentTarget));
   }
-  byId("select-none").addEventListener("click", () => {
-    for (const box of boxes()) if (box.checked) box.click();
-  });
-  gallery.addEventListener("change", showSelected);
+  byId("select-none").addEventListener("click", () => gallery.selectNone());
   menu.addEventListener("toggle", showSelected);
 
-  return () => {
-    menu.open = false;
-    say(byId("take-away-says"), "");
-    byId("take-away-text").hidden = true;
-    showSelected();
+  return {
+    /** Say how many pictures are selected now. */
+    showSelected,
+    /** Put the menu back for a new answer. */
+    reset() {
+      menu.open = false;
+      say(byId("take-away-says"), "");
+      byId("take-away-text").hidden = true;
+      showSelected();
+    },
   };
 }
 

@@ -2,7 +2,6 @@
 // answers lie at which distance. It moves from the nearest answer to the farthest.
 
 import { byId, element } from "./elements.js";
-import { hideFarther } from "./gallery.js";
 import { cosineText, count } from "./words.js";
 
 // What the slider counts: bits, or hundredths of 1 − cosine.
@@ -16,7 +15,7 @@ const ROUNDING = 1e-6;
 const BARS = 32;
 
 /**
- * The slider over the cards of `gallery`; `offer(results)` whenever it holds new ones. `onHidden(hidden)` is called with
+ * The slider over the cards of `gallery` (gallery.js); `offer(results)` whenever it holds new ones. `onHidden(hidden)` is called with
  * the number of those that it hides.
  */
 export function thresholdOver(gallery, { onHidden }) {
@@ -25,7 +24,7 @@ export function thresholdOver(gallery, { onHidden }) {
 
   function apply() {
     const most = Number(slider.value);
-    const hidden = hideFarther(gallery, (most + ROUNDING) * scale.step);
+    const hidden = gallery.hideFarther((most + ROUNDING) * scale.step);
     byId("threshold-says").textContent = `${scale.says(most)}, ${hidden === 0 ? "none" : hidden} hidden`;
     onHidden(hidden);
   }

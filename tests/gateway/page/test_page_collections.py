@@ -974,3 +974,40 @@ def test_a_collection_is_searched_by_any_picture(visits: Visits, backend: Collec
     page.get_by_label("In", exact=True).select_option("the datalake")  # it has no such path, so the picture is sent
     expect(found.first).to_have_text(PATHS[0])
     assert backend.searches[-1].file
+
+
+# Many results
+
+
+def test_of_many_results_those_near_the_window_are_in_the_page(visits: Visits, backend: CollectionsBackend) -> None:
+    count = 400
+    backend.collections["many"] = Collection({garment(number): Picture(number % 40) for number in range(count)})
+    page = visits.open(f"/#code=9f3a5c7e1b2d4f60&top_k={count}&in=many")
+    results = page.locator("#gallery .result")
+    first = results.first
+    expect(first).to_have_attribute("aria-setsize", str(count))
+    expect(page.locator("#found-count")).to_have_text(f"{count} pictures")
+    assert results.count() < count / 2
+    first.get_by_role("checkbox").check()
+    first.locator(".thumbnail").focus()
+    height = page.evaluate("document.documentElement.scrollHeight")
+    page.keyboard.press("End")
+    last = page.locator(f'#gallery .result[aria-posinset="{count}"]')
+    expect(last.locator(".thumbnail")).to_be_focused()
+    expect(last).to_be_in_viewport()
+    expect(page.locator('#gallery .result[aria-posinset="1"]')).to_have_count(0)
+    assert results.count() < count / 2
+    # What is left out has its place: the page is as long as before.
+    assert page.evaluate("document.documentElement.scrollHeight") == pytest.approx(height, rel=0.02)
+    page.locator("#take-away-summary").evaluate("e => e.click()")
+    expect(page.locator("#take-away-what")).to_have_text("1 picture selected")
+    last.locator(".thumbnail").focus()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Home")
+    expect(page.locator('#gallery .result[aria-posinset="1"] .thumbnail')).to_be_focused()
+    expect(page.locator('#gallery .result[aria-posinset="1"]').get_by_role("checkbox")).to_be_checked()
+    places = results.evaluate_all("all => all.map((each) => Number(each.ariaPosInSet))")
+    assert places == list(range(1, len(places) + 1))
+    page.set_viewport_size({"width": 390, "height": 844})  # fewer columns
+    expect(page.locator('#gallery .result[aria-posinset="1"]')).to_be_attached()
+    assert results.count() < count / 2

@@ -66,7 +66,7 @@ def test_a_click_on_a_picture_searches_with_it(visits: Visits, backend: Backend)
     # Eight in a row, each where its column and line say.
     first, right, below = (middle(picture(page, row)) for row in (0, 1, 8))
     assert right[0] - first[0] == pytest.approx(below[1] - first[1], abs=1)
-    assert (right[1], below[0]) == (pytest.approx(first[1]), pytest.approx(first[0]))
+    assert (below[0], right[1]) == pytest.approx(first)
     picture(page, 9).click()
     expect(page.locator("#found-from")).to_have_text(f"like {PATHS[9]}")
     expect(page.get_by_role("tab", name="Search")).to_have_attribute("aria-selected", "true")
@@ -85,7 +85,7 @@ def test_nearer_and_farther(visits: Visits, backend: Backend) -> None:
     width = width_of(picture(page, 0))
     page.mouse.wheel(0, -400)  # one zoom nearer, around where the mouse is
     expect_width(picture(page, 0), 2 * width)
-    assert middle(picture(page, 0)) == (pytest.approx(x, abs=2), pytest.approx(y, abs=2))
+    assert middle(picture(page, 0)) == pytest.approx((x, y), abs=2)
     expect(page).to_have_url(re.compile(r"#map=[\d.]+,[\d.]+,[\d.]+$"))
     address = page.url
     # Dragged, it follows the mouse, and letting go is no click.
@@ -94,14 +94,14 @@ def test_nearer_and_farther(visits: Visits, backend: Backend) -> None:
     page.mouse.down()
     page.mouse.move(before[0] - 60, before[1] - 30, steps=3)
     page.mouse.up()
-    assert middle(picture(page, 9)) == (pytest.approx(before[0] - 60, abs=1), pytest.approx(before[1] - 30, abs=1))
+    assert middle(picture(page, 9)) == pytest.approx((before[0] - 60, before[1] - 30), abs=1)
     expect(box).to_be_visible()
     assert backend.searches == []
     # The address says where one is.
     page.goto(visits.base_url + "/")
     page.goto(address)
     page.reload()
-    assert middle(picture(page, 0)) == (pytest.approx(x, abs=2), pytest.approx(y, abs=2))
+    assert middle(picture(page, 0)) == pytest.approx((x, y), abs=2)
     page.get_by_role("button", name="All", exact=True).click()
     expect_rows(page, list(range(40)))
     page.get_by_role("button", name="Nearer", exact=True).click()
