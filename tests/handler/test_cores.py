@@ -72,6 +72,7 @@ def test_parts_are_answered_as_a_whole(
     batch: list[dict[str, Any]] = [{"image": png_of(code), "top_k": b"3", "rank": b"distance"} for code in range(7)]
     batch[3:3] = [{"image": b"no picture"}, {"code": b"0003"}, {"body": b"{"}, {"body": b'{"path": "7.png"}'}]
     served = Served(store.folder, grid.identity)
+    served.view("default")  # which may have to compile for longer than a batch may take
 
     def answers(cores: Cores) -> list[tuple[int, Any]]:
         given = Retrieval(grid, served, Metrics(), cores=cores).answer(batch)
