@@ -13,8 +13,9 @@ import logging
 import os
 import pickle
 import socket
+import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -43,6 +44,8 @@ _AHEAD = 8
 #: Actors that may die of one block: a picture that ends its process would end them all.
 _MOST_DEATHS = 3
 _SECONDS_TO_LOOK = 1.0
+#: How often a cluster is asked from outside to let this process in.
+_TRIES = 3
 #: Outcomes are small; models and pictures don't go through Ray.
 _STORE_BYTES = 100 * 1024 * 1024
 
@@ -113,12 +116,25 @@ def connected(address: str) -> Iterator[None]:
             quiet["address"] = address
         os.environ["RAY_IGNORE_UNHANDLED_ERRORS"] = "1"  # of blocks that nobody waits for any more
         try:
-            ray.init(**quiet)
+            _init(quiet)
         except Exception as error:  # Ray raises plain ones, too
             reason = str(error).strip().partition("\n")[0]
             raise IndexingError(f"the Ray cluster {address or 'here'} cannot be used: {reason}") from error
         ending.callback(ray.shutdown)
         yield
+
+
+def _init(options: Mapping[str, Any]) -> None:
+    """Through ``ray://``, Ray begins a process on the head for each who comes, and gives that 30 s: a busy one is asked
+    again."""
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            ray.init(**options)
+            return
+        except ConnectionError:
+            if not tries_left or "://" not in options["address"]:
+                raise
+            time.sleep(_SECONDS_TO_LOOK)
 
 
 def _require_somebody(address: str) -> None:

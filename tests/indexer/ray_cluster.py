@@ -1,6 +1,9 @@
-"""A real Ray cluster of two nodes on loopback, one core each, without a dashboard and with a small object store."""
+"""A real Ray cluster of two nodes on loopback, one core each, without a dashboard and with a small object store. Each
+says that it has a GPU, which nothing here computes on.
+"""
 
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +14,11 @@ import ray
 from ray._private import ray_constants
 from ray.cluster_utils import Cluster
 
+from tests.handler.server import free_ports
+
 _NODE = {
     "num_cpus": 1,
+    "num_gpus": 1,
     "object_store_memory": 80 * 1024 * 1024,
     "node_ip_address": "127.0.0.1",
     "include_log_monitor": False,
@@ -21,10 +27,12 @@ _NODE = {
 
 
 class TwoNodes:
-    """``address`` is the cluster's, and ``second`` the number of its second node."""
+    """``address`` is the cluster's, ``outside`` that for machines that aren't part of it, and ``second`` the number of
+    its second node."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, port: int) -> None:
         self._cluster = cluster
+        self.outside = f"//127.0.0.1:{port}"
         self._node = _patiently(cluster)
         self.address = str(cluster.address)
         self.second = str(self._node.node_id)
@@ -44,8 +52,11 @@ def two_nodes() -> Iterator[TwoNodes]:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         cluster = Cluster()
         try:
-            _patiently(cluster, include_dashboard=False)
-            yield TwoNodes(cluster)
+            (port,) = free_ports(1)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ResourceWarning)  # Ray leaves the log of the server for clients open
+                _patiently(cluster, include_dashboard=False, ray_client_server_port=port)
+            yield TwoNodes(cluster, port)
         finally:
             cluster.shutdown()
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from contract.registry import NotRegistered
+from embedding.embedder import Embedder
 from embedding.registry import load_embedder
 from embedding.torchscript import TorchScriptEmbedder
 from indexer import ray_workers
@@ -163,6 +164,36 @@ def test_what_cannot_be_used_is_said_in_a_line(tmp_path: Path, grid: TorchScript
         pass
     with pytest.raises(NotRegistered, match="there is no kind of workers 'slurm'; there are: local, ray"):
         workers_at("slurm:8", lambda device: grid, "cpu")
+
+
+def loaded(path: Path, noted: Path, device: str = "cpu") -> Embedder:
+    """The model at ``path``, on the CPU whatever was asked for; what was is ``noted``, and which GPUs there are."""
+    (noted / f"{device} {os.environ.get('CUDA_VISIBLE_DEVICES')} {os.getpid()}").touch()
+    return load_embedder(path)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda:1"])
+def test_from_outside_the_cluster_and_with_an_actor_a_gpu(
+    cluster: TwoNodes, tmp_path: Path, colours_path: Path, monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    codes = {f"{number}.png": (number * 163, number * 26_317) for number in range(100)}
+    (tmp_path / "list.txt").write_text("".join(f"{line}\n" for line in write_datalake(tmp_path, codes)))
+    (tmp_path / "noted").mkdir()
+    monkeypatch.setattr(ray_workers, "BLOCK", 16)
+    source = FolderSource(tmp_path, Listing(tmp_path / "list.txt"))
+    load = partial(loaded, colours_path, tmp_path / "noted")
+    request = Request(IndexStore(tmp_path / "index_store"), "on-ray", source)
+    at = cluster.outside if device == "cpu" else cluster.address
+    build(request, load_embedder(colours_path), print, workers=workers_at(f"ray:{at}", load, device))
+    build(replace(request, name="here"), load_embedder(colours_path), print)
+    ray, local = (tmp_path / "index_store" / name for name in ("on-ray", "here"))
+    assert (ray / "index.faiss").read_bytes() == (local / "index.faiss").read_bytes()
+    assert images_of(ray) == images_of(local)
+    noted = [each.name.split()[:2] for each in (tmp_path / "noted").iterdir()]
+    if device == "cpu":
+        assert {asked for asked, _ in noted} == {"cpu"}
+    else:  # each sees one GPU alone, so for it that is the only one
+        assert noted and all(asked == "cuda" and gpu in ("0", "1") for asked, gpu in noted)
 
 
 class Stuck(FolderSource):

@@ -198,6 +198,28 @@ class TestIndex:
             indexed.engine.index("hnsw")
         Collections(tmp_path).delete(place)
 
+    def test_embeddings_have_hnsw_too(self, milvus: MilvusServer, tmp_path: Path) -> None:
+        place = f"indexed{next(milvus.names)}"
+        collection = Collections(tmp_path).create(place, COLOURS, milvus.address())
+        assert isinstance(collection, ForeignCollection)
+        random = np.random.default_rng(0)
+        collection.add([coloured(f"{row:04d}", *random.standard_normal(3)) for row in range(1000)])
+        (right,) = collection.view().search([colour(0.5, 0.2, 0.1, top_k=10)])
+        for kind, said in (("hnsw", "HNSW by COSINE"), ("ivf", "IVF_FLAT by COSINE")):
+            with_index(collection, kind).write(collection.folder)
+            indexed = Collections(tmp_path).open(place)
+            assert isinstance(indexed, ForeignCollection) and indexed.configuration.index is not None
+            index = indexed.configuration.index
+            assert (index.kind, index.queries, index.images) == (kind, 100, 1000) and 0.3 < index.recall <= 1
+            assert indexed.engine.properties()["index"] == f"{said} on embedding"
+            (near,) = indexed.view().search([colour(0.5, 0.2, 0.1, top_k=10)])
+            assert near.distances == sorted(near.distances) and len({*near.paths} & {*right.paths}) >= 3
+            (exact,) = indexed.view().search([Query(colour(0.5, 0.2, 0.1).vectors, exact=True)])
+            assert exact.paths == right.paths
+            with_index(indexed, None).write(indexed.folder)
+            assert Collections(tmp_path).open(place).view().search([colour(0.5, 0.2, 0.1, top_k=10)])[0] == right
+        Collections(tmp_path).delete(place)
+
 
 class TestAdopted:
     @pytest.fixture
