@@ -19,6 +19,7 @@ from contract.regions import region_of
 from detection.registry import open_detector
 from elements.extraction import in_whole
 from elements.pages import Page, Seen, about_of, seen
+from sources.errors import Unreadable
 from tests.detection.scripted import Says, write
 from tests.elements import squares
 from tests.elements.squares import Squares, page
@@ -191,6 +192,17 @@ def test_large_pages_are_seen_smaller_and_told_whole() -> None:
     tiny = Seen(view.picture[:10, :10], (3, 2))
     assert in_whole(Box(9, 9, 1, 1, 0.9, "red"), tiny) == Box(2, 1, 1, 1, 0.9, "red")
     assert about_of("[]") == {}
+
+
+def test_pages_of_two_hundred_megapixels() -> None:
+    """A JPEG is decoded smaller; what must be decoded whole is refused before it is."""
+    jpeg, png = BytesIO(), BytesIO()
+    Image.new("L", (16_000, 12_500), 200).save(jpeg, "JPEG")
+    view = seen(Page("", "", 1, "", ""), jpeg.getvalue())
+    assert view.size == (16_000, 12_500) and max(view.picture.shape) <= 2500
+    Image.new("1", (16_000, 12_500)).save(png, "PNG")
+    with pytest.raises(Unreadable, match=r"16,?000|pixels"):
+        seen(Page("", "", 1, "", ""), png.getvalue())
 
 
 def test_files_of_detectors(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, grid_path: Path) -> None:

@@ -11,7 +11,7 @@ from detection.card import DetectorCard
 from detection.torchscript import save_detector
 from training.detecting.kept import FIT
 from training.detecting.network import DetectorNetwork, Eye, Neck
-from training.detecting.trainer import OVERLAP, Epoch
+from training.detecting.trainer import Epoch
 from training.efficientnet import MEAN, STD
 from training.general_network import with_half_weights
 from training.plots import lines
@@ -21,10 +21,11 @@ from training.report import page
 def write_detector(
     eye: Eye, neck: Neck, out: Path, labels: Sequence[str], size: int, epoch: Epoch, training: dict[str, JsonValue]
 ) -> None:
-    """Write both, at half precision, to ``out``, whole or not at all. ``epoch``, the last, gives the threshold."""
+    """Write both, at half precision, to ``out``, whole or not at all. ``epoch``, the last, gives threshold and
+    overlap."""
     card = DetectorCard(
         name=out.stem, labels=tuple(labels), width=size, height=size, fit=FIT, form="boxes",
-        threshold=epoch.threshold, overlap=OVERLAP, mean=MEAN, std=STD, training=training,
+        threshold=epoch.threshold, overlap=epoch.overlap, mean=MEAN, std=STD, training=training,
     )  # fmt: skip
     beside = out.with_name(f".{out.name}.part")
     try:
