@@ -3,6 +3,8 @@
 //   #code=9f3a…&detail=…&top_k=24&rank=distance&model=0a1b2c3d4e5f     a picture is linked to by its codes
 //   #path=data%2Fa.jpg&…   #text=Dress&…   #path=data%2Fa.jpg&text=red&text_weight=0.3&…   …&turned=true
 //   …&in=shoes&filter=%7B"season"…                                      in a collection, where metadata match
+//   …&picture=0a1b2c3d4e5f6071                                         which of the pictures with these codes, where it was
+//                                                                      the visitor's own: this browser may remember it
 //   #operators                                                          the operators' page
 
 import { DATALAKE, isOwn } from "./query.js";
@@ -10,10 +12,14 @@ import { short } from "./words.js";
 
 export const OPERATORS = "#operators";
 
+const MARK = /^[0-9a-f]{16}$/;
 const CODE = /^([0-9a-f]{2})+$/i;
 
-/** The hash of an answered query. A link's own model stays in it, so that it warns again when it is opened again. */
-export function hashOf(query, { topK, rank, turned, collection, filter }, answer) {
+/**
+ * The hash of an answered query; `mark` is that of the picture that was sent, or null. A link's own model stays in it, so
+ * that it warns again when it is opened again.
+ */
+export function hashOf(query, { topK, rank, turned, collection, filter }, answer, mark) {
   const fields = new URLSearchParams();
   const picture = query.kind === "mixture" ? query.of : query;
   if (isOwn(picture, collection)) fields.set("path", picture.path);
@@ -33,6 +39,8 @@ export function hashOf(query, { topK, rank, turned, collection, filter }, answer
   if (collection !== DATALAKE) fields.set("in", collection);
   if (filter !== "") fields.set("filter", filter);
   fields.set("model", query.model ?? short(answer.model.sha256));
+  const own = mark ?? query.mark ?? null;
+  if (own !== null) fields.set("picture", own);
   return `#${fields}`;
 }
 
@@ -46,6 +54,8 @@ export function parsed(hash) {
   if (query === null) return null;
   const model = fields.get("model");
   if (model) query.model = model.toLowerCase();
+  const mark = fields.get("picture");
+  if (query.kind === "code" && MARK.test(mark)) query.mark = mark;
   const settings = {
     turned: fields.get("turned") === "true",
     collection: fields.get("in") || DATALAKE,

@@ -6,7 +6,7 @@
 //   {kind: "path", path, of, image, thumbnail} an image of the collection `of`; the addresses are null while unknown
 //   {kind: "text", text}                       words, or the name of a class
 //   {kind: "mixture", of, text, weight}        a picture, `of` one of the kinds above, and words that count `weight`, 0 to 1
-//   {kind: "code", code, detail}               the codes themselves, hexadecimal; `detail` may be null
+//   {kind: "code", code, detail, mark}         the codes themselves, hexadecimal; `detail` may be null, `mark` undefined
 //
 // each with `model` where it comes from a link: the beginning of the sha256 of the model that the link was made with.
 

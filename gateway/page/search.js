@@ -12,6 +12,7 @@ import { showLarge } from "./lightbox.js";
 import { miniature } from "./miniature.js";
 import { hashOf, parsed } from "./permalink.js";
 import { DATALAKE, described, form, isTurnable, pictured, rankOf } from "./query.js";
+import { markOf } from "./picture_mark.js";
 import { queryPicture } from "./query_picture.js";
 import { keepSearch, recentQuery } from "./recent_searches.js";
 import { addressIn } from "./received_files.js";
@@ -133,6 +134,7 @@ export function searchPage({ onTitle }) {
 
   async function send(query, chosen, key, signal) {
     const { fields, picture } = await form(query, chosen, load);
+    const mark = picture === null ? null : await markOf(picture);
     const started = performance.now();
     const answer = await askJson("api/search", { method: "POST", body: fields, key, signal });
     const elapsed = performance.now() - started;
@@ -141,10 +143,10 @@ export function searchPage({ onTitle }) {
       image: here(result.image),
       thumbnail: here(result.thumbnail),
     }));
-    return { picture, answer: { ...answer, results }, elapsed, fields: told(fields, query) };
+    return { picture, mark, answer: { ...answer, results }, elapsed, fields: told(fields, query) };
   }
 
-  function show(query, chosen, { picture, answer, elapsed, fields }, fromAddress) {
+  function show(query, chosen, { picture, mark, answer, elapsed, fields }, fromAddress) {
     const { results, model } = answer;
     asked?.source.discard();
     const source = pictures(searchKey.get());
@@ -172,7 +174,7 @@ export function searchPage({ onTitle }) {
     remarkOnCloseness(byId("nothing-like-it"), answer.nothing_like_it);
     remarkOnModel(query, model);
     resetLink();
-    const hash = hashOf(query, chosen, answer);
+    const hash = hashOf(query, chosen, answer, mark);
     remember(hash, query);
     if (!byId("search-panel").hidden && location.hash !== hash) {
       history[fromAddress ? "replaceState" : "pushState"](null, "", hash);
