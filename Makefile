@@ -25,7 +25,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Empty, whatever the environment says: every process that a test starts would compile our modules anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: serve test check pytest soak docs style test-images release lock clean
+.PHONY: serve test check pytest fast soak docs style test-images release lock clean
 .DELETE_ON_ERROR:
 
 serve: .venv/installed $(ARCHIVE) $(filter sample_datalake,$(DATALAKE))
@@ -37,7 +37,10 @@ serve: .venv/installed $(ARCHIVE) $(filter sample_datalake,$(DATALAKE))
 test: .venv/installed-dev
 	@$(MAKE) --no-print-directory --jobs 2 style pytest
 
-check: style
+check: .venv/installed-dev
+	@$(MAKE) --no-print-directory --jobs 2 style fast
+
+fast: .venv/installed-dev
 	$(PYTEST) --fast
 
 pytest: .venv/installed-dev
