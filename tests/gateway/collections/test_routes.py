@@ -105,6 +105,7 @@ class TestRoutes:
             "version": "0",
             "versions": ["0"],
             "engine": None,
+            "aliases": [],
             "journal": {"changes": 0, "bytes": 0},
             "bytes": made.json()["bytes"],
             "created": made.json()["created"],
