@@ -34,10 +34,11 @@ from gateway.extractor import app_keys
 from gateway.extractor import job_routes as extractor_jobs
 from gateway.extractor import routes as extractor_routes
 from gateway.idios import changing, listing, searching
+from gateway.idios.errors import DETAIL_ALONE
 from gateway.idios.model_collections import made_when_asked
 from gateway.images import originals
 from gateway.metrics import Measure
-from gateway.operations import job_routes, models, versions
+from gateway.operations import job_routes, machine, models, versions
 from gateway.prefix import RelativeRedirects
 from gateway.reference_pages import documented_app
 from gateway.search import api as search
@@ -46,7 +47,10 @@ from gateway.services import Services, services_of
 from gateway.settings import GatewaySettings
 from gateway.statuses import REFUSED, Unforeseen, error_response, refusal_of
 
-_ROOMS = (predictions, search, words, overview, map_tiles, search_form, originals, job_routes, versions, models, health)
+_ROOMS = (
+    predictions, search, words, overview, map_tiles, search_form, originals, job_routes, versions, models, machine,
+    health,
+)  # fmt: skip
 _PAGE = Path(__file__).parent / "page"
 #: What pages of HASHLAKE_ALLOWED_ORIGINS may read besides the body.
 _EXPOSED = (
@@ -101,7 +105,8 @@ def create_idios_app(gateway: FastAPI) -> FastAPI:
         "The routes of Idios, for its clients. There is no key; `{model_name}` is a collection's name.",
         version=version("hashlake"),
     )
-    app.state = gateway.state
+    app.state.services = gateway.state.services
+    setattr(app.state, DETAIL_ALONE, True)
     for router in (searching.router, listing.router, changing.router):
         app.include_router(router, dependencies=[Depends(require_own_site), Depends(made_when_asked)])
     app.include_router(listing.pinging, dependencies=[Depends(require_own_site)])
@@ -170,10 +175,18 @@ async def _refused(request: Request, error: Exception) -> Response:
 async def _invalid(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        why = f"the body is not JSON: {first['ctx']['error']} at character {first['loc'][-1]}"
+        return error_response(RequestRefused(HTTPStatus.BAD_REQUEST, why))
     where = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
-    return error_response(RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, f"{where}: {first['msg']}"))
+    message = f"{where}: {first['msg']}"
+    if first["loc"] == ("body",) and first["type"].endswith("attributes_type"):  # text, as FastAPI takes it for
+        message = "the body must be a JSON object, and come with Content-Type: application/json"
+    return error_response(RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, message))
 
 
 async def _http_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return error_response(RequestRefused(HTTPStatus(error.status_code), str(error.detail), error.headers))
+    status = HTTPStatus(error.status_code)
+    reason = "no_such_route" if status == HTTPStatus.NOT_FOUND else None
+    return error_response(RequestRefused(status, str(error.detail), error.headers, reason=reason))

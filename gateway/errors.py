@@ -1,4 +1,4 @@
-"""The gateway's errors and their JSON, in TorchServe's shape, so that clients need to know only one.
+"""The gateway's errors, and how the OpenAPI document describes them.
 
     GatewayError               the gateway cannot start, or a command cannot be carried out
     ├─ RequestRefused          one HTTP request, with its status
@@ -12,14 +12,14 @@
        ├─ DuplicatesFailed     … reporting near-duplicates; the report breaks off
        └─ StepFailed           … or any other failed step of a reindexing job
 
-gateway/statuses.py gives each its HTTP status.
+gateway/statuses.py gives each its HTTP status, contract/refusal.py its JSON.
 """
 
 import math
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from pydantic import BaseModel, Field
+from contract.refusal import ErrorBody, error_body
 
 #: What is not to be had for now may be in a second: a process that died is back after some (handler/supervision.py).
 RETRY_AFTER = {"Retry-After": "1"}
@@ -31,11 +31,20 @@ class GatewayError(Exception):
 
 class RequestRefused(GatewayError):
     """A request that gets ``status`` instead of an answer; the message is for the client, and so are ``headers``. 503
-    says when to ask again: ``RETRY_AFTER``, unless the headers say it."""
+    says when to ask again: ``RETRY_AFTER``, unless the headers say it. ``reason``: one of contract.refusal.ADVICE, else
+    what the status usually means."""
 
-    def __init__(self, status: HTTPStatus, message: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: HTTPStatus,
+        message: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        reason: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
+        self.reason = reason
         self.headers = {**RETRY_AFTER, **(headers or {})} if status == HTTPStatus.SERVICE_UNAVAILABLE else headers
 
 
@@ -104,23 +113,16 @@ def busy() -> RequestRefused:
     return RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, "the search server is busy: try again")
 
 
-class ErrorBody(BaseModel):
-    """Every error of every route."""
-
-    code: int = Field(description="the HTTP status", examples=[404])
-    type: str = Field(description="the kind of error", examples=["NotFound"])
-    message: str = Field(description="what was wrong", examples=["the index has no row 17"])
-
-
-def error_body(status: int, message: str) -> ErrorBody:
-    return ErrorBody(
-        code=status, type=HTTPStatus(status).phrase.title().replace(" ", "").replace("-", ""), message=message
-    )
-
-
 def refusals(*statuses: HTTPStatus) -> dict[int | str, dict[str, object]]:
     """Returns the ``responses`` argument of a route that may answer with ``statuses``, for the OpenAPI document."""
-    return {int(status): {"model": ErrorBody, "description": status.phrase} for status in statuses}
+    return {
+        int(status): {
+            "model": ErrorBody,
+            "description": status.phrase,
+            "content": {"application/json": {"example": example_of(status)}},
+        }
+        for status in statuses
+    }
 
 
 def json_refusals(*statuses: HTTPStatus) -> dict[int | str, dict[str, object]]:
@@ -128,6 +130,34 @@ def json_refusals(*statuses: HTTPStatus) -> dict[int | str, dict[str, object]]:
     type too."""
     schema = {"$ref": f"#/components/schemas/{ErrorBody.__name__}"}
     return {
-        int(status): {"description": status.phrase, "content": {"application/json": {"schema": schema}}}
+        int(status): {
+            "description": status.phrase,
+            "content": {"application/json": {"schema": schema, "example": example_of(status)}},
+        }
         for status in statuses
     }
+
+
+#: What an error of each status may say, and its reason where that isn't the usual one.
+_EXAMPLES: Mapping[HTTPStatus, tuple[str, str | None]] = {
+    HTTPStatus.BAD_REQUEST: ("the body is not JSON: Expecting value at character 49", None),
+    HTTPStatus.UNAUTHORIZED: ("this takes an API key: send it as X-API-Key or as a bearer token", None),
+    HTTPStatus.FORBIDDEN: ("this takes an admin key, and the request brings a search key", "admin_key_needed"),
+    HTTPStatus.NOT_FOUND: ("there is no version 1.7.0", "no_such_version"),
+    HTTPStatus.CONFLICT: ("the job 3f9c01ab is running; one runs at a time", None),
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ("the body has more than 64 MiB", None),
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: ("the image is empty (0 bytes)", None),
+    HTTPStatus.UNPROCESSABLE_ENTITY: ("top_k: Input should be greater than or equal to 1", None),
+    HTTPStatus.TOO_MANY_REQUESTS: ("too many wrong API keys came from this address: try again in 42 s", None),
+    HTTPStatus.INTERNAL_SERVER_ERROR: ("the gateway failed to answer; its log says why", None),
+    HTTPStatus.BAD_GATEWAY: ("example.org answers with status 500", None),
+    HTTPStatus.SERVICE_UNAVAILABLE: ("the search server cannot be reached", None),
+    HTTPStatus.GATEWAY_TIMEOUT: ("example.org was too slow", None),
+    HTTPStatus.INSUFFICIENT_STORAGE: ("the disk is full: nothing was changed", None),
+}
+
+
+def example_of(status: HTTPStatus) -> dict[str, object]:
+    """Returns what the body of an error of ``status`` may be."""
+    message, reason = _EXAMPLES[status]
+    return error_body(status, message, reason).model_dump()

@@ -62,6 +62,11 @@ class ChildProcess:
         finally:
             await asyncio.shield(child._close())
 
+    @property
+    def said(self) -> str:
+        """The end of its standard error, as far as that has been read."""
+        return self._stderr_tail.decode(errors="replace").strip()
+
     def ask_to_end(self) -> None:
         """Send SIGTERM, as systemd and Docker do. Does nothing if the process has ended."""
         if self._process.returncode is None:
@@ -104,7 +109,7 @@ class ChildProcess:
         await self._stderr_reader
         if status:
             ended = "it was stopped" if status < 0 else f"it ended with status {status}"
-            said = self._stderr_tail.decode(errors="replace").strip().splitlines() or [ended]
+            said = self.said.splitlines() or [ended]
             raise CommandFailed(said[-1].strip().removeprefix("Error: "), status)
         return rest.decode(errors="replace")
 

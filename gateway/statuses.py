@@ -12,7 +12,8 @@ from pathlib import Path
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.errors import OriginFault, PictureRefused, RequestRefused, TorchServeError, error_body
+from contract.refusal import error_body
+from gateway.errors import OriginFault, PictureRefused, RequestRefused, TorchServeError
 from searcher.errors import (
     AliasesDamaged,
     BadCollectionName,
@@ -72,12 +73,13 @@ def refusal_of(error: Exception, index_store: Path) -> RequestRefused:
     if isinstance(error, TorchServeError):
         return RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
     assert isinstance(error, SearcherError)
-    return RequestRefused(_status_of(error), _message_of(error, index_store))
+    return RequestRefused(_status_of(error), _message_of(error, index_store), reason=_reason_of(error))
 
 
 def error_response(refused: RequestRefused) -> Response:
     """Returns ``refused`` as JSON in the gateway's shape, which all routes but Idios' use."""
-    return JSONResponse(error_body(refused.status, str(refused)).model_dump(), refused.status, refused.headers)
+    body = error_body(refused.status, str(refused), refused.reason)
+    return JSONResponse(body.model_dump(), refused.status, refused.headers)
 
 
 def _status_of(error: SearcherError) -> HTTPStatus:
@@ -90,6 +92,12 @@ def _status_of(error: SearcherError) -> HTTPStatus:
     if isinstance(error, (JournalDamaged, StoreUnwritable, VersionDamaged)):  # ours, never the client's
         return HTTPStatus.INSUFFICIENT_STORAGE if _disk_is_full(error) else HTTPStatus.SERVICE_UNAVAILABLE
     return HTTPStatus.CONFLICT
+
+
+def _reason_of(error: SearcherError) -> str | None:
+    if isinstance(error, VersionMissing):
+        return "no_such_version"
+    return "no_such_collection" if isinstance(error, CollectionMissing) else None
 
 
 def _message_of(error: SearcherError, index_store: Path) -> str:

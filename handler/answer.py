@@ -27,7 +27,7 @@ class Answer:
 
 
 def refusal(error: RequestError) -> Answer:
-    """Returns ``error`` in the shape of TorchServe's own errors."""
+    """Returns ``error`` in the shape that all our errors have."""
     return Answer(error.status, _json(error.body()), error.headers)
 
 

@@ -7,6 +7,8 @@ HandlerError          packing the archive or starting the server failed
 from collections.abc import Mapping
 from http import HTTPStatus
 
+from contract.refusal import error_body
+
 #: TorchServe's names for these errors; clients see them as "type".
 _TYPES = {
     HTTPStatus.BAD_REQUEST: "BadRequestException",
@@ -29,8 +31,9 @@ class RequestError(Exception):
         self.headers = headers or {}
 
     def body(self) -> dict[str, str | int]:
-        """Returns the JSON body, in the shape of TorchServe's own errors."""
-        return {"code": int(self.status), "type": _TYPES[self.status], "message": str(self)}
+        """Returns the JSON body: TorchServe's own fields, and what our errors have besides."""
+        body: dict[str, str | int] = error_body(self.status, str(self), kind=_TYPES[self.status]).model_dump()
+        return body
 
 
 def bad_request(message: str) -> RequestError:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Index,
         Job,
         Journal,
+        Machine,
         Match,
         Member,
         Model,
@@ -43,9 +44,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Added", "AlreadyInserted", "AsyncClient", "AsyncCollection", "BadLine", "Client", "ClientError", "Collection",
-    "CollectionInfo", "Copied", "Engine", "Failure", "Folded", "Group", "Image", "Index", "Job", "Journal", "Match",
-    "Member", "Model", "NewImage", "NotUnderstood", "Pair", "Refused", "Reindexed", "Result", "Results", "StoredImage",
-    "Unreachable", "Version",
+    "CollectionInfo", "Copied", "Engine", "Failure", "Folded", "Group", "Image", "Index", "Job", "Journal", "Machine",
+    "Match", "Member", "Model", "NewImage", "NotUnderstood", "Pair", "Refused", "Reindexed", "Result", "Results",
+    "StoredImage", "Unreachable", "Version",
 ]  # fmt: skip
 
 _HOMES = (

@@ -16,8 +16,8 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from contract.refusal import error_body
 from gateway.access.answer_headers import NOTHING
-from gateway.errors import error_body
 
 HEADER_SECONDS = 10.0
 MAX_HEADER_BYTES = 64 * 1024

@@ -50,7 +50,9 @@ def presented_key(request: Request) -> str | None:
             presented.add(credentials.strip())
     presented.discard("")
     if len(presented) > 1:
-        raise RequestRefused(HTTPStatus.BAD_REQUEST, "the request brings several API keys: send one")
+        raise RequestRefused(
+            HTTPStatus.BAD_REQUEST, "the request brings several API keys: send one", reason="several_keys"
+        )
     return presented.pop() if presented else None
 
 
@@ -79,7 +81,11 @@ def require_admin(request: Request, _header: _AdminHeader, _bearer: _AdminBearer
     """Returns the request's admin key. Raises RequestRefused if it has none."""
     key = _valid_key(request)
     if key.role != "admin":
-        raise RequestRefused(HTTPStatus.FORBIDDEN, "this takes an admin key, and the request brings a search key")
+        raise RequestRefused(
+            HTTPStatus.FORBIDDEN,
+            "this takes an admin key, and the request brings a search key",
+            reason="admin_key_needed",
+        )
     return key
 
 
@@ -102,7 +108,7 @@ async def require_changeable(request: Request) -> None:
     """Raises RequestRefused (403) if collections are read-only (HASHLAKE_COLLECTIONS_READ_ONLY), as when several
     machines serve them: a journal is safe only if one machine writes it."""
     if services_of(request).settings.collections_read_only:
-        raise RequestRefused(HTTPStatus.FORBIDDEN, "the collections of this server are read-only")
+        raise RequestRefused(HTTPStatus.FORBIDDEN, "the collections of this server are read-only", reason="read_only")
 
 
 async def require_own_site(request: Request) -> None:
@@ -115,7 +121,7 @@ async def require_own_site(request: Request) -> None:
     # A page cannot set the first; for the second its browser would ask first, and be refused.
     hosts = {host for name in ("Host", "X-Forwarded-Host") if (host := request.headers.get(name))}
     if not is_own(origin, hosts):
-        raise RequestRefused(HTTPStatus.FORBIDDEN, "pages of other sites may not ask here")
+        raise RequestRefused(HTTPStatus.FORBIDDEN, "pages of other sites may not ask here", reason="other_site")
 
 
 def _valid_key(request: Request) -> ApiKey:
@@ -141,5 +147,7 @@ def _valid_key(request: Request) -> ApiKey:
                 f"too many wrong API keys came from this address: try again in {wait} s",
                 {"Retry-After": str(wait)},
             )
-        raise RequestRefused(HTTPStatus.UNAUTHORIZED, "the API key is unknown or revoked", _CHALLENGE)
+        raise RequestRefused(
+            HTTPStatus.UNAUTHORIZED, "the API key is unknown or revoked", _CHALLENGE, reason="key_unknown"
+        )
     return key

@@ -87,8 +87,11 @@ async def delete_collection(
 )
 async def index_collection(asked: WantedIndex, collection: Named, services: UsesServices) -> CollectionInfo:
     """The answer comes when it is built, and says what share of the nearest it finds, measured with images of the
-    collection. Searches with `exact` still compare every vector. 409 for a collection in the index store."""
+    collection. Searches with `exact` still compare every vector. A collection in the index store is searched exactly
+    as it is: 409 for any `kind` but null."""
     if not isinstance(collection, ForeignCollection):
+        if asked.kind is None:
+            return await to_thread.run_sync(info_of, collection)
         raise RequestRefused(HTTPStatus.CONFLICT, f"the collection {collection.name} is searched exactly as it is")
 
     def build() -> CollectionInfo:

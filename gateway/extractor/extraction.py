@@ -69,7 +69,7 @@ class Extraction:
         """Returns the job. Raises RequestRefused (404)."""
         job = await asyncio.to_thread(self.jobs.get, job_id)
         if job is None:
-            raise RequestRefused(HTTPStatus.NOT_FOUND, f"there is no job {job_id}")
+            raise RequestRefused(HTTPStatus.NOT_FOUND, f"there is no job {job_id}", reason="no_such_job")
         return job
 
     async def cancel(self, job: Job) -> None:

@@ -1,11 +1,15 @@
 """Errors of the Idios routes, in FastAPI's shape and pydantic 1's words, the only ones that Idios' clients know.
 
 422  {"detail": [{"loc": ["body", "url"], "msg": "…", "type": "…"}]}        anything else  {"detail": "…"}
+
+At the gateway's own address the fields of all its errors (contract/refusal.py) stand beside ``detail``; at the address
+that Idios' clients use, nothing does.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -17,7 +21,8 @@ from pydantic import BaseModel, Field, JsonValue
 from pydantic.json_schema import SkipJsonSchema
 from starlette.exceptions import HTTPException
 
-from gateway.errors import RETRY_AFTER, NoUrl, OriginFault, PictureRefused
+from contract.refusal import ADVICE, error_body
+from gateway.errors import RETRY_AFTER, NoUrl, OriginFault, PictureRefused, example_of
 from gateway.idios.old_words import in_old_words
 from gateway.services import services_of
 from gateway.statuses import REFUSED, UNFORESEEN, refusal_of
@@ -26,6 +31,8 @@ from searcher.errors import CollectionMissing, FilterError, ModelMismatch
 _log = logging.getLogger(__name__)
 #: How many problems are reported: of a body with thousands, the first ones are enough.
 _MAX_PROBLEMS = 20
+#: The name of the state that an application for Idios' clients has.
+DETAIL_ALONE = "detail_alone"
 _STOPPING = "the gateway is stopping; a part of this may have been done"
 
 
@@ -40,7 +47,25 @@ class Problem(BaseModel):
     )
 
 
-class Problems(BaseModel):
+class _Refused(BaseModel):
+    """The fields of every error; those of Idios' own port lack them."""
+
+    code: int | SkipJsonSchema[None] = Field(default=None, description="the HTTP status", examples=[422])
+    type: str | SkipJsonSchema[None] = Field(
+        default=None, description="the status in words", examples=["UnprocessableEntity"]
+    )
+    reason: str | SkipJsonSchema[None] = Field(
+        default=None, description="the kind of error, for programs", examples=["invalid"]
+    )
+    message: str | SkipJsonSchema[None] = Field(
+        default=None, description="what was wrong", examples=["url: the image is empty (0 bytes)"]
+    )
+    advice: str | SkipJsonSchema[None] = Field(
+        default=None, description="what to do next", examples=[ADVICE["invalid"]]
+    )
+
+
+class Problems(_Refused):
     """A request that cannot be understood, or a picture that cannot be used."""
 
     detail: list[Problem] | str = Field(
@@ -48,7 +73,7 @@ class Problems(BaseModel):
     )
 
 
-class Detail(BaseModel):
+class Detail(_Refused):
     """Any other error."""
 
     detail: str = Field(description="what was wrong", examples=["Image already inserted"])
@@ -68,9 +93,18 @@ def refusals(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
         int(status): {
             "model": Problems if status == HTTPStatus.UNPROCESSABLE_ENTITY else Detail,
             "description": status.phrase,
+            "content": {"application/json": {"example": _example(status)}},
         }
         for status in statuses
     }
+
+
+def _example(status: HTTPStatus) -> dict[str, object]:
+    body = example_of(status)
+    problem = Problem(loc=["body", "url"], msg="the image is empty (0 bytes)", type="parameter_error")
+    if status == HTTPStatus.UNPROCESSABLE_ENTITY:
+        return {"detail": [problem.model_dump(exclude_none=True)]} | body | {"message": f"url: {problem.msg}"}
+    return {"detail": body["message"]} | body
 
 
 def unprocessable(message: str, *loc: str | int, kind: str = "parameter_error") -> Unprocessable:
@@ -101,34 +135,60 @@ class IdiosRoute(APIRoute):
             try:
                 return await handler(request)
             except asyncio.CancelledError:  # by the server, which is stopping and has waited long enough
-                return JSONResponse({"detail": _STOPPING}, HTTPStatus.SERVICE_UNAVAILABLE, RETRY_AFTER)
+                return _response(request, _Answer(HTTPStatus.SERVICE_UNAVAILABLE, _STOPPING, headers=RETRY_AFTER))
             except Exception as error:
-                return _answer(request, error)
+                return _response(request, _answer(request, error))
 
         return answer
 
 
-def _answer(request: Request, error: Exception) -> Response:
+@dataclass(frozen=True)
+class _Answer:
+    """An error's status, what is wrong, its reason (one of ADVICE) and its headers."""
+
+    status: int
+    detail: str | Sequence[Problem]
+    reason: str | None = None
+    headers: Mapping[str, str] | None = None
+
+    @property
+    def message(self) -> str:
+        """What is wrong, in one line."""
+        if isinstance(self.detail, str):
+            return self.detail
+        first, *others = self.detail
+        where = ".".join(str(part) for part in first.loc[1:])
+        return ": ".join(filter(None, (where, first.msg))) + (f" (and {len(others)} more)" if others else "")
+
+
+def _answer(request: Request, error: Exception) -> _Answer:
     if isinstance(error, Unprocessable):
-        return _response(422, [problem.model_dump(exclude_none=True) for problem in error.problems])
+        return _Answer(HTTPStatus.UNPROCESSABLE_ENTITY, error.problems)
     if isinstance(error, RequestValidationError):
         return _answer(request, invalid(error.errors()))
     if isinstance(error, HTTPException):
-        return JSONResponse({"detail": str(error.detail)}, error.status_code, error.headers)
+        return _Answer(error.status_code, str(error.detail), headers=error.headers)
     if isinstance(error, PictureRefused) and not isinstance(error, OriginFault):
         return _answer(request, refused_picture(error, "body", "url"))
     if isinstance(error, FilterError):
         return _answer(request, unprocessable(str(error), "body", "filter", kind="value_error.filter"))
     if isinstance(error, CollectionMissing):
-        return _answer(request, unprocessable(str(error), "path", "model_name", kind="type_error.enum"))
+        missing = unprocessable(str(error), "path", "model_name", kind="type_error.enum")
+        return _Answer(HTTPStatus.UNPROCESSABLE_ENTITY, missing.problems, "no_such_collection")
     if isinstance(error, ModelMismatch):
         return _answer(request, unprocessable(str(error), "path", "model_name", kind="value_error.model"))
     if isinstance(error, REFUSED):
         refused = refusal_of(error, services_of(request).settings.index_store)
-        return JSONResponse({"detail": str(refused)}, refused.status, refused.headers)
+        return _Answer(refused.status, str(refused), refused.reason, refused.headers)
     _log.error("a request failed", exc_info=error)
-    return _response(HTTPStatus.INTERNAL_SERVER_ERROR, UNFORESEEN)
+    return _Answer(HTTPStatus.INTERNAL_SERVER_ERROR, UNFORESEEN)
 
 
-def _response(status: int, detail: object) -> Response:
-    return JSONResponse({"detail": detail}, status)
+def _response(request: Request, found: _Answer) -> Response:
+    detail = found.detail
+    body: dict[str, object] = {
+        "detail": detail if isinstance(detail, str) else [each.model_dump(exclude_none=True) for each in detail]
+    }
+    if not getattr(request.app.state, DETAIL_ALONE, False):
+        body |= error_body(found.status, found.message, found.reason).model_dump()
+    return JSONResponse(body, found.status, found.headers)

@@ -7,13 +7,13 @@ from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Path, Response
+from fastapi.responses import PlainTextResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, Field
 
 from contract.names import DEFAULT_COLLECTION
 from gateway.access.guards import require_admin
 from gateway.errors import (
-    ErrorBody,
     RequestRefused,
     StepFailed,
     TorchServeError,
@@ -25,6 +25,7 @@ from gateway.operations.jobs import Job, ReindexRequest, Switched
 from gateway.operations.reindex_job import WAIT_SECONDS, require_all
 from gateway.services import Services, UsesServices
 from searcher.errors import VersionDamaged, VersionMissing
+from searcher.versions.manifest import Manifest
 
 _USUAL = (
     HTTPStatus.BAD_REQUEST,
@@ -36,6 +37,8 @@ _USUAL = (
 )
 router = APIRouter(prefix="/api", dependencies=[Depends(require_admin)], responses=refusals(*_USUAL))
 
+#: Names the newest job, as no id of one does.
+_LATEST = "latest"
 _NOT_FOUND = refusals(HTTPStatus.NOT_FOUND)
 _CONFLICT = refusals(HTTPStatus.CONFLICT)
 
@@ -47,15 +50,27 @@ class JobList(BaseModel):
 
 
 async def _known(
-    services: UsesServices, job_id: Annotated[str, Path(alias="id", description="the job's", examples=["3f9c01ab"])]
+    services: UsesServices,
+    job_id: Annotated[str, Path(alias="id", description="the job's, or `latest`", examples=["latest"], max_length=64)],
 ) -> Job:
-    job = await asyncio.to_thread(services.reindexing.jobs.get, job_id)
+    jobs = services.reindexing.jobs
+    job = await asyncio.to_thread(jobs.latest) if job_id == _LATEST else await asyncio.to_thread(jobs.get, job_id)
+    if job is None and job_id == _LATEST:
+        raise RequestRefused(HTTPStatus.NOT_FOUND, "there was no job yet", reason="no_such_job")
     if job is None:
-        raise RequestRefused(HTTPStatus.NOT_FOUND, f"there is no job {job_id}")
+        raise RequestRefused(HTTPStatus.NOT_FOUND, f"there is no job {job_id}", reason="no_such_job")
     return job
 
 
 Known = Annotated[Job, Depends(_known)]
+Prefer = Annotated[str, Header(description="`respond-async`: answer when the job has begun")]
+_BEGUN: dict[int | str, dict[str, object]] = {
+    202: {
+        "model": Job,
+        "description": "the job has begun (`Prefer: respond-async`)",
+        "headers": {"Location": {"description": "where to watch it", "schema": {"type": "string"}}},
+    }
+}
 
 
 @router.post(
@@ -65,21 +80,16 @@ Known = Annotated[Job, Depends(_known)]
     operation_id="reindex",
     response_model=Switched,
     responses={
-        202: {
-            "model": Job,
-            "description": "the job has begun (`Prefer: respond-async`)",
-            "headers": {"Location": {"description": "where to watch it", "schema": {"type": "string"}}},
-        },
-        500: {"model": ErrorBody, "description": "the job failed; the message says at which step"},
+        **_BEGUN,
         **_CONFLICT,
-        **refusals(HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+        **refusals(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.INTERNAL_SERVER_ERROR),
     },
 )
 async def reindex(
     asked: ReindexRequest,
     services: UsesServices,
     response: Response,
-    prefer: Annotated[str, Header(description="`respond-async`: answer when the job has begun")] = "",
+    prefer: Prefer = "",
 ) -> Switched | Response:
     """Answers when every worker serves the new version; serving goes on meanwhile. With another model than the served
     one, the model is switched too. Whatever fails, the model and the version before stay."""
@@ -87,6 +97,11 @@ async def reindex(
     job = await services.reindexing.start(asked)
     services.source_pictures.admit(await asyncio.to_thread(services.reindexing.sources))
     services.metrics.reindexed.inc()
+    return await _outcome(job, services, response, prefer)
+
+
+async def _outcome(job: Job, services: Services, response: Response, prefer: str) -> Switched | Response:
+    """Returns how ``job`` ended, or at once where it is to be watched if the request's header ``Prefer`` says so."""
     location = f"{services.settings.root_path}/api/jobs/{job.id}"
     if any(each.strip().lower() == "respond-async" for each in prefer.split(",")):
         return Response(
@@ -100,7 +115,7 @@ async def reindex(
     return job.result
 
 
-@router.get("/jobs", tags=["reindexing"], summary="List the reindexing jobs", operation_id="listJobs")
+@router.get("/jobs", tags=["reindexing"], summary="List the jobs", operation_id="listJobs")
 async def list_jobs(services: UsesServices) -> JobList:
     return JobList(jobs=await asyncio.to_thread(services.reindexing.jobs.all))
 
@@ -108,6 +123,23 @@ async def list_jobs(services: UsesServices) -> JobList:
 @router.get("/jobs/{id}", tags=["reindexing"], summary="One job", operation_id="getJob", responses=_NOT_FOUND)
 async def get_job(job: Known) -> Job:
     return job
+
+
+@router.get(
+    "/jobs/{id}/log",
+    tags=["reindexing"],
+    summary="What a job has said",
+    operation_id="getJobLog",
+    response_class=PlainTextResponse,
+    responses={
+        200: {"description": "the last 64 KiB", "content": {"text/plain": {"schema": {"type": "string"}}}},
+        **json_refusals(*_USUAL, HTTPStatus.NOT_FOUND),
+    },
+)
+async def get_job_log(job: Known, services: UsesServices) -> PlainTextResponse:
+    """Its steps with their times, and what failed processes wrote to their standard error. Empty for a job whose log is
+    no longer kept."""
+    return PlainTextResponse(await asyncio.to_thread(services.reindexing.log, job))
 
 
 @router.get(
@@ -164,13 +196,19 @@ async def _stop_folding(services: Services) -> None:
     tags=["versions"],
     summary="Serve another version, forwards or back",
     operation_id="promoteVersion",
-    responses=_NOT_FOUND | _CONFLICT | refusals(HTTPStatus.BAD_GATEWAY),
+    response_model=Switched,
+    responses=_BEGUN | _NOT_FOUND | _CONFLICT | refusals(HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.BAD_GATEWAY),
 )
 async def promote(
-    name: Annotated[str, Path(description="the index version's name", examples=["1.1.0"])], services: UsesServices
-) -> Switched:
-    """Verifies the version, makes it current, and answers when every worker serves it. A version of another model than
-    the served one is refused: reindex with that model."""
+    name: Annotated[str, Path(description="the index version's name", examples=["1.1.0"])],
+    services: UsesServices,
+    response: Response,
+    prefer: Prefer = "",
+) -> Switched | Response:
+    """Verifies the version, makes it current, and answers when every worker serves it. If another model than the served
+    one made it, a job switches to that model, too, which takes as long as its workers take to start; serving goes on
+    meanwhile, and whatever fails, the model and the version before stay. `Prefer: respond-async` counts for a job
+    only."""
     versions, torchserve = services.versions, services.torchserve
     previous: str | None = None
     try:
@@ -181,11 +219,10 @@ async def promote(
         raise VersionMissing(f"there is no version {name}")
     manifest = await asyncio.to_thread(versions.store.manifest, name)
     if manifest.model.sha256 != served["sha256"]:
-        raise RequestRefused(
-            HTTPStatus.CONFLICT,
-            f"version {name} was made with the model {manifest.model.name}, and {served['model']['name']} is served: "
-            "reindex with model_path to switch",
-        )
+        await asyncio.to_thread(versions.store.verify, name)
+        await _stop_folding(services)
+        job = await services.reindexing.promote(name, await _model_of(manifest, services))
+        return await _outcome(job, services, response, prefer)
     with suppress(VersionDamaged):  # promoting mends it
         previous = versions.current()
     await asyncio.to_thread(versions.store.promote, name)
@@ -194,3 +231,15 @@ async def promote(
     except (StepFailed, TorchServeError) as error:
         raise RequestRefused(HTTPStatus.BAD_GATEWAY, f"version {name} is current, but: {error}") from error
     return Switched.now(previous, name)
+
+
+async def _model_of(manifest: Manifest, services: Services) -> str:
+    """Returns the path of the model that made the version, below the models' folder. Raises RequestRefused (409)."""
+    for model in await asyncio.to_thread(services.models.models, manifest.model.sha256):
+        if model.current:
+            return model.model_path
+    raise RequestRefused(
+        HTTPStatus.CONFLICT,
+        f"version {manifest.version} was made with the model {manifest.model.name} (sha256 "
+        f"{manifest.model.sha256[:12]}…), which is not in the models' folder: put its file there, or reindex",
+    )

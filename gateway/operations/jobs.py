@@ -20,7 +20,10 @@ from gateway.errors import GatewayError
 from searcher.scan.tables import Mode
 
 State = Literal["running", "succeeded", "failed", "cancelled", "interrupted"]
-Phase = Literal["listing", "indexing", "packing", "registering", "switching", "publishing", "waiting", "done"]
+Kind = Literal["reindex", "promote"]
+Phase = Literal[
+    "listing", "loading", "indexing", "packing", "registering", "switching", "publishing", "waiting", "done"
+]
 
 JOBS_FILE = "jobs.db"
 #: A job that has no process after this time won't get one: the gateway was killed in between.
@@ -77,9 +80,14 @@ class Switched(BaseModel):
 
 
 class Job(BaseModel):
-    """One reindexing: what was asked, how far it is, how it ended."""
+    """One reindexing, or one switch to a version of another model: what was asked, how far it is, how it ended."""
 
     id: str = Field(examples=["3f9c01ab"])
+    kind: Kind = Field(
+        default="reindex",
+        description="reindex: build a version and serve it; promote: serve one that another model made",
+        examples=["reindex"],
+    )
     state: State = Field(default="running", description="whether it runs, or how it ended", examples=["succeeded"])
     phase: Phase = Field(default="listing", description="the step it is at, or ended at", examples=["done"])
     done: int = Field(default=0, description="images hashed, or found unreadable, so far", examples=[4332])
@@ -113,8 +121,8 @@ class JobStore:
         except sqlite3.Error as error:
             raise GatewayError(f"cannot use the jobs in {path}: {error}") from error
 
-    def create(self, request: ReindexRequest) -> Job:
-        job = Job(id=secrets.token_hex(4), request=request, created=datetime.now(UTC))
+    def create(self, request: ReindexRequest, kind: Kind = "reindex") -> Job:
+        job = Job(id=secrets.token_hex(4), kind=kind, request=request, created=datetime.now(UTC))
         with self._connected() as connection:
             connection.execute(
                 "INSERT INTO jobs(id, job, started) VALUES (?, ?, ?)", (job.id, job.model_dump_json(), time.time())
@@ -123,7 +131,7 @@ class JobStore:
 
     def create_again(self, job: Job) -> Job:
         """Reset ``job``, which has ended, to begin again. Returns it as stored."""
-        again = Job(id=job.id, request=job.request, created=job.created)
+        again = Job(id=job.id, kind=job.kind, request=job.request, created=job.created)
         with self._connected() as connection:
             connection.execute(
                 "UPDATE jobs SET job = ?, pid = NULL, started = ?, stop = NULL WHERE id = ?",
@@ -139,6 +147,10 @@ class JobStore:
     def all(self) -> list[Job]:
         """Returns the newest hundred jobs, newest first."""
         return self._select("ORDER BY number DESC LIMIT 100")
+
+    def latest(self) -> Job | None:
+        """Returns the newest job, or None if there was none."""
+        return next(iter(self._select("ORDER BY number DESC LIMIT 1")), None)
 
     def running(self) -> Job | None:
         return next((job for job in self.all() if job.state == "running"), None)

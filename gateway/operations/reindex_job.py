@@ -16,7 +16,6 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 import shutil
 import signal
 import sys
@@ -26,6 +25,7 @@ from typing import Any
 
 from contract.names import MODEL_NAME
 from gateway.errors import CommandFailed, RequestRefused, StepFailed, TorchServeError
+from gateway.operations.job_folders import without_folders
 from gateway.operations.jobs import JOBS_FILE, Job, JobStore, Phase, Switched
 from gateway.operations.reindex_source import admitted_source
 from gateway.processes import HASHLAKE, ChildProcess
@@ -39,8 +39,6 @@ from searcher.versions.store import IndexStore
 WAIT_SECONDS = 60.0
 #: After a switch, time for the old model's workers to finish their requests; a batch takes milliseconds.
 DRAIN_SECONDS = 3.0
-#: "/srv/index_store cannot be written" → "index_store cannot be written"
-_FOLDERS = re.compile(r"""(?<![^\s'"])/(?:[^/\s'"]+/)*""")
 
 
 class _Stopped(Exception):
@@ -69,6 +67,7 @@ class Reindex:
     async def run(self) -> None:
         """Carry out the job, and record how it ended."""
         name = self._job.request.new_index_database_version
+        print(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {self._job.kind} {name}", flush=True)  # the log's first line
         previous: str | None = None
         try:
             with contextlib.suppress(VersionDamaged):  # a new version mends it
@@ -89,6 +88,8 @@ class Reindex:
         model = await asyncio.to_thread(self._model, self._job.request.model_path, served)
         sha256 = await asyncio.to_thread(_sha256, model)
         another = sha256 != served
+        if self._job.kind == "promote" and not self._store.has(name):
+            raise StepFailed(f"there is no version {name} any more")
         if not self._store.has(name):  # a resumed job may have built it already
             await self._index(name, model, keep_current=another)
         manifest = self._store.manifest(name)
@@ -127,7 +128,7 @@ class Reindex:
         listing = settings.database
         if settings.datalake is not None:
             listing = settings.state / f"listing-{self._job.id}.txt"
-        self._begin("indexing" if settings.datalake is None and source is None else "listing")
+        self._begin("loading" if settings.datalake is None and source is None else "listing")
         pictures = ["--database", str(listing)] if source is None else ["--source", source]
         command = [
             *HASHLAKE, "refresh",
@@ -159,7 +160,9 @@ class Reindex:
             await self._pack(model, new, staged)
             self._begin("registering")
             await torchserve.register(staged.name, len(old.ready))
-            require_all(await torchserve.ask_workers(name, WAIT_SECONDS, new), name)
+            # While another model's version is current, workers answer from the newest of their own.
+            first = name if self._job.kind == "reindex" else None
+            require_all(await torchserve.ask_workers(first, WAIT_SECONDS, new), first)
             self._begin("switching")
             await self._commit(staged, old.model_version, new, name)
         except BaseException:
@@ -223,6 +226,7 @@ class Reindex:
                     self._follow(line)
                 await self._child.succeeded()
         except CommandFailed as error:
+            print(self._child.said if self._child else error, flush=True)  # for the job's log
             if self._stopping:
                 raise _Stopped from error
             raise StepFailed(str(error)) from error
@@ -236,9 +240,10 @@ class Reindex:
         except ValueError:
             return
         if isinstance(said, dict) and "listed" in said:
-            self._note(phase="indexing", left_out=said.get("left_out", {}))
+            self._note(phase="loading", total=said["listed"], left_out=said.get("left_out", {}))
         elif isinstance(said, dict) and "done" in said:
-            self._note(**{key: said[key] for key in ("done", "total", "rate", "skipped", "eta_seconds")})
+            figures = {key: said[key] for key in ("done", "total", "rate", "skipped", "eta_seconds")}
+            self._note(phase="indexing", **figures)
 
     def _begin(self, phase: Phase) -> None:
         """Begin the step ``phase``. Raises _Stopped if the job was asked to stop."""
@@ -248,23 +253,26 @@ class Reindex:
 
     def _ended(self, *, message: str = "", **facts: Any) -> None:
         # Clients read the message: drop this machine's folders from it, but keep the file names.
-        message = _FOLDERS.sub("", message)
+        message = without_folders(message)
         self._note(finished=datetime.now(UTC), eta_seconds=None, message=message, **facts)
 
     def _note(self, **facts: Any) -> None:
+        if facts.get("phase", self._job.phase) != self._job.phase or "state" in facts:
+            words = (facts.get("state"), facts.get("phase"), facts.get("message"))
+            print(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}", *filter(None, words), flush=True)  # for the job's log
         self._job = self._job.model_copy(update=facts)
         self._jobs.save(self._job)
 
 
-def require_all(heard: dict[int, Answered], name: str) -> None:
-    """Raises StepFailed unless every worker answers from the version ``name``."""
+def require_all(heard: dict[int, Answered], name: str | None) -> None:
+    """Raises StepFailed unless every worker answers from the version ``name``; with None, from any."""
     others = [
         f"worker {pid} answers from {answered.version}" if answered.version else f"worker {pid}: {answered.reason}"
         for pid, answered in sorted(heard.items())
-        if answered.version != name
+        if answered.version is None or name not in (None, answered.version)
     ]
     if others or not heard:
-        raise StepFailed(f"not every worker serves {name}: {'; '.join(others) or 'there is no worker'}")
+        raise StepFailed(f"not every worker serves {name or 'a version'}: {'; '.join(others) or 'there is no worker'}")
 
 
 def _sha256(path: Path) -> str:

@@ -2,15 +2,18 @@
 
 import asyncio
 import contextlib
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from http import HTTPStatus
+from pathlib import Path
 from typing import Literal
 
 import psutil
 
 from gateway.errors import RequestRefused, TorchServeError, unreachable
+from gateway.operations.job_folders import without_folders
 from gateway.operations.jobs import JOBS_FILE, Job, JobStore, ReindexRequest
 from gateway.operations.reindex_source import admitted_source
 from gateway.processes import start_detached
@@ -24,7 +27,9 @@ from searcher.versions.store import IndexStore
 _LOOK_SECONDS = 0.2
 #: How long a stopping gateway waits for its job to end.
 _STOP_SECONDS = 10.0
-_LOG_FILE = "jobs.log"
+#: The folder of what each job's processes have said; those of jobs that are listed no longer are removed.
+JOB_LOGS = "job_logs"
+_LOG_BYTES = 64 * 1024
 
 
 class Reindexing:
@@ -49,6 +54,30 @@ class Reindexing:
             job = await asyncio.to_thread(self.jobs.create, request)
             self._spawn(job)
             return job
+
+    async def promote(self, version: str, model_path: str) -> Job:
+        """Start a job that serves ``version``, which the model at ``model_path`` made, and that model. Raises
+        RequestRefused if another job runs, or nothing is served."""
+        request = ReindexRequest(new_index_database_version=version, model_path=model_path)
+        async with self._lock:
+            await asyncio.to_thread(self._require_idle)
+            try:
+                await self._torchserve.workers()
+            except TorchServeError as error:
+                raise unreachable() from error
+            job = await asyncio.to_thread(self.jobs.create, request, "promote")
+            self._spawn(job)
+            return job
+
+    def log(self, job: Job) -> str:
+        """Returns the end of what the processes of ``job`` have said, at most 64 KiB, without this machine's folders;
+        the empty text if they said nothing, or that isn't kept any more."""
+        try:
+            with self._log_of(job.id).open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - _LOG_BYTES))
+                return without_folders(file.read().decode(errors="replace"))
+        except FileNotFoundError:
+            return ""
 
     def sources(self) -> list[str]:
         """Returns the sources that jobs were asked to index, as far as they are still admitted."""
@@ -133,9 +162,17 @@ class Reindexing:
     def _spawn(self, job: Job) -> None:
         self._children = [child for child in self._children if child.poll() is None]
         command = [sys.executable, "-m", "gateway.operations.reindex_job", job.id]
-        child = start_detached(command, self._settings.state / _LOG_FILE)
+        log = self._log_of(job.id)
+        log.parent.mkdir(exist_ok=True)
+        kept = {self._log_of(each.id) for each in self.jobs.all()}
+        for old in {*log.parent.glob("*.log")} - kept:
+            old.unlink(missing_ok=True)
+        child = start_detached(command, log)
         self._children.append(child)
         self.jobs.started(job.id, child.pid)  # the job does so too, unless it ends before that
+
+    def _log_of(self, job_id: str) -> Path:
+        return self._settings.state / JOB_LOGS / f"{job_id}.log"
 
     def _stop(self, job_id: str, state: Literal["cancelled", "interrupted"]) -> None:
         self.jobs.ask_to_stop(job_id, state)

@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field, JsonValue, TypeAdapter
 
 from contract.names import plain_model_name
 from gateway.errors import RequestRefused
+from gateway.torchserve.model_quality import Quality
 from sources.open_inside import OutsideFolder, open_inside
 
 SUFFIX = ".pt"
@@ -51,6 +52,7 @@ class Model(BaseModel):
         description="what the model says of itself; null where it has no card, or is damaged",
         examples=[{"format": 1, "name": "relahash-small-64bits", "bits": 64}],
     )
+    quality: Quality | None = Field(description="what the card says of how good it is; null without a card")
     current: bool = Field(description="whether it made the current version's codes", examples=[True])
     served: ModelInMemory | None = Field(default=None, description="null while it isn't loaded")
 
@@ -93,6 +95,7 @@ class ModelFolder:
                         bytes=status.st_size,
                         sha256=sha256,
                         card=card,
+                        quality=None if card is None else Quality.of(card),
                         current=sha256 == current_sha256,
                     )
                 )

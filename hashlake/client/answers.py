@@ -216,7 +216,8 @@ class Version:
 
 @dataclass(frozen=True)
 class Job:
-    """A reindexing job: "running", or how it ended; ``done`` of ``total`` images; ``message``: why it failed."""
+    """A job: "running", or how it ended; ``done`` of ``total`` images; ``message``: why it failed. ``kind``: "reindex",
+    or "promote" for one that switches to a version of another model."""
 
     id: str
     state: str
@@ -226,6 +227,58 @@ class Job:
     message: str
     created: datetime
     finished: datetime | None = None
+    kind: str = "reindex"
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A folder of the server, the ``bytes`` that its files take, and what is ``free`` of the ``total`` on its disk."""
+
+    folder: str
+    bytes: int
+    free: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of the machine's memory: all of it, what a new program could take, and what the gateway's process and the
+    workers with their models take; ``models`` is None if these don't say."""
+
+    total: int
+    available: int
+    gateway: int
+    models: int | None
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A ``file`` of a version that isn't what was published."""
+
+    collection: str
+    version: str
+    file: str
+
+
+@dataclass(frozen=True)
+class Checksums:
+    """How many index versions are ``whole``, how many ``unread`` as yet, and the ``damaged`` ones. ``oldest``: when the
+    one was read that was read longest ago."""
+
+    whole: int
+    unread: int
+    damaged: list[Damage]
+    oldest: datetime | None
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The gateway's machine at a glance."""
+
+    cores: int
+    disks: list[Disk]
+    memory: Memory
+    checksums: Checksums
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,8 @@ class AsyncClient:
     reindex = _awaited(Client.reindex)
     jobs = _awaited(Client.jobs)
     job = _awaited(Client.job)
+    job_log = _awaited(Client.job_log)
+    machine = _awaited(Client.machine)
     collections = _awaited(Client.collections)
     create = _awaited(Client.create)
     info = _awaited(Client.info)

@@ -20,6 +20,7 @@ from hashlake.client.answers import (
     Folded,
     Job,
     Json,
+    Machine,
     Reindexed,
     Result,
     Results,
@@ -93,6 +94,7 @@ class _Jobs:
 _found = TypeAdapter(_Found)
 _versions = TypeAdapter(_Versions)
 _jobs = TypeAdapter(_Jobs)
+_machine = TypeAdapter(Machine)
 
 
 class Client:
@@ -323,8 +325,8 @@ class Client:
         return self._connection.understood(_versions, self._connection.get("/api/versions").content).versions
 
     def promote(self, version: str) -> Reindexed:
-        """Serve another version, forwards or back. Raises Refused: 404 if there is none of that name, 409 if another
-        model made it.
+        """Serve another version, forwards or back; if another model made it, that model too, which takes a minute.
+        Raises Refused: 404 if there is none of that name, 409 if its model isn't in the models' folder.
 
         >>> client.promote("1.1.0").previous_index_database_version
         '1.2.0'
@@ -333,7 +335,7 @@ class Client:
         return self._connection.understood(_reindexed, answer.content)
 
     def jobs(self) -> list[Job]:
-        """Returns the reindexing jobs, the newest first.
+        """Returns the newest hundred jobs, the newest first.
 
         >>> [job.state for job in client.jobs()]
         ['succeeded']
@@ -341,12 +343,29 @@ class Client:
         return self._connection.understood(_jobs, self._connection.get("/api/jobs").content).jobs
 
     def job(self, id: str) -> Job:
-        """Returns a reindexing job. Raises Refused (404) if there is none.
+        """Returns a job. Raises Refused (404) if there is none.
 
         >>> client.job("3f9c01ab").total
         4332
         """
         return self._connection.understood(_job, self._connection.get(f"/api/jobs/{quoted(id)}").content)
+
+    def job_log(self, id: str) -> str:
+        """Returns the end of what a job has said: its steps, and why one failed. Raises Refused (404) if there is no
+        such job.
+
+        >>> client.job_log("3f9c01ab").splitlines()[0]
+        '2026-11-21 10:00:00 reindex 1.2.0'
+        """
+        return self._connection.get(f"/api/jobs/{quoted(id)}/log").text
+
+    def machine(self) -> Machine:
+        """Returns the disks, the memory and the checksums' standing on the gateway's machine.
+
+        >>> client.machine().checksums.damaged
+        []
+        """
+        return self._connection.understood(_machine, self._connection.get("/api/machine").content)
 
     def collection(self, name: str) -> Collection:
         """Returns a handle on a collection, without asking the gateway. Raises ValueError for an invalid name.

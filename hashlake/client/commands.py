@@ -1,4 +1,4 @@
-"""``hashlake collections``, ``hashlake duplicates`` and ``hashlake reindex``: what a running gateway has and does.
+"""``hashlake collections`` and ``hashlake duplicates``: what a running gateway has and does.
 
 An image is given as URL|FILE. A URL contains "://" or begins with "upload:". Any other word names a file if that
 exists, else an image of the collection, such as a path of the datalake.
@@ -20,10 +20,11 @@ from contract.amounts import size
 from contract.tables import say_table
 from contract.terminal import say, visible
 from hashlake.client.answers import CollectionInfo, CopyRule, Engine, Failure, Json, Metadata, Pair, StoredImage
-from hashlake.client.client import URL, Client
+from hashlake.client.client import Client
 from hashlake.client.collection import Collection
 from hashlake.client.connection import quoted
 from hashlake.client.errors import BadLine, ClientError, Refused
+from hashlake.client.gateway_option import of_gateway
 from hashlake.client.json_text import decode
 from hashlake.client.lines import Lines, count_lines
 from hashlake.client.progress import Progress
@@ -37,15 +38,6 @@ _PICTURE_REFUSED = (
     HTTPStatus.BAD_GATEWAY,
     HTTPStatus.GATEWAY_TIMEOUT,
 )
-
-
-def _connected(context: click.Context, _parameter: click.Parameter, url: str) -> Client:
-    try:
-        client = Client(url, os.environ.get("HASHLAKE_KEY") or None)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
-    context.call_on_close(client.close)
-    return client
 
 
 def _collection_name(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
@@ -63,10 +55,6 @@ def _parsed(_context: click.Context, _parameter: click.Parameter, text: str | No
         raise click.BadParameter(str(error)) from error
 
 
-_url = click.option(
-    "--url", "client", default=URL, show_default=True, envvar="HASHLAKE_URL", metavar="URL", callback=_connected,
-    help="The gateway. The variable HASHLAKE_KEY holds the API key, where it asks for one.",
-)  # fmt: skip
 _name = click.argument("name", callback=_collection_name)
 _filter = click.option(
     "--filter", "condition", metavar="JSON", callback=_parsed,
@@ -88,7 +76,7 @@ def collections() -> None:
 
 
 @collections.command("list")
-@_url
+@of_gateway
 def list_collections(client: Client) -> None:
     """Show every collection."""
     rows = [
@@ -125,7 +113,7 @@ def list_collections(client: Client) -> None:
 @click.option(
     "--place", metavar="TABLE", help="Beside --engine: the table there; one that exists is adopted.  [default: NAME]"
 )
-@_url
+@of_gateway
 def create(name: str, model_path: str | None, engine: str | None, place: str | None, client: Client) -> None:
     """Make the collection NAME, empty unless its engine has a table of that name already."""
     info = client.create(name, model_path, engine=engine, place=place)
@@ -139,7 +127,7 @@ def create(name: str, model_path: str | None, engine: str | None, place: str | N
 @collections.command()
 @_name
 @click.option("--yes", is_flag=True, help="Don't ask.")
-@_url
+@of_gateway
 def delete(name: str, yes: bool, client: Client) -> None:
     """Delete the collection NAME and all that is in it, for good."""
     if not yes:
@@ -154,7 +142,7 @@ def delete(name: str, yes: bool, client: Client) -> None:
 
 @collections.command()
 @_name
-@_url
+@of_gateway
 def stats(name: str, client: Client) -> None:
     """Show what there is to know of the collection NAME."""
     info = client.info(name)
@@ -170,7 +158,7 @@ def stats(name: str, client: Client) -> None:
 @click.argument("to", callback=_collection_name)
 @click.option("--engine", metavar="ADDRESS", help="What keeps the copy, if it is made now, as in `create`.")
 @click.option("--place", metavar="TABLE", help="Beside --engine: the table there.  [default: TO]")
-@_url
+@of_gateway
 def copy(name: str, to: str, engine: str | None, place: str | None, client: Client) -> None:
     """Make the collection TO a copy of the collection NAME, and compare both when it is done. Interrupted, the same
     command goes on with what is missing. If TO has images that NAME lacks, it is left
@@ -210,7 +198,7 @@ def unalias(name: str, client: Client) -> None:
 @collections.command(short_help="Have an engine search by an approximate index.")
 @_name
 @click.argument("kind", metavar="KIND|exact")
-@_url
+@of_gateway
 def index(name: str, kind: str, client: Client) -> None:
     """Have the engine of the collection NAME search by an approximate index, such as `hnsw` of PostgreSQL or `ivf` of
     Milvus, and print what share of the nearest it finds; with `exact`, compare every vector again."""
@@ -253,30 +241,11 @@ def _searched(engine: Engine | None) -> str:
 
 @collections.command(short_help="Write the changes into a new base version.")
 @_name
-@_url
+@of_gateway
 def fold(name: str, client: Client) -> None:
     """Write the changes of the collection NAME into a new base version. Searching goes on meanwhile."""
     folded = client.fold(name)
     say(f"version {folded.version} has {folded.count:,} images, {folded.folded:,} changes went into it")
-
-
-@click.command(short_help="Build a new index version, and serve it.")
-@click.argument("version", metavar="VERSION")
-@click.option(
-    "--source", metavar="ADDRESS",
-    help="Not what the gateway is configured for, but this: s3://bucket/prefix, iiif:https://…, or a folder, an "
-    "archive or urls:FILE below the gateway's datalake root. Its environment has the credentials.",
-)  # fmt: skip
-@click.option(
-    "--model_path", metavar="FILE", help="Not the served model, but this one, below the server's models folder."
-)
-@click.option("--mode", type=click.Choice(["default", "unnecessary fast"]), help="How it is searched.")
-@_url
-def reindex(version: str, source: str | None, model_path: str | None, mode: str | None, client: Client) -> None:
-    """Have a running gateway build the index VERSION, and return when it is served. Searches go on meanwhile."""
-    done = client.reindex(version, source=source, model_path=model_path, mode=mode)
-    before = done.previous_index_database_version
-    say(f"{done.index_database_version} is served" + (f"; before: {before}" if before else ""))
 
 
 # --- Images
@@ -286,7 +255,7 @@ def reindex(version: str, source: str | None, model_path: str | None, mode: str 
 @_name
 @click.argument("images", metavar="URL|FILE...", nargs=-1, required=True)
 @click.option("--metadata", metavar="JSON", callback=_parsed, help='Of each image, such as \'{"colour": "red"}\'.')
-@_url
+@of_gateway
 def add(name: str, images: tuple[str, ...], metadata: Metadata, client: Client) -> None:
     """Add images to the collection NAME, and print what each is called there. The exit status is 1 if one failed."""
     collection = client.collection(name)
@@ -306,7 +275,7 @@ def add(name: str, images: tuple[str, ...], metadata: Metadata, client: Client) 
 @collections.command("add_bulk", short_help="Add the images of a file of URLs.")
 @_name
 @click.argument("file", metavar="FILE.jsonl|-", type=click.File("rb"))
-@_url
+@of_gateway
 def add_bulk(name: str, file: BinaryIO, client: Client) -> None:
     """Add the images of a file to the collection NAME. A line is a URL, or an object with `url` and, if you like,
     `metadata`. What fails is told and doesn't stop the others; the exit status is then 1."""
@@ -358,7 +327,7 @@ def add_bulk(name: str, file: BinaryIO, client: Client) -> None:
 @click.option("--turned", is_flag=True, help="Look for it turned by 90, 180 or 270 degrees and mirrored, too.")
 @_filter
 @_as_json
-@_url
+@of_gateway
 def search(
     name: str,
     image: str | None,
@@ -404,7 +373,7 @@ def search(
 @_name
 @click.argument("image", metavar="URL|FILE")
 @click.argument("other", metavar="URL|FILE")
-@_url
+@of_gateway
 def compare(name: str, image: str, other: str, client: Client) -> None:
     """Print how much two images are the very same picture to the model of the collection NAME, from 0 to 100: of their
     detail codes, or of their codes where the model gives no others, half of the differing bits or more make it 0."""
@@ -415,7 +384,7 @@ def compare(name: str, image: str, other: str, client: Client) -> None:
 @collections.command(short_help="Print every URL.")
 @_name
 @_filter
-@_url
+@of_gateway
 def urls(name: str, condition: Json, client: Client) -> None:
     """Print the URL of every image of the collection NAME, sorted."""
     for url in client.collection(name).urls(condition):
@@ -425,7 +394,7 @@ def urls(name: str, condition: Json, client: Client) -> None:
 @collections.command()
 @_name
 @_filter
-@_url
+@of_gateway
 def count(name: str, condition: Json, client: Client) -> None:
     """Print how many images the collection NAME has."""
     say(str(client.collection(name).count(condition)))
@@ -434,7 +403,7 @@ def count(name: str, condition: Json, client: Client) -> None:
 @collections.command()
 @_name
 @click.argument("url")
-@_url
+@of_gateway
 def remove(name: str, url: str, client: Client) -> None:
     """Remove the image URL from the collection NAME."""
     if not client.collection(name).remove(url):
@@ -457,7 +426,7 @@ def remove(name: str, url: str, client: Client) -> None:
     "--output", "-o", type=click.Path(dir_okay=False, path_type=Path),
     help="File to write; it appears when it is complete.  [default: standard output]",
 )  # fmt: skip
-@_url
+@of_gateway
 def dump(name: str, condition: Json, output: Path | None, client: Client) -> None:
     """Write every image of the collection NAME with its code and metadata, a JSON object a line, as `restore` reads
     them."""
@@ -477,7 +446,7 @@ def dump(name: str, condition: Json, output: Path | None, client: Client) -> Non
     metavar="MODEL",
     help="The model, by name or sha256, of lines that don't say which made their codes, as those of older dumps.",
 )
-@_url
+@of_gateway
 def restore(name: str, file: BinaryIO, assume_model: str | None, client: Client) -> None:
     """Take the images of FILE into the collection NAME: lines as `dump` writes them, - for standard input. Where a line
     is wrong its batch is left out, and so is all that follows. Codes of another model than the collection's are
@@ -521,7 +490,7 @@ def restore(name: str, file: BinaryIO, assume_model: str | None, client: Client)
     "again for it.",
 )
 @_as_json
-@_url
+@of_gateway
 def duplicates(name: str, max_distance: int | None, pairs: bool, turned: bool, as_json: bool, client: Client) -> None:
     """Print the images of the collection NAME that are copies of one picture, as soon as they are found: in groups, the
     one to keep first, each with the distance of its detail code from that one's, and an empty line between groups.

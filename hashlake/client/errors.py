@@ -2,7 +2,7 @@
 
 ClientError
 ├── Unreachable          no complete answer came: nothing listens, the connection broke, or the wait was too long
-├── Refused              the server answered with an error: ``status``, ``message``, ``position``
+├── Refused              the server answered with an error: ``status``, ``reason``, ``message``, ``advice``
 │   └── AlreadyInserted  search_add for a URL that the collection has (409)
 ├── NotUnderstood        the answer isn't a gateway's: something else listens there
 └── BadLine              a line of a file has the wrong format
@@ -24,16 +24,27 @@ class Unreachable(ClientError):
 
 
 class Refused(ClientError):
-    """The server answered with the error ``status``; ``message`` is its reason, in one line.
+    """The server answered with the error ``status``; ``message`` says in one line what was wrong.
 
-    ``position``: which image of add_bulk or restore was refused, counted from 0; None if the server didn't say, or if
-    there was only one.
+    ``reason``: the kind of error, for programs (``"no_such_version"``), and ``advice``: what to do next, in words; None
+    and empty if the server, or a proxy, didn't say. ``position``: which image of add_bulk or restore was refused,
+    counted from 0; None if the server didn't say, or if there was only one.
     """
 
-    def __init__(self, status: int, message: str, position: int | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        position: int | None = None,
+        *,
+        reason: str | None = None,
+        advice: str = "",
+    ) -> None:
         super().__init__(message if position is None else f"image {position:,}, counted from 0: {message}")
         self.status = status
         self.message = message
+        self.reason = reason
+        self.advice = advice
         self.position = position
 
 
@@ -51,22 +62,27 @@ class BadLine(ClientError):
 
 def refusal(response: httpx.Response) -> Refused:
     """Returns the error in an answer with an error status. It understands three shapes: the gateway's own
-    ``{"code", "type", "message"}``, ``{"detail": "text"}``, and ``{"detail": [{"loc", "msg", "type"}, …]}``, where the
-    first problem counts."""
+    ``{"code", "type", "reason", "message", "advice"}``, ``{"detail": "text"}``, and ``{"detail": [{"loc", "msg",
+    "type"}, …]}``, where the first problem counts, since it has the position."""
     try:
         body = response.json()
     except ValueError:  # a proxy's page
         body = None
     position = None
     match body:
-        case {"message": str(message)} | {"detail": str(message)}:
-            pass
         case {"detail": [{"msg": str()} as problem, *others]}:
             position, message = _problem(problem)
             message += f" (and {len(others):,} more)" if others else ""
+        case {"message": str(message)} | {"detail": str(message)}:
+            pass
         case _:
             message = _status_line(response)
-    return Refused(response.status_code, " ".join(message.split()), position)
+    match body:
+        case {"reason": str(reason), "advice": str(advice)}:
+            told = {"reason": reason, "advice": advice}
+        case _:
+            told = {}
+    return Refused(response.status_code, " ".join(message.split()), position, **told)
 
 
 def _problem(problem: Mapping[str, Any]) -> tuple[int | None, str]:

@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from embedding.card import ModelCard
 from embedding.torchscript import TorchScriptEmbedder, save_model
 from gateway.operations.jobs import JOBS_FILE, JobStore
+from gateway.operations.reindex_runner import JOB_LOGS
 from handler.archive import build_archive
 from indexer.builder import Request, build
 from searcher.versions.store import IndexStore
@@ -301,5 +302,5 @@ class Stack:
 
     def logs(self) -> bytes:
         """Everything that any process of the stack has said."""
-        found = [path for path in (self.gateway.log, self.torchserve.log, self.state / "jobs.log") if path.exists()]
-        return b"\n".join(path.read_bytes() for path in found)
+        found = [self.gateway.log, self.torchserve.log, *(self.state / JOB_LOGS).glob("*.log")]
+        return b"\n".join(path.read_bytes() for path in found if path.exists())

@@ -10,6 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from contract.names import CODE_HEADER
+from contract.refusal import error_body
 from gateway.app import create_app, create_idios_app
 from gateway.operations.jobs import Job, ReindexRequest
 from gateway.operations.reindex_runner import Reindexing
@@ -129,7 +130,7 @@ def test_an_unforeseen_error_says_it_and_nothing_else(door: Door, caplog: pytest
     answer = door.ask("GET", "/broken")
     check(answer, 500)
     message = "the gateway failed to answer; its log says why"
-    assert answer.json() == {"code": 500, "type": "InternalServerError", "message": message}
+    assert answer.json() == error_body(500, message).model_dump()
     assert caplog.messages == ["a request failed"]
 
 

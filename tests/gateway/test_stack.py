@@ -33,6 +33,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import gateway.search.api
 from contract.names import SECRET_HEADER
+from contract.refusal import error_body
 from embedding.torchscript import TorchScriptEmbedder
 from gateway.access.keys import KEYS_FILE, KeyStore
 from gateway.app import create_app
@@ -206,7 +207,7 @@ class TestPredictions:
         message = f"the request is longer than {most}"
         assert (answer.status_code, answer.json()) == (
             413,
-            {"code": 413, "type": "RequestEntityTooLarge", "message": message},
+            error_body(413, message).model_dump(),
         )
 
     def test_many_clients_at_once_get_their_own_answers(self, stack: Stack) -> None:
@@ -562,7 +563,7 @@ def test_without_torchserve_everything_that_needs_it_is_503(tmp_path: Path) -> N
         ("GET", "/healthz", {}),
         ("GET", "/readyz", {}),
     )
-    refusal = {"code": 503, "type": "ServiceUnavailable", "message": "the search server cannot be reached"}
+    refusal = error_body(503, "the search server cannot be reached").model_dump()
     for answer in (predicted, searched, reindexed, promoted):
         assert (answer.status_code, answer.json()) == (503, refusal)
     assert up.status_code == 200

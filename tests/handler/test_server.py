@@ -24,6 +24,7 @@ import pytest
 from PIL import Image
 
 from contract.names import MODEL_NAME, SECRET_HEADER
+from contract.refusal import error_body
 from embedding.torchscript import TorchScriptEmbedder
 from handler.archive import build_archive
 from indexer.sample_datalake import write_awkward
@@ -126,7 +127,7 @@ class TestRequests:
         missing = server.ask({"path": "none.png"})
         assert (missing.status_code, missing.json()) == (
             404,
-            {"code": 404, "type": "ResourceNotFoundException", "message": "version 1.2.0 has no image none.png"},
+            error_body(404, "version 1.2.0 has no image none.png", kind="ResourceNotFoundException").model_dump(),
         )
 
     def test_max_distance_is_understood_in_json_and_in_parts(self, server: Server) -> None:

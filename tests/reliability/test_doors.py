@@ -48,7 +48,8 @@ RULES = {
                  "/api/jobs/{id}/resume",
                  "/api/versions/{name}/promote", "/api/versions/{name}/verify"],
         "DELETE": ["/api/collections/{name}", "/api/jobs/{id}", "/api/versions/{name}"],
-        "GET": ["/api/jobs", "/api/jobs/{id}", "/api/jobs/{id}/events", "/api/models", "/api/versions",
+        "GET": ["/api/jobs", "/api/jobs/{id}", "/api/jobs/{id}/events", "/api/jobs/{id}/log", "/api/machine",
+                "/api/models", "/api/versions",
                 "/api/versions/{name}", "/api/versions/{name}/skipped"],
     },
 }  # fmt: skip

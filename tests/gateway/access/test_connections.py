@@ -15,6 +15,7 @@ import pytest
 import gateway.access.connections
 import gateway.access.whole_bodies
 from contract.names import PREDICTIONS
+from contract.refusal import error_body
 from gateway.access.connections import MAX_HEADER_BYTES, allow_many_files, most_connections
 from tests.gateway.live import Live, everything, live
 
@@ -125,7 +126,7 @@ def test_what_is_no_http_is_400_in_our_shape(patient: Live, caplog: pytest.LogCa
     answer = patient.ask(b"\x16\x03\x01 hello\r\n\r\n")
     assert caplog.messages == []
     assert b"\r\nX-Content-Type-Options: nosniff\r\n" in answer
-    body = {"code": 400, "type": "BadRequest", "message": "this is no HTTP request"}
+    body = error_body(400, "this is no HTTP request").model_dump()
     assert (status(answer), json.loads(answer.partition(b"\r\n\r\n")[2])) == (400, body)
 
 

@@ -20,13 +20,14 @@ import gateway.access.body_budget
 import gateway.access.whole_bodies
 import gateway.memory
 from contract.amounts import size
+from contract.refusal import error_body
 from gateway.access.body_budget import SMALL_BYTES, BodyBudget
 from gateway.access.whole_bodies import WholeBodies
 
 LIMIT = 1000
-REFUSAL = {"code": 413, "type": "RequestEntityTooLarge", "message": "the request is longer than 1,000 bytes"}
-FULL = {"code": 503, "type": "ServiceUnavailable", "message": "too many large requests at once: try again"}
-SLOW = {"code": 408, "type": "RequestTimeout", "message": "the body of the request came too slowly"}
+REFUSAL = error_body(413, "the request is longer than 1,000 bytes").model_dump()
+FULL = error_body(503, "too many large requests at once: try again").model_dump()
+SLOW = error_body(408, "the body of the request came too slowly").model_dump()
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,7 @@ import pytest
 from pymilvus import DataType
 
 from contract.model import ModelIdentity
+from contract.refusal import error_body
 from embedding.torchscript import TorchScriptEmbedder
 from gateway.collections import browsing, managing
 from gateway.idios import changing, listing, searching
@@ -266,7 +267,7 @@ def test_while_the_server_is_gone(client: Client, postgres: PostgresServer, plac
             assert (answer.status_code, answer.json()) == (503, {"detail": gone}), path
             assert answer.headers["Retry-After"] == "1"
         refused = ask(client, "GET", "/api/collections/shoes", 503)
-        assert refused == {"code": 503, "type": "ServiceUnavailable", "message": gone}
+        assert refused == error_body(503, gone).model_dump()
         listed = ask(client, "GET", "/api/collections")
         assert listed == {"collections": [], "damaged": [{"name": "shoes", "message": gone}]}
         ask(client, "DELETE", "/api/collections/shoes", 503)

@@ -15,6 +15,7 @@ import pytest
 from fastapi.routing import APIRoute
 from PIL import Image
 
+from contract.refusal import error_body
 from embedding.torchscript import TorchScriptEmbedder
 from gateway.access.guards import require_search
 from gateway.images import originals as pictures
@@ -30,8 +31,8 @@ from tests.gateway.tiny_app import Client, damage_first_images, settings_in, tin
 from tests.searcher.versions.versions_by_hand import publish
 from tests.squares import page, png
 
-GONE = {"code": 404, "type": "NotFound", "message": "the picture is no longer there"}
-OUTSIDE = {"code": 404, "type": "NotFound", "message": "the picture does not lie in the datalake"}
+GONE = error_body(404, "the picture is no longer there").model_dump()
+OUTSIDE = error_body(404, "the picture does not lie in the datalake").model_dump()
 
 
 @pytest.fixture
@@ -288,7 +289,7 @@ class TestThumbnail:
         publish(store, "1.0.0", {"a.jpg": 1})
         with no_file_left_open(lake):
             answer = client.get("/thumbnails/0")
-        assert answer.json() == {"code": 415, "type": "UnsupportedMediaType", "message": answer.json()["message"]}
+        assert answer.json() == error_body(415, answer.json()["message"]).model_dump()
         assert answer.json()["message"].startswith(message)
         assert client.get("/images/0").content == content
 
@@ -406,11 +407,10 @@ class TestRefused:
     @pytest.mark.parametrize("row", [2, 17, 2**63, 10**100])
     def test_no_such_row(self, kind: str, row: int, store: IndexStore, client: Client) -> None:
         publish(store, "1.0.0", {"a": 1, "b": 2})
-        assert client.get(f"/{kind}/{row}").json() == {
-            "code": 404,
-            "type": "NotFound",
-            "message": f"version 1.0.0 has no row {row}: it has 2 rows",
-        }
+        assert (
+            client.get(f"/{kind}/{row}").json()
+            == error_body(404, f"version 1.0.0 has no row {row}: it has 2 rows").model_dump()
+        )
 
     @pytest.mark.parametrize("row", ["-1", "1.5", "a", "%00", "0x1"])
     def test_no_number(self, kind: str, row: str, client: Client) -> None:
@@ -420,7 +420,7 @@ class TestRefused:
         assert client.get(f"/{kind}/0").json()["message"] == "no version is published yet"
         publish(store, "1.0.0")
         answer = client.get(f"/{kind}/0?version=2.0.0")
-        assert answer.json() == {"code": 404, "type": "NotFound", "message": "there is no version 2.0.0"}
+        assert answer.json() == error_body(404, "there is no version 2.0.0", "no_such_version").model_dump()
         assert client.get(f"/{kind}/0?version=../1.0.0").status_code == 422
 
     def test_a_damaged_image_table(self, kind: str, store: IndexStore, client: Client) -> None:

@@ -8,6 +8,7 @@ import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.routing import APIRoute
@@ -25,6 +26,7 @@ from searcher.versions.store import IndexStore
 from tests.gateway.tiny_app import Client, settings_in, tiny_app
 from tests.searcher.versions.versions_by_hand import MODEL, publish
 
+QUALITY = {"precision": [], "queries": None, "database": None, "protocol": None, "calibrated": []}
 CARD = {"format": 1, "name": "grid", "bits": 16, "training": {"by": "hand", "größe": [1, 2.5, None]}}
 
 
@@ -91,12 +93,46 @@ class TestList:
                     "bytes": (folder / path).stat().st_size,
                     "sha256": sha256,
                     "card": card,
+                    "quality": card and QUALITY,
                     "current": False,
                     "served": None,
                 }
                 for path, sha256, card in zip(paths, checksums, [CARD, CARD, None], strict=True)
             ]
         }
+
+    def test_how_good_it_is(self, folder: Path, client: Client) -> None:
+        """As training writes it: the value, and the ends of its interval."""
+        figures = {
+            "queries": 421, "database": 3676, "protocol": "every tenth", "ties": "expected values",
+            "64 bits": {"mAP@all": [0.8, 0.76, 0.84], "precision@10": [0.7, 0.6, 0.8]},
+            "256 bits": {"recall": [1, 1, 1]},
+        }  # fmt: skip
+        curve = {"distances": [0.0, 9.0], "shares": [1.0, 0.0]}
+        card = {"training": {"figures": figures}, "calibration": {"code": curve, "detail": None, "nothing_below": 0.6}}
+        write_model(folder / "a.pt", json.dumps(card))
+        assert [each["quality"] for each in client.get("/api/models").json()["models"]] == [
+            {
+                "precision": [{"codes": "64 bits", "value": 0.8, "low": 0.76, "high": 0.84}],
+                "queries": 421,
+                "database": 3676,
+                "protocol": "every tenth",
+                "calibrated": ["code"],
+            }
+        ]
+
+    @pytest.mark.parametrize(
+        "card",
+        [
+            {"training": [], "calibration": 7},
+            {"training": {"figures": {"64 bits": {"mAP@all": [1, "x", None]}, "queries": "many", "protocol": 7}}},
+        ],
+    )
+    def test_a_card_that_says_it_in_another_way_says_nothing(
+        self, folder: Path, client: Client, card: dict[str, Any]
+    ) -> None:
+        write_model(folder / "a.pt", json.dumps(card))
+        assert [each["quality"] for each in client.get("/api/models").json()["models"]] == [QUALITY]
 
     def test_those_in_memory(self, folder: Path, client: Client, loaded: list[LoadedModel]) -> None:
         sha256 = write_model(folder / "a.pt")

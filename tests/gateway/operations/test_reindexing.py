@@ -348,6 +348,8 @@ class TestVersions:
     def test_what_cannot_be_served_is_refused_and_the_current_version_stays(self, stack: Stack) -> None:
         before = str(stack.store.current())
         stack.publish("wide", WIDE_FOLDER + "wide.pt")
+        stack.publish("gone", "colours.pt")
+        (stack.models / "colours.pt").rename(stack.folder / "colours.away")
         stack.publish("damaged")
         index = stack.store.folder / "damaged" / "index.faiss"
         content = bytearray(index.read_bytes())
@@ -357,13 +359,14 @@ class TestVersions:
             ("none", 404, "there is no version none"),
             ("..", 404, ""),
             (".hidden", 422, "cannot be a version's name"),
-            ("wide", 409, "version wide was made with the model wide, and grid is served: reindex with model_path"),
+            ("gone", 409, "which is not in the models' folder: put its file there, or reindex"),
             ("damaged", 503, "index.faiss of version damaged has changed"),
         ):
             answer = stack.call("POST", f"/api/versions/{version}/promote")
             assert (answer.status_code, answer.json()["code"]) == (status, status)
             assert said in answer.json()["message"]
             assert str(stack.folder) not in answer.text
+        (stack.folder / "colours.away").rename(stack.models / "colours.pt")
         assert_serves(stack, before)
 
         verified = stack.call("POST", "/api/versions/damaged/verify").json()
@@ -375,7 +378,7 @@ class TestVersions:
             "files": 2,
             "message": None,
         }
-        for version in ("damaged", "wide"):
+        for version in ("damaged", "gone", "wide"):
             assert stack.call("DELETE", f"/api/versions/{version}").status_code == 204
             assert stack.call("DELETE", f"/api/versions/{version}").status_code == 404
             assert not (stack.store.folder / version).exists()
@@ -816,6 +819,7 @@ class TestUnderLoad:
                 assert stack.reindex("wide-2").status_code == 200
                 clients.go_on_until("wide-2")
                 self.promotes_back_and_forth(stack, clients, "wide-1", "wide-2")
+                self.promotes_a_version_of_the_other_model(stack, clients)
                 clients.check()
             assert clients.seen.keys() == SHOWN.keys()
         self.serves_the_same_when_started_anew(stack)
@@ -850,8 +854,26 @@ class TestUnderLoad:
         assert [each.name for each in stack.model_store.iterdir()] == [ARCHIVE]
         models = {each["model_path"]: each["current"] for each in stack.call("GET", "/api/models").json()["models"]}
         assert [path for path, current in models.items() if current] == [f"{WIDE_FOLDER}wide.pt"]
-        refused = stack.call("POST", "/api/versions/grid-1/promote")
-        assert (refused.status_code, "wide is served" in refused.json()["message"]) == (409, True)
+
+    def promotes_a_version_of_the_other_model(self, stack: Stack, clients: Clients) -> None:
+        """The older of two: its workers answer from the newer one until they are asked instead of the others."""
+        answer = stack.call("POST", "/api/versions/grid-1/promote", headers={"Prefer": "respond-async"})
+        assert answer.status_code == 202, answer.text
+        job = stack.ended(answer.json()["id"])
+        assert (job["kind"], job["state"], job["phase"]) == ("promote", "succeeded", "done"), job
+        assert job["result"]["previous_index_database_version"] == "wide-2"
+        assert all(found == {"grid-1"} for found in stack.versions_by_worker().values())
+        clients.go_on_until("grid-1", 10)
+        assert stack.store.current() == "grid-1"
+        assert model_in(stack.model_store / ARCHIVE) == sha256_of(stack.models / "grid.pt")
+        log = stack.call("GET", f"/api/jobs/{job['id']}/log").text.splitlines()
+        assert [line.split(" ", 2)[2] for line in log] == [
+            "promote grid-1", "packing", "registering", "switching", "publishing", "waiting", "succeeded done",
+        ]  # fmt: skip
+        answer = stack.call("POST", "/api/versions/wide-2/promote")
+        assert (answer.status_code, answer.json()["previous_index_database_version"]) == (200, "grid-1"), answer.text
+        assert all(found == {"wide-2"} for found in stack.versions_by_worker().values())
+        clients.go_on_until("wide-2", 10)
 
     def serves_the_same_when_started_anew(self, stack: Stack) -> None:
         """Both by one command; at the end of which a page watches a job."""

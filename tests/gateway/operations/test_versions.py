@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from fastapi.routing import APIRoute
 
+from contract.refusal import error_body
 from gateway.access.guards import require_admin
 from gateway.operations.versions import router
 from gateway.settings import GatewaySettings
@@ -21,7 +22,7 @@ from searcher.versions.verdict import verdict_on
 from tests.gateway.tiny_app import Client, damage_first_images, settings_in, tiny_app
 from tests.searcher.versions.versions_by_hand import as_details, publish
 
-MISSING = {"code": 404, "type": "NotFound", "message": "there is no version 9.9"}
+MISSING = error_body(404, "there is no version 9.9", "no_such_version").model_dump()
 
 
 @pytest.fixture
@@ -278,11 +279,12 @@ class TestDelete:
         publish(store, "1.0")
         publish(store, "1.1")
         answer = client.request("DELETE", "/api/versions/1.1")
-        assert answer.json() == {
-            "code": 409,
-            "type": "Conflict",
-            "message": "version 1.1 is the current one; promote another version before deleting it",
-        }
+        assert (
+            answer.json()
+            == error_body(
+                409, "version 1.1 is the current one; promote another version before deleting it"
+            ).model_dump()
+        )
         assert store.open().name == "1.1"
         store.promote("1.0")
         assert client.request("DELETE", "/api/versions/1.1").status_code == 204

@@ -59,6 +59,7 @@ class Fake:
     folds: int = 0
     #: Bodies of requests to build a version.
     reindexed: list[dict[str, Any]] = field(default_factory=list)
+    damaged: list[dict[str, str]] = field(default_factory=list)
     #: The words of searches of the datalake.
     searched: list[dict[str, str]] = field(default_factory=list)
     #: Whether answers to searches have a closeness: 1 − distance / bits, and 0.9 is little.
@@ -340,6 +341,20 @@ def create_app(fake: Fake) -> FastAPI:
         if id != "3f9c01ab":
             raise Refused(404, {"code": 404, "type": "NotFound", "message": f"there is no job {id}"})
         return the_job()
+
+    @app.get("/api/jobs/{id}/log")
+    async def job_log(id: str) -> Response:
+        if id != "3f9c01ab":
+            raise Refused(404, {"code": 404, "type": "NotFound", "message": f"there is no job {id}"})
+        return Response("2026-11-21 10:00:00 reindex 1.2.0\n2026-11-21 10:01:00 succeeded done\n")
+
+    @app.get("/api/machine")
+    async def machine() -> dict[str, Any]:
+        return {
+            "cores": 2, "disks": [{"folder": "index_store", "bytes": 8192, "free": 5 << 30, "total": 9 << 30}],
+            "memory": {"total": 8 << 30, "available": 4 << 30, "gateway": 110 << 20, "models": None},
+            "checksums": {"whole": 2, "unread": 0, "damaged": fake.damaged, "oldest": "2026-11-21T10:00:00Z"},
+        }  # fmt: skip
 
     @app.post("/api/reindex")
     async def reindex(request: Request) -> Response:

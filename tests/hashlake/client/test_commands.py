@@ -62,6 +62,27 @@ def test_a_version_is_built_of_what_is_named(run: Run, fake: Fake) -> None:
     assert error(run("reindex", "1.4.0", "--source", "s3://key:secret@lake")) == "Error: source holds credentials"
 
 
+def test_jobs_and_what_one_said(run: Run) -> None:
+    head, row = (line.split() for line in said(run("jobs")))
+    assert head[:4] == ["job", "kind", "state", "phase"]
+    assert row == ["3f9c01ab", "reindex", "succeeded", "done", "4,332", "of", "4,332", "2026-11-21", "10:00"]
+    assert said(run("jobs", "3f9c01ab")) == ["2026-11-21 10:00:00 reindex 1.2.0", "2026-11-21 10:01:00 succeeded done"]
+    assert error(run("jobs", "none")) == "Error: there is no job none"
+
+
+def test_the_machine_at_a_glance(run: Run, fake: Fake) -> None:
+    assert [" ".join(line.split()) for line in said(run("machine"))] == [
+        "folder takes free of",
+        "index_store 8.0 KiB 5.0 GiB 9.0 GiB",
+        "memory: 4.0 GiB of 8.0 GiB free; gateway 110.0 MiB, models unknown; 2 cores",
+        "checksums: 2 versions whole, 0 not read yet, read since 2026-11-21 10:00 UTC",
+    ]
+    fake.damaged = [{"collection": "shoes", "version": "1.1.0", "file": "index.faiss"}]
+    answer = run("machine")
+    assert answer.status == 1
+    assert answer.out.splitlines()[-1] == "damaged: index.faiss of version 1.1.0 of the collection shoes"
+
+
 class TestCollections:
     def test_list(self, run: Run) -> None:
         lines = [" ".join(line.split()) for line in said(run("collections", "list"))]
