@@ -19,7 +19,7 @@ from tests.gateway.stack import Stack
 LAKE = {"data/white.png": 0xFFFF, "data/dot.png": 0xFFFE, "data/black.png": 0x0000}
 READING = (
     *("healthz", "readyz", "metrics", "ping", "getMachine", "listModels", "getOverview", "listWords"),
-    *("search", "predict", "searchForm", "getImage", "getThumbnail"),
+    *("search", "predict", "searchForm", "getImage", "getThumbnail", "getMap", "getMapTile"),
 )
 IDIOS = (
     *("searchImages", "compareImages", "countImages", "countFilteredImages", "listUrls", "dumpImages"),
