@@ -91,7 +91,7 @@ async def index_collection(asked: WantedIndex, collection: Named, services: Uses
     as it is: 409 for any `kind` but null."""
     if not isinstance(collection, ForeignCollection):
         if asked.kind is None:
-            return await to_thread.run_sync(info_of, collection)
+            return await to_thread.run_sync(info_of, services.collections.collections, collection)
         raise RequestRefused(HTTPStatus.CONFLICT, f"the collection {collection.name} is searched exactly as it is")
 
     def build() -> CollectionInfo:

@@ -79,6 +79,7 @@ function examples({ version, path, word, dumped, fresh }) {
     copyCollection: { name: "shoes", body: { to: "shoes-copy" } },
     indexCollection: { name: "shoes", body: { kind: null } },
     foldCollection: { name: "shoes" },
+    setAlias: { body: { collection: "shoes" } },
     getCollectionThumbnail: { url: path },
     addImage: url,
     addImages: { body: [url.body] },

@@ -178,7 +178,7 @@ def copy(name: str, to: str, engine: str | None, place: str | None, client: Clie
     "--catch_up", is_flag=True,
     help="First make TO a copy of what NAME means now. What is added or removed meanwhile waits, and is done to TO.",
 )  # fmt: skip
-@_url
+@of_gateway
 def alias(name: str, to: str, keep: str | None, catch_up: bool, client: Client) -> None:
     """Have NAME mean the collection TO. Who asks for NAME gets the one collection or the other, and no error."""
     client.set_alias(name, to, keep=keep, catch_up=catch_up)
@@ -187,7 +187,7 @@ def alias(name: str, to: str, keep: str | None, catch_up: bool, client: Client) 
 
 @collections.command(short_help="Take a further name away from its collection.")
 @_name
-@_url
+@of_gateway
 def unalias(name: str, client: Client) -> None:
     """Take the name NAME away from the collection that it means, which stays. A collection that has given NAME up is
     called so again."""

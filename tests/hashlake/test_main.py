@@ -88,6 +88,7 @@ def test_the_commands_are_these() -> None:
         "collections delete", "collections stats", "collections add", "collections add_bulk", "collections search",
         "collections compare", "collections urls", "collections dump", "collections restore", "collections count",
         "collections remove", "collections fold", "collections index", "collections copy",
+            "collections alias", "collections unalias",
     }  # fmt: skip
 
 

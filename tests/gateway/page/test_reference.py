@@ -28,7 +28,7 @@ IDIOS = (
 COLLECTIONS = (
     *("listCollections", "createCollection", "getCollection", "browseCollection", "listDuplicates"),
     *("getCollectionProperties", "getCollectionThumbnail", "copyCollection", "indexCollection", "foldCollection"),
-    "deleteCollection",
+    *("setAlias", "listAliases", "deleteAlias", "deleteCollection"),
 )
 #: The first two while nothing can be published, so that there is something to cancel.
 JOBS = ("reindex", "cancelJob", "resumeJob", "getJob", "watchJob", "getJobLog", "listJobs")
