@@ -2,7 +2,7 @@
 # make release  checks that this commit can be released, and writes dist/
 # make test-images   builds the CPU image with buildah and proves it (root, Debian)
 # make test     lint, types, the rooms' walls, and every test
-# make check    the same in half a minute: without the files in tests/slow.txt
+# make check    the same in a minute or so: without the files in tests/slow.txt
 # make docs     the documentation as a site, in docs/_site
 # make soak     what may go wrong, thousands of times, and a table of the outcomes: for hours
 PYTHON ?= python3.11
