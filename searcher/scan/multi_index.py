@@ -336,19 +336,17 @@ class MultiIndex:
         self._cuts = np.array(tables.cuts, np.int64)
         self._addresses = [array.ctypes.data for array in tables.arrays]
         self._kernel = kernel(tables.codes.shape[1])
+        self._sizes = len(tables.rows), tables.distinct, tables.buckets
 
     def search(self, question: Question) -> list[NDArray[np.int64]]:
         """As ``CodeSearch.search``."""
-        words = as_words(question.queries)
-        answers = {}
-        for query in range(len(question.queries)):
-            found = self._nearest(query, tuple(words[:, query]), question)
-            if found is not None:
-                answers[query] = found
-        given_up = [query for query in range(len(question.queries)) if query not in answers]
+        words = as_words(question.queries).T
+        answers = [self._nearest(query, tuple(words[query]), question) for query in range(len(words))]
+        given_up = [query for query, answer in enumerate(answers) if answer is None]
         if given_up:
-            answers.update(zip(given_up, self._flat.search(question.part(given_up)), strict=True))
-        return [answers[query] for query in range(len(question.queries))]
+            for query, answer in zip(given_up, self._flat.search(question.part(given_up)), strict=True):
+                answers[query] = answer
+        return [answer for answer in answers if answer is not None]
 
     def within(self, query: NDArray[np.uint8], distance: int) -> NDArray[np.uint8]:
         """As ``CodeSearch.within``."""
@@ -356,25 +354,29 @@ class MultiIndex:
 
     def _nearest(self, query: int, words: tuple[np.uint64, ...], question: Question) -> NDArray[np.int64] | None:
         """The answer to one query, or None where it gives up."""
-        tables, ties = self._tables, question.ties
-        count, k, limit = len(tables.rows), int(question.top_k[query]), int(question.limits[query])
+        ties = question.ties
+        count, distinct, buckets = self._sizes
+        k, limit = int(question.top_k[query]), int(question.limits[query])
         mask = 0 if question.allowed is None else question.allowed.ctypes.data
         keys = np.empty(8 * k + _TIES, np.int64)
         used = np.zeros(1, np.int64)
-        counts = np.zeros(tables.bits + 1, np.int64)
+        counts = np.zeros(self._tables.bits + 1, np.int64)
         cost = self._kernel(
-            words, k, limit - 1, count, mask, self._cuts, tables.distinct, tables.buckets,
+            words, k, limit - 1, count, mask, self._cuts, distinct, buckets,
             *self._addresses, int(ties is not None), counts, keys, used,
         )  # fmt: skip
         if cost > count:
             return None
-        found = np.sort(keys[: used[0]])
+        found = keys[: used[0]]
+        found.sort()
         if ties is None:
             return found[:k]
         second = np.ascontiguousarray(ties.queries[query])
         best = np.empty(k, np.int64)
-        answers = ranker()(
+        chosen = ranker()(
             found, count, *self._addresses[3:], mask,
             ties.codes.ctypes.data, second.ctypes.data, question.second_width, best,
         )  # fmt: skip
-        return np.sort(best[:answers])
+        best = best[:chosen]
+        best.sort()
+        return best

@@ -304,6 +304,8 @@ def compile_kernels(spaces: Sequence[Space]) -> None:
 
 
 def _stacked(queries: list[Query], space: str) -> NDArray[np.uint8]:
+    if len(queries) == 1:  # a tenth of the time of stacking
+        return queries[0].vectors[space][None]
     return np.stack([query.vectors[space] for query in queries])
 
 

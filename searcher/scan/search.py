@@ -83,13 +83,14 @@ class CodeIndex:
             _check("second codes", ties.queries, 8 * ties.codes.shape[1])
             if (len(ties.codes), len(ties.queries)) != (self.count, len(queries)):
                 raise ValueError("every code and every query needs a second code")
-        wanted = _numbers("top_k", top_k, 1, len(queries))
+        wanted = np.minimum(_numbers("top_k", top_k, 1, len(queries)), max(1, self.count))
         # One more than the greatest distance that may be returned.
-        limits = np.minimum(_numbers("max_distance", max_distance, 0, len(queries), missing=self.bits), self.bits) + 1
+        limits = np.minimum(_numbers("max_distance", max_distance, 0, len(queries), missing=self.bits), self.bits)
+        limits += 1
         allowed = self._bitmap(allowed)
         if len(queries) == 0:
             return []
-        question = Question(queries, np.minimum(wanted, max(1, self.count)), limits, allowed, ties)
+        question = Question(queries, wanted, limits, allowed, ties)
         return [_hits(keys, question) for keys in self._search.search(question)]
 
     def within(
@@ -136,8 +137,10 @@ def _check(name: str, codes: NDArray[np.uint8], bits: int) -> None:
 def _numbers(name: str, given: Any, least: int, count: int, missing: Any = None) -> NDArray[np.int64]:
     """``given``, one number or one for each of ``count`` queries, int64 (count,)."""
     try:
-        each = [given] * count if given is None or isinstance(given, int | np.integer) else given
-        numbers = [index(missing if number is None else number) for number in each]  # no fractions, no strings
+        if given is None or isinstance(given, int | np.integer):
+            numbers = [index(missing if given is None else given)] * count
+        else:
+            numbers = [index(missing if number is None else number) for number in given]  # no fractions, no strings
     except TypeError:
         numbers = []
     if len(numbers) != count or not all(least <= number < 1 << 63 for number in numbers):
@@ -146,6 +149,8 @@ def _numbers(name: str, given: Any, least: int, count: int, missing: Any = None)
 
 
 def _hits(keys: NDArray[np.int64], question: Question) -> Hits:
-    distances, ties = np.divmod(keys >> 32, question.scale)
-    rows = keys & 0xFFFFFFFF
-    return Hits(distances.astype(np.int32), rows, ties.astype(np.int32) if question.ties else None)
+    distances, rows = (keys >> 32).astype(np.int32), keys & 0xFFFFFFFF
+    if question.ties is None:
+        return Hits(distances, rows)
+    distances, ties = np.divmod(distances, np.int32(question.scale))
+    return Hits(distances, rows, ties)
