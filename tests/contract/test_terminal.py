@@ -18,11 +18,14 @@ ROOMS = (
     "contract", "pictures", "sources", "embedding", "detection", "searcher", "indexer", "elements", "handler",
     "gateway", "training", "hashlake",
 )  # fmt: skip
-#: Files whose output is for programs: a path for make, lines of JSON for the gateway, a document.
+#: Files whose output is for programs: a path for make, lines of JSON or an error for the gateway, a document; or for a
+#: job's log.
 FOR_PROGRAMS = {
     "embedding/model_files.py",
     "gateway/collections/duplicates.py",
     "gateway/openapi.py",
+    "gateway/operations/reindex_job.py",
+    "gateway/search/maps.py",
     "searcher/versions/scrub.py",
 }
 

@@ -68,7 +68,7 @@ def test_the_page_does_what_it_says(stack: Stack) -> None:
     assert fragment.startswith('<div id="images"><p>Image 1: s3://ovhcloud/r&amp;d/red.png</p><img src="http://')
     assert fragment.count("<img ") == 3
     (link, *_) = re.findall(r'<img src="([^"]*)">', fragment)
-    picture = httpx.get(link.replace("&amp;", "&"), trust_env=False)
+    picture = httpx.get(link.replace("&amp;", "&"), trust_env=False, timeout=60)
     assert picture.content == OBJECTS["r&d/red.png"]
     said = run(stats, stack)
     for line in ("images         3", "tables         1", "average length of embedding 1.0", "extensions     vector 0."):

@@ -105,7 +105,7 @@ def test_the_datalakes_model_stands_for_itself(stack: Stack) -> None:
 
 def test_a_model_that_nobody_has_is_no_collection(stack: Stack) -> None:
     url = f"http://127.0.0.1:{stack.variables['idios_port']}/models/vit_b32/urls"
-    assert httpx.post(url, trust_env=False).status_code == 422
+    assert httpx.post(url, trust_env=False, timeout=60).status_code == 422
     refused = stack.call("POST", "/api/collections", json={"name": "x", "model_path": "ViT-B/32"})
     assert (refused.status_code, refused.json()["message"]) == (422, "model_path 'ViT-B/32': there is no such model")
 

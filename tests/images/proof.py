@@ -136,7 +136,7 @@ def gateway(engine: Engine, image: str, work: Path, ports: list[int]) -> None:
     with Serving(engine, image, "admin", mounts=mounts, ports=ports) as admin:
         admin.start()
         wait(admin.healthcheck, "admin")
-        ready = httpx.get(f"{admin.gateway}/readyz", trust_env=False).json()
+        ready = httpx.get(f"{admin.gateway}/readyz", trust_env=False, timeout=60).json()
         assert ready["version"] == "1.6.0" and len(ready["workers"]) == 2, ready
         admin.signal("TERM")
         status = admin.wait()

@@ -238,7 +238,7 @@ def test_it_follows_a_folder_says_how_far_it_is_and_ends_when_asked(lake: Path, 
                 "status": "running", "completeness": 1.0, "phase": "sleeping", "phases": ["processing", "sleeping"],
                 "accessible": True, "error_message": "", "error_code": "",
             }  # fmt: skip
-            assert httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).status_code == 404
+            assert httpx.get(f"http://127.0.0.1:{port}/", trust_env=False, timeout=60).status_code == 404
             (lake / "new.png").write_bytes(png_of(7))
             until = time.monotonic() + 120
             while "new.png" not in codes(lake.parent / "store"):
@@ -254,7 +254,7 @@ def wait_for(port: int, phase: str) -> object:
     until = time.monotonic() + 120
     while time.monotonic() < until:
         try:
-            said = httpx.get(f"http://127.0.0.1:{port}/status", trust_env=False).json()
+            said = httpx.get(f"http://127.0.0.1:{port}/status", trust_env=False, timeout=60).json()
         except httpx.TransportError:
             said = {}
         if said.get("phase") == phase:

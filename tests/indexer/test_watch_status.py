@@ -21,7 +21,7 @@ def client(status: Status) -> Iterator[httpx.Client]:
     (port,) = free_ports(1)
     with (
         StatusServer(status, "127.0.0.1", port),
-        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as client,
     ):
         yield client
 

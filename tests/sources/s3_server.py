@@ -36,7 +36,7 @@ class S3Server:
         until = time.monotonic() + _START_SECONDS
         while True:
             try:
-                httpx.get(f"{self.url}/moto-api/", trust_env=False)
+                httpx.get(f"{self.url}/moto-api/", trust_env=False, timeout=60)
                 return self
             except httpx.TransportError:
                 if time.monotonic() > until or self._process.poll() is not None:
@@ -51,7 +51,7 @@ class S3Server:
 
     def bucket(self, name: str) -> S3Store:
         """Make the empty bucket ``name``; the client that fills it."""
-        httpx.put(f"{self.url}/{name}", trust_env=False).raise_for_status()
+        httpx.put(f"{self.url}/{name}", trust_env=False, timeout=60).raise_for_status()
         return S3Store(
             name,
             config={"endpoint": self.url, "access_key_id": "key", "secret_access_key": SECRET},

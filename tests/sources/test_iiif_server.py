@@ -47,7 +47,7 @@ def image_server(folder: Path, images: Path) -> Iterator[str]:
             until = time.monotonic() + 120
             while True:
                 try:
-                    httpx.get(f"http://127.0.0.1:{port}/", trust_env=False)
+                    httpx.get(f"http://127.0.0.1:{port}/", trust_env=False, timeout=60)
                     break
                 except httpx.TransportError:
                     assert process.poll() is None and time.monotonic() < until, (folder / "log").read_text()
@@ -61,7 +61,7 @@ def test_whole_images_by_both_versions(server: str, tmp_path: Path, monkeypatch:
     monkeypatch.setenv("HASHLAKE_FETCH_ALLOW", "127.0.0.0/8")
     for version, kind in (("2.1", "ImageService2"), ("3.0", "ImageService3")):
         service = {"id": f"{server}/{version}_pil/page", "type": kind}
-        assert httpx.get(f"{service['id']}/info.json", trust_env=False).json()["width"] == 64
+        assert httpx.get(f"{service['id']}/info.json", trust_env=False, timeout=60).json()["width"] == 64
         body = {"id": "http://127.0.0.1:1/none.jpg", "type": "Image", "service": [service]}
         manifest = {"type": "Manifest", "id": "m", "items": [{"id": "c", "items": [{"items": [{"body": body}]}]}]}
         (tmp_path / "m.json").write_text(json.dumps(manifest))

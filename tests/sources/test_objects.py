@@ -49,7 +49,9 @@ def test_pictures_are_listed_by_a_folders_rules(
     keys = ["a/1.jpg", "a/été +%41#?.PNG", "a/no suffix", "-dash.jpg"]
     left_out = ["a/b.txt", "a/c.cr2", ".thumbnails/1.jpg", "a/._1.jpg", "a/half.part"]
     fill(store, dict.fromkeys(keys + left_out, b"x"))
-    httpx.put(f"{s3.url}/{address.removeprefix('s3://')}/a/", trust_env=False).raise_for_status()  # as consoles do
+    httpx.put(
+        f"{s3.url}/{address.removeprefix('s3://')}/a/", trust_env=False, timeout=60
+    ).raise_for_status()  # as consoles do
     caplog.set_level(logging.WARNING)
     assert names(address) == sorted([f"{address}/{key}" for key in keys], key=str.encode)
     assert caplog.messages == ["left out: 1 cr2, 2 in trash and thumbnail folders (--keep_hidden lists them)"]
@@ -125,7 +127,7 @@ def test_a_link_opens_one_object_and_holds_no_secret(lake: tuple[str, S3Store]) 
     link = Bucket("s3", address.removeprefix("s3://")).link(f"{address}/é a.png", 60)
     assert "X-Amz-Expires=60" in link
     assert SECRET not in link
-    assert httpx.get(link, trust_env=False).content == png_of(5)
+    assert httpx.get(link, trust_env=False, timeout=60).content == png_of(5)
 
 
 def test_a_bucket_that_is_none_and_an_address_without_one(

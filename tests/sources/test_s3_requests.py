@@ -76,7 +76,7 @@ def test_every_key_is_listed_read_and_linked_to_as_it_is(bucket: str) -> None:
         else:
             link = store.link(item.name, 60)
             assert link is not None and SECRET not in link
-            assert httpx.get(link, trust_env=False).content == png_of(number), item.name
+            assert httpx.get(link, trust_env=False, timeout=60).content == png_of(number), item.name
     with open_source(f"s3://{bucket}/a/") as source:
         below = {item.name.removeprefix(f"s3://{bucket}/") for item in source.items()}
     assert below == {key for key in everything if key.startswith("a/")}

@@ -132,12 +132,12 @@ def test_what_is_no_http_is_400_in_our_shape(patient: Live, caplog: pytest.LogCa
 
 def test_a_long_body_is_no_long_header(patient: Live) -> None:
     body = b'{"url": "' + b"a" * (4 * MAX_HEADER_BYTES) + b'"}'
-    assert httpx.post(f"http://127.0.0.1:{patient.idios_port}/nowhere", content=body).status_code == 404
+    assert httpx.post(f"http://127.0.0.1:{patient.idios_port}/nowhere", content=body, timeout=60).status_code == 404
 
     def pieces() -> Iterator[bytes]:
         yield from (body[start : start + 1000] for start in range(0, len(body), 1000))
 
-    assert httpx.post(f"http://127.0.0.1:{patient.idios_port}/nowhere", content=pieces()).status_code == 404
+    assert httpx.post(f"http://127.0.0.1:{patient.idios_port}/nowhere", content=pieces(), timeout=60).status_code == 404
 
 
 def test_an_answer_that_nobody_takes(hasty: Live) -> None:

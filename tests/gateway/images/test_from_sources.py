@@ -75,7 +75,7 @@ def test_a_link_for_a_while_instead(tmp_path: Path, bucket: str) -> None:
         assert answer.status_code == 307
         assert "X-Amz-Expires=60" in answer.headers["Location"]
         assert SECRET not in answer.headers["Location"]
-        assert httpx.get(answer.headers["Location"], trust_env=False).content == png_of(7)
+        assert httpx.get(answer.headers["Location"], trust_env=False, timeout=60).content == png_of(7)
         assert client.get("/images/0").status_code == 200  # a page has no link of its own
 
 
