@@ -1,5 +1,5 @@
-// One picture over the page, with all that is known of it: ← and → go to the next ones, Space flips to the query, Escape
-// closes.
+// One picture over the page, with all that is known of it: ← and → go to the next ones, Space flips to the query, a slider
+// lays one over the other, Escape closes.
 //
 // An entry is {name, thumbnail, original, closeness, metadata, code, actions}: `original` is the address of the whole file
 // or null, `closeness` a text or null, `metadata` and `code` undefined where nobody asked for them, `actions` [words,
@@ -63,6 +63,8 @@ function show(at) {
     isAddress(name) ? element("a", leaving, name) : name,
     ...(viewer === null ? [] : [" ", viewer]),
   );
+  byId("details-wipe").hidden = open.query === null;
+  wipe(false);
   fact("closeness", closeness ?? undefined);
   fact("metadata", metadata === null ? "none" : metadata && JSON.stringify(metadata, null, 2));
   fact("code", code);
@@ -102,8 +104,9 @@ async function loadOriginal(entry, signal) {
     if (signal.aborted) return;
     const size = `${number(large.naturalWidth)} × ${number(large.naturalHeight)} pixels`;
     fact("file", [size, kind, bytes(blob.size), ...when].join(" · "));
-    if (!flipped) byId("details-picture").replaceChildren(large);
     drawn = large;
+    if (wiping()) wipe(true);
+    else if (!flipped) byId("details-picture").replaceChildren(large);
   } catch {
     // The thumbnail stays.
   }
@@ -117,12 +120,36 @@ function forgetOriginal() {
   drawn = null;
 }
 
+function picture() {
+  return drawn ?? open.source.image(open.entries[place].thumbnail);
+}
+
+const wiping = () => byId("details-wipe").getAttribute("aria-pressed") === "true";
+
+// Both pictures in one place, equally large: left of the slider the query, right of it the other one.
+function wipe(on) {
+  byId("details-wipe").setAttribute("aria-pressed", String(on));
+  byId("details-wiper").hidden = !on;
+  if (!on) {
+    if (open.query !== null) open.query.style.clipPath = "";
+    return;
+  }
+  flipped = false;
+  byId("details-flip").textContent = "Show the query";
+  say(byId("details-shows"), "");
+  byId("details-picture").replaceChildren(picture(), open.query);
+  wipeTo();
+}
+
+function wipeTo() {
+  open.query.style.clipPath = `inset(0 ${100 - Number(byId("details-wiper").value)}% 0 0)`;
+}
+
 function flip() {
   if (open.query === null) return;
+  wipe(false);
   flipped = !flipped;
-  const { thumbnail } = open.entries[place];
-  const picture = flipped ? open.query : (drawn ?? open.source.image(thumbnail));
-  byId("details-picture").replaceChildren(picture);
+  byId("details-picture").replaceChildren(flipped ? open.query : picture());
   byId("details-flip").textContent = flipped ? "Show the result" : "Show the query";
   say(byId("details-shows"), flipped ? "The query" : "");
 }
@@ -136,7 +163,7 @@ function go(by) {
 }
 
 dialog.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.altKey || event.metaKey) return;
+  if (event.ctrlKey || event.altKey || event.metaKey || event.target.matches("input")) return;
   if (event.key === "ArrowLeft") go(-1);
   else if (event.key === "ArrowRight") go(1);
   else if (event.key === " " && !event.target.matches("button, a")) flip();
@@ -146,6 +173,13 @@ dialog.addEventListener("keydown", (event) => {
 byId("details-before").addEventListener("click", () => go(-1));
 byId("details-after").addEventListener("click", () => go(1));
 byId("details-flip").addEventListener("click", flip);
+byId("details-wipe").addEventListener("click", () => {
+  const on = !wiping();
+  wipe(on);
+  if (on) byId("details-wiper").focus();
+  else byId("details-picture").replaceChildren(picture());
+});
+byId("details-wiper").addEventListener("input", wipeTo);
 byId("details-copy").addEventListener("click", async ({ currentTarget }) => {
   // Where the browser doesn't let the page copy, people do.
   if (!(await copyText(open.entries[place].name, currentTarget))) getSelection().selectAllChildren(byId("details-url"));

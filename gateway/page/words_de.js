@@ -9,6 +9,10 @@ export const words = {
   Language: "Sprache",
   "This page needs JavaScript.": "Diese Seite braucht JavaScript.",
 
+  // Two pictures compared
+  "Compare by a slider": "Mit einem Regler vergleichen",
+  "How much of the other picture is shown": "Wie viel vom anderen Bild zu sehen ist",
+
   // The map
   Map: "Karte",
   "Map of the index": "Karte des Index",

@@ -644,6 +644,14 @@ def test_near_duplicates_are_shown_in_groups(review: Page) -> None:
     expect(first.locator(".path")).to_have_text([garment(0), garment(1), garment(2)])
     expect(first.locator(".distance")).to_have_text(["kept", "same file", "2 bits"])
     expect_loaded(first.locator("img"), 3)
+    first.locator("button.thumbnail").nth(2).click()
+    review.get_by_role("button", name="Compare by a slider").click()
+    expect(review.locator("#details-picture img")).to_have_count(2)  # the copy, and over it the one that is kept
+    expect(review.get_by_role("slider", name="How much of the other picture is shown")).to_be_focused()
+    review.keyboard.press("Escape")
+    first.locator("button.thumbnail").nth(0).click()
+    expect(review.get_by_role("button", name="Compare by a slider")).to_be_hidden()  # with itself
+    review.keyboard.press("Escape")
     assert review.url.endswith("#collection=garments&distance=2")
     review.get_by_role("button", name="Show 20 more groups").press("Enter")
     expect(groups(review)).to_have_count(40)
