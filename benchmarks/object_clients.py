@@ -127,11 +127,11 @@ def _own_store(opened: ExitStack, what: str, count: int) -> str:
     from benchmarks.sources import store
 
     if what == "keys":
-        return opened.enter_context(store("--keys", str(count)))
+        return opened.enter_context(store("--keys", str(count)))[0]
     folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
     for number in range(count):
         (folder / f"{number:06}.jpg").write_bytes(os.urandom(_BYTES))
-    return opened.enter_context(store(str(folder)))
+    return opened.enter_context(store(str(folder)))[0]
 
 
 def _fill(url: str, objects: int) -> None:

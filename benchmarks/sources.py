@@ -1,6 +1,7 @@
 """How fast pictures come from each source, beside the local folder, and what memory that takes.
 
-    python -m benchmarks.sources rates FOLDER --model_path MODEL.pt      files of FOLDER, from everywhere; medians
+    python -m benchmarks.sources rates FOLDER --model_path MODEL.pt      files of FOLDER, from everywhere; medians, and
+                                                                         the processor's time, which others don't change
     python -m benchmarks.sources keys 1000000                            listing so many keys
     python -m benchmarks.sources walk 200000                             listing a folder of so many files
 
@@ -22,9 +23,10 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
+import psutil
 
 from benchmarks.sizes import peak
 from sources.listing_writer import write_listing
@@ -32,8 +34,8 @@ from sources.registry import open_source
 
 
 @contextmanager
-def store(*arguments: str) -> Iterator[str]:
-    """Yields the address of a running object store, with the environment set for it."""
+def store(*arguments: str) -> Iterator[tuple[str, psutil.Process]]:
+    """Yields the address of a running object store, with the environment set for it, and its process."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "benchmarks.object_store", str(port), *arguments]
@@ -49,13 +51,22 @@ def store(*arguments: str) -> Iterator[str]:
                     break
                 except OSError:
                     time.sleep(0.1)
-            yield url
+            yield url, psutil.Process(process.pid)
         finally:
             process.kill()
 
 
-def indexed(address: str, model_path: Path) -> tuple[int, float, int]:
-    """Indexes what is at ``address``. Returns images, seconds, and the peak MiB above what the model alone takes."""
+class Indexed(NamedTuple):
+    """So many images, in ``seconds`` by the clock and of the processor; the peak above what the model alone takes."""
+
+    images: int
+    seconds: float
+    processor: float
+    mib: int
+
+
+def indexed(address: str, model_path: Path) -> Indexed:
+    """Indexes what is at ``address``."""
     from embedding.registry import load_embedder
     from indexer.builder import Request, build
     from searcher.versions.store import IndexStore
@@ -65,9 +76,10 @@ def indexed(address: str, model_path: Path) -> tuple[int, float, int]:
     model.embed(model.prepare(png_of(1, 256))[None])
     before = peak()
     with tempfile.TemporaryDirectory() as folder, open_source(address) as source:
-        started = time.perf_counter()
+        started, used = time.perf_counter(), time.process_time()
         report = build(Request(IndexStore(Path(folder)), "1", source), model, tell=lambda line: None)
-        return report.manifest.count, time.perf_counter() - started, peak() - before
+        took, used = time.perf_counter() - started, time.process_time() - used
+        return Indexed(report.manifest.count, took, used, peak() - before)
 
 
 def listed(address: str) -> tuple[int, float, int]:
@@ -96,7 +108,7 @@ def main() -> None:
 @click.option("--runs", default=3)
 def rates(folder: Path, model_path: Path, runs: int) -> None:
     files = sorted(folder.iterdir())
-    with tempfile.TemporaryDirectory() as scratch, store(str(folder)) as url:
+    with tempfile.TemporaryDirectory() as scratch, store(str(folder)) as (url, server):
         here = Path(scratch)
         with zipfile.ZipFile(here / "a.zip", "w") as archive:
             for file in files:
@@ -113,18 +125,33 @@ def rates(folder: Path, model_path: Path, runs: int) -> None:
             "folder": str(folder), "zip": str(here / "a.zip"), "tar": str(here / "a.tar"), "s3": "s3://lake",
             "urls": f"urls:{here}/urls.txt", "iiif": f"iiif:{here}/m.json",
         }  # fmt: skip
-        found: dict[str, list[tuple[int, float, int]]] = {name: [] for name in addresses}
+        found: dict[str, list[Indexed]] = {name: [] for name in addresses}
+        served: dict[str, list[float]] = {name: [] for name in addresses}
         for _ in range(runs):
             for name, address in addresses.items():
+                before = sum(server.cpu_times()[:2])
                 found[name].append(alone(indexed, address, model_path))
+                served[name].append(sum(server.cpu_times()[:2]) - before)
     for name, each in found.items():
-        count = each[0][0]
-        rate = statistics.median(images / seconds for images, seconds, _ in each)
-        ratio = statistics.median(
-            base[1] / seconds for (_, seconds, _), base in zip(each, found["folder"], strict=True)
+        rate = statistics.median(one.images / one.seconds for one in each)
+        ratio, of_processor = (
+            statistics.median(
+                getattr(base, what) / getattr(one, what) for one, base in zip(each, found["folder"], strict=True)
+            )
+            for what in ("seconds", "processor")
         )
-        memory = max(mib for *_, mib in each)
-        click.echo(f"{name:7} {count:,} images, {rate:6.0f}/s, {ratio:.2f} of the folder's rate, {memory} MiB")
+        ours, theirs = (
+            1000 * statistics.median(times) / each[0].images
+            for times in ([one.processor for one in each], served[name])
+        )
+        memory = max(one.mib for one in each)
+        click.echo(
+            f"{name:7} {each[0].images:,} images, {rate:6.0f}/s, {ratio:.2f} of the folder's rate, {memory} MiB;"
+        )
+        click.echo(
+            f"        {of_processor:.2f} of it in a second of the processor: {ours:.1f} ms a picture, and the server's "
+            f"{theirs:.1f}"
+        )
 
 
 @main.command()
