@@ -30,7 +30,13 @@ _PARTS = {
         "benchmarks/RESULTS",
     ],
     "Running it": ["deploy/README", "docs/security", "docs/reliability"],
-    "Building on it": ["docs/reference", "docs/examples/postgres-text-search", "CONTRIBUTING", "CHANGELOG"],
+    "Building on it": [
+        "docs/reference",
+        "javascript/README",
+        "docs/examples/postgres-text-search",
+        "CONTRIBUTING",
+        "CHANGELOG",
+    ],
     "Models": ["torchscripts_models/*"],
 }
 
