@@ -67,9 +67,10 @@ release: .venv/installed-release
 
 # Python compiles what is imported when it is: a small part of what pip would compile, on one core, in half a minute.
 INSTALL := pip install --quiet --no-compile
-# The same, with a count of the packages: for the first time, which takes minutes.
+# The same, with a count of the packages, which pip collects, takes from a folder, or finds installed: for the first
+# time, which takes minutes.
 COUNTED = set -o pipefail; pip install --no-compile --progress-bar off -r $(1) | awk -v all="$$(grep -c == $(1))" \
-	'/^Collecting /{printf "\r  %d of %d packages", ++n, all; fflush()} END{if (n) print ""}'
+	'/^(Collecting|Processing|Requirement already satisfied).* \(from -r /{printf "\r  %d of %d packages", ++n, all; fflush()} END{if (n) print ""}'
 
 .venv/installed: requirements.lock pyproject.toml hashlake/version.py
 	@test -d .venv || $(PYTHON) -m venv .venv
