@@ -31,6 +31,7 @@ _PARTS = {
     ],
     "Running it": ["deploy/README", "docs/security", "docs/reliability"],
     "Building on it": [
+        "docs/developers",
         "docs/reference",
         "javascript/README",
         "docs/examples/postgres-text-search",

@@ -23,12 +23,13 @@ from tests.handler.server import REPOSITORY, Server, free_ports
 from tests.hashlake.command import hashlake
 
 _BLOCK = re.compile(r"<!-- runs -->\n\n(?:```(\w+)\n(.*?)\n```|((?:    [^\n]*\n|\n(?=    ))+))", re.DOTALL)
+_NODE = shutil.which("node")
 _MODEL = "torchscripts_models/relahash-general-64bits.pt"
 
 
 @dataclass(frozen=True)
 class Block:
-    """A block of a document: lines for bash or Python."""
+    """A block of a document: lines for bash, Python or, where it is installed, Node."""
 
     document: str
     language: str
@@ -42,6 +43,8 @@ def blocks() -> Iterator[Block]:
         assert len(found) == text.count("<!-- runs -->"), f"{path.name} has a mark without a block"
         for match in found:
             language, fenced, indented = match.groups()
+            if language == "js" and _NODE is None:
+                continue
             lines = fenced if language else re.sub("(?m)^    ", "", indented)
             yield Block(path.name, language or "bash", lines)
     for path in sorted((REPOSITORY / "docs").glob("*.ipynb")):
@@ -71,7 +74,10 @@ class Place:
             "HASHLAKE_URL": f"http://127.0.0.1:{self.server.gateway_port}",
             "HASHLAKE_KEY": self.key,
         }
-        command = [sys.executable, "-c", text] if block.language == "python" else bash
+        command = {
+            "python": [sys.executable, "-c", text],
+            "js": [str(_NODE), "--input-type=module", "--eval", text],
+        }.get(block.language, bash)
         return subprocess.run(
             command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=300, check=False
         )
