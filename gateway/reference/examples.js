@@ -11,9 +11,8 @@ export async function withExamples(spec, base) {
   const operations = Object.values(whole.paths).flatMap((routes) => Object.values(routes));
   for (const { requestBody } of operations) if (requestBody) requestBody.content = prepared(requestBody.content, whole);
   const found = await whatThereIs(base);
-  if (found === null) return whole;
-  const wanted = examples(found);
-  for (const operation of operations) fill(operation, wanted[operation.operationId] ?? {}, found.everywhere);
+  const wanted = found === null ? {} : examples(found);
+  for (const operation of operations) fill(operation, wanted[operation.operationId] ?? {}, found?.everywhere ?? {});
   return whole;
 }
 
@@ -93,7 +92,8 @@ function examples({ version, path, word, dumped, fresh }) {
 
 function fill(operation, { body, form, ...values }, everywhere) {
   for (const parameter of operation.parameters ?? []) {
-    const value = values[parameter.name] ?? everywhere[parameter.name];
+    // Of a parameter, the page takes no example from the list in its schema.
+    const value = values[parameter.name] ?? everywhere[parameter.name] ?? parameter.schema?.examples?.[0];
     if (value !== undefined) parameter.example = value;
   }
   const content = operation.requestBody?.content ?? {};
