@@ -1,8 +1,9 @@
 // The last searches, with their pictures, kept by this browser alone: they come back after a reload, and stand on the
 // empty page.
 //
-// A record is {hash, label, at, query, small}: the address, words for it, when, the query as query.js has it, and a small
-// picture, a Blob, null where the query has none.
+// A record is {hash, label, at, query, small, name}: the address, words for it, when, the query as query.js has it, a small
+// picture, a Blob, null where the query has none, and a name, if somebody gave it one. With a name it stays until the name
+// is taken away.
 
 const DATABASE = "hashlake";
 const STORE = "searches";
@@ -37,10 +38,30 @@ async function within(mode, otherwise, use) {
   }
 }
 
-/** All of them, the newest first. */
-export async function recentSearches() {
+async function all() {
   const found = await within("readonly", [], (store) => store.getAll());
   return found.sort((one, other) => other.at - one.at);
+}
+
+/** Those without a name, the newest first. */
+export async function recentSearches() {
+  return (await all()).filter(({ name }) => name === undefined);
+}
+
+/** Those with a name, by name. */
+export async function namedSearches() {
+  return (await all()).filter(({ name }) => name !== undefined).sort((one, other) => one.name.localeCompare(other.name));
+}
+
+/** Give the search at `hash` a name, or, null, take it away; false where it isn't kept. */
+export async function nameSearch(hash, name) {
+  const { name: _, ...record } = (await all()).find((each) => each.hash === hash) ?? {};
+  if (record.hash === undefined) return false;
+  return (await put(name === null ? record : { ...record, name })) !== null;
+}
+
+function put(record) {
+  return within("readwrite", null, (store) => store.put(record));
 }
 
 /** The query of an address; null where it is unknown. */
@@ -48,13 +69,14 @@ export async function recentQuery(hash) {
   return (await within("readonly", undefined, (store) => store.get(hash)))?.query ?? null;
 }
 
-/** Keep a record; the oldest make room. */
+/** Keep a record, with the name that it had; the oldest without one make room. */
 export async function keepSearch(record) {
-  const put = () => within("readwrite", null, (store) => store.put(record));
-  if ((await put()) === null) {
+  const { name } = (await all()).find(({ hash }) => hash === record.hash) ?? {};
+  const kept = name === undefined ? record : { ...record, name };
+  if ((await put(kept)) === null) {
     const before = await recentSearches();
     await forget(before.slice(before.length >> 1));
-    await put();
+    await put(kept);
   }
   await forget((await recentSearches()).slice(KEPT));
 }
@@ -63,7 +85,7 @@ async function forget(records) {
   for (const { hash } of records) await within("readwrite", null, (store) => store.delete(hash));
 }
 
-/** Forget all. */
-export function forgetSearches() {
-  return within("readwrite", null, (store) => store.clear());
+/** Forget all without a name. */
+export async function forgetSearches() {
+  await forget(await recentSearches());
 }

@@ -14,6 +14,7 @@ import { hashOf, parsed } from "./permalink.js";
 import { DATALAKE, described, form, isTurnable, pictured, rankOf } from "./query.js";
 import { markOf } from "./picture_mark.js";
 import { queryPicture } from "./query_picture.js";
+import { keepSearchButton } from "./keep_search.js";
 import { keepSearch, recentQuery } from "./recent_searches.js";
 import { addressIn } from "./received_files.js";
 import { remarkOnCloseness, remarkOnModel, remarkOnRank, remarkOnTurned } from "./remarks.js";
@@ -47,6 +48,7 @@ export function searchPage({ onTitle }) {
   });
   const threshold = thresholdOver(gallery, { onHidden: showCount });
   const resetLink = copyLink(() => address);
+  keepSearchButton(() => ({ hash: address, label: described(current) }));
   const taking = takeAway(gallery, { answer: () => asked });
   const answerBox = byId("answer");
   const remembered = new Map(); // hash → query

@@ -5,7 +5,7 @@ import { askJson } from "./api.js";
 import { byId, element, say } from "./elements.js";
 import { here } from "./here.js";
 import { searchKey } from "./keys.js";
-import { forgetSearches, recentSearches } from "./recent_searches.js";
+import { forgetSearches, namedSearches, nameSearch, recentSearches } from "./recent_searches.js";
 import { pictures } from "./thumbnails.js";
 import { ago, count } from "./words.js";
 
@@ -19,7 +19,7 @@ export function startPage({ onPath, onText, known }) {
   async function show() {
     source?.discard();
     source = pictures(searchKey.get());
-    await Promise.all([showOverview(), showWords(), showRecent()]);
+    await Promise.all([showOverview(), showWords(), showNamed(), showRecent()]);
   }
 
   async function showOverview() {
@@ -57,11 +57,31 @@ export function startPage({ onPath, onText, known }) {
     const searches = await recentSearches();
     byId("start-recent-part").hidden = searches.length === 0;
     byId("start-recent").replaceChildren(
-      ...searches.slice(0, PICTURES).map(({ hash, label, small }) => {
-        const picture = small === null ? element("span", { class: "recent-words" }, label) : source.held(small);
-        return element("li", {}, element("a", { class: "thumbnail", href: hash, "aria-label": label, title: label }, picture));
+      ...searches.slice(0, PICTURES).map((search) => element("li", {}, linkTo(search, search.label))),
+    );
+  }
+
+  async function showNamed() {
+    const searches = await namedSearches();
+    byId("start-named-part").hidden = searches.length === 0;
+    byId("start-named").replaceChildren(
+      ...searches.map((search) => {
+        const { hash, name } = search;
+        const remove = async () => {
+          await nameSearch(hash, null);
+          await Promise.all([showNamed(), showRecent()]);
+          byId("start-title").focus();
+        };
+        const button = { type: "button", class: "plain", "aria-label": `Keep ${name} no longer`, onclick: remove };
+        const caption = element("div", { class: "named" }, element("span", { translate: "no" }, name), element("button", button, "✕"));
+        return element("li", {}, linkTo(search, name), caption);
       }),
     );
+  }
+
+  function linkTo({ hash, label, small }, name) {
+    const picture = small === null ? element("span", { class: "recent-words" }, label) : source.held(small);
+    return element("a", { class: "thumbnail", href: hash, "aria-label": name, title: name }, picture);
   }
 
   byId("forget-recent").addEventListener("click", async () => {

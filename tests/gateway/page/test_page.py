@@ -796,6 +796,7 @@ def test_a_start_that_teaches_and_remembers(page: Page, backend: Backend, quarte
     page.get_by_role("button", name="Whole picture").click()
     expect(page.locator("#found-from")).to_have_text("like holiday.png")
     assert backend.searches[-1].file == quarters
+    until(page, lambda: len(page.evaluate(_KEPT)) == 4)
 
     page.goto(page.url.partition("#")[0])
     recent = page.locator("#start-recent a")
@@ -808,6 +809,31 @@ def test_a_start_that_teaches_and_remembers(page: Page, backend: Backend, quarte
     page.get_by_role("button", name="Forget them").click()
     expect(page.locator("#start-recent-part")).to_be_hidden()
     assert page.evaluate(_KEPT) == []
+
+
+def test_a_search_is_kept_by_a_name_until_it_is_removed(page: Page, quarters: bytes) -> None:
+    upload(page, quarters)
+    expect(page.locator("#found-from")).to_have_text("like holiday.png")
+    until(page, lambda: "picture" in page.evaluate(_KEPT))
+    page.get_by_role("button", name="Keep …").click()
+    dialog = page.get_by_role("dialog", name="Keep this search")
+    expect(dialog.get_by_label("Call it")).to_have_value("holiday.png")
+    dialog.get_by_label("Call it").fill("the <red> one")
+    dialog.get_by_role("button", name="Keep").click()
+    expect(page.locator("#search-status")).to_have_text("The search is kept: you find it where a search begins.")
+
+    page.goto(page.url.partition("#")[0])
+    page.reload()
+    named = page.locator("#start-named li")
+    expect(named).to_have_count(1)
+    expect_loaded(named.locator("img"), 1)
+    named.get_by_role("link", name="the <red> one").click()
+    expect(page.locator("#found-from")).to_have_text("like holiday.png")  # asked again: it keeps its name
+    page.go_back()
+    expect(page.locator("#start-recent-part")).to_be_hidden()
+    named.get_by_role("button", name="Keep the <red> one no longer").click()
+    expect(page.locator("#start-named-part")).to_be_hidden()
+    expect(page.locator("#start-recent a")).to_have_attribute("title", "holiday.png")
 
 
 _KEPT = """() => new Promise((resolve) => {

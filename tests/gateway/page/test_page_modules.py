@@ -152,15 +152,18 @@ def test_the_oldest_searches_make_room_where_there_is_none() -> None:
                 return request;
             },
         };
+        await page.keepSearch({ hash: "#0", at: 0 });
+        await page.nameSearch("#0", "the first");
         for (const at of [1, 2, 3, 4, 5, 6]) await page.keepSearch({ hash: `#${at}`, at });
-        return (await page.recentSearches()).map(({ at }) => at);
+        const named = await page.namedSearches();
+        return [(await page.recentSearches()).map(({ at }) => at), named.map(({ hash, name }) => [hash, name])];
     """
-    assert ran("recent_searches", script) == [6, 5, 4, 3]
+    assert ran("recent_searches", script) == [[6, 5], [["#0", "the first"]]]
 
 
 def test_without_a_database_nothing_is_kept() -> None:
     script = """
         await page.keepSearch({ hash: "#", at: 1 });
-        return [await page.recentSearches(), await page.recentQuery("#")];
+        return [await page.recentSearches(), await page.recentQuery("#"), await page.nameSearch("#", "never")];
     """
-    assert ran("recent_searches", script) == [[], None]
+    assert ran("recent_searches", script) == [[], None, False]
