@@ -6,6 +6,7 @@ import { count, duration, number, problem, sentence } from "./words.js";
 
 const PHASES = {
   listing: "Listing the pictures",
+  loading: "Loading the model",
   indexing: "Hashing pictures",
   packing: "Packing the model",
   registering: "Loading the model into the server",
@@ -31,10 +32,9 @@ export function jobProgress(admin, { onEnd, onTrouble }) {
   let said = "";
 
   function show(job) {
-    const name = job.request.new_index_database_version;
     const running = job.state === "running";
     panel.dataset.state = job.state;
-    title.textContent = running ? `Version ${name} is being made` : outcome(job);
+    title.textContent = running ? outcome(job).slice(0, -1) : outcome(job);
     say(phase, running ? phaseOf(job) : reason(job));
     showBar(job, running);
     figures.textContent = figuresOf(job, running).join(" · ");
@@ -122,10 +122,11 @@ function phaseOf(job) {
 /** How a job ended, in a sentence. */
 export function outcome(job) {
   const name = job.request.new_index_database_version;
+  const promoting = job.kind === "promote";
   return {
-    running: `Version ${name} is being made.`,
+    running: promoting ? `Version ${name} is being promoted.` : `Version ${name} is being made.`,
     succeeded: `Version ${name} is served now.`,
-    failed: `Version ${name} could not be made.`,
+    failed: promoting ? `Version ${name} could not be promoted.` : `Version ${name} could not be made.`,
     cancelled: `Version ${name} was cancelled.`,
     interrupted: `Version ${name} was interrupted.`,
   }[job.state];

@@ -407,7 +407,7 @@ class TestFailures:
 
     def test_a_damaged_model_file(self, stack: Stack) -> None:
         message = self.failing(stack, "not-1", model_path="damaged.pt")
-        assert message == "failed: indexing: damaged.pt is not a TorchScript model"
+        assert message == "failed: loading: damaged.pt is not a TorchScript model"
         assert not stack.store.has("not-1")
 
     def test_a_model_that_the_workers_cannot_load(self, stack: Stack) -> None:
