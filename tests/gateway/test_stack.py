@@ -330,7 +330,7 @@ class TestSearch:
     def test_what_cannot_be_searched_for(self, stack: Stack, request_: dict[str, Any], status: int, said: str) -> None:
         answer = stack.call("POST", "/api/search", key=None, **request_)
         assert (answer.status_code, answer.json()["code"]) == (status, status)
-        assert answer.json().keys() == {"code", "type", "message"}
+        assert answer.json().keys() == {"code", "type", "reason", "message", "advice"}
         assert said in answer.json()["message"]
 
     def test_a_decompression_bomb_is_413(self, stack: Stack) -> None:

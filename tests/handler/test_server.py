@@ -166,7 +166,7 @@ class TestRequests:
     ) -> None:
         answer = server.client.post(server.url, content=body, headers={"Content-Type": "application/json"})
         assert answer.status_code == status
-        assert answer.json().keys() == {"code", "type", "message"}
+        assert answer.json().keys() == {"code", "type", "reason", "message", "advice"}
         assert answer.json()["code"] == status
         assert said in answer.json()["message"]
         assert "Traceback" not in answer.text and "/" not in answer.json()["message"].replace("multipart/", "")

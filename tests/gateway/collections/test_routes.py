@@ -158,7 +158,7 @@ class TestRoutes:
     def test_refusals(self, stack: Stack, method: str, path: str, options: Any, status: int) -> None:
         answer = stack.call(method, f"/api/collections{path}", **options)
         assert answer.status_code == status, answer.text
-        assert answer.json().keys() == {"code", "type", "message"}
+        assert answer.json().keys() == {"code", "type", "reason", "message", "advice"}
         assert answer.json()["code"] == status
 
     def test_keys(self, stack: Stack) -> None:
