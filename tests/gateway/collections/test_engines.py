@@ -114,9 +114,8 @@ def test_a_life(client: Client, postgres: PostgresServer, place: str) -> None:
     add(client, "green.png", GREEN, size=2)
     add(client, "yellow.png", YELLOW)
     add(client, "red.png", RED, size=3)  # which changes its metadata alone
-    assert ask(client, "POST", "/models/shoes/search_add", 409, data={"url": "red.png"}, files={"image": RED}) == {
-        "detail": "Image already inserted"
-    }
+    again = ask(client, "POST", "/models/shoes/search_add", 409, data={"url": "red.png"}, files={"image": RED})
+    assert again["detail"] == "Image already inserted"
     assert ask(client, "GET", "/models/shoes/count") == 3
     assert ask(client, "POST", "/models/shoes/count", json={"filter": {"size": {"$gte": 2}}}) == 2
     assert ask(client, "POST", "/models/shoes/urls", json={"cursor": "green.png"}) == ["red.png", "yellow.png"]
@@ -264,7 +263,7 @@ def test_while_the_server_is_gone(client: Client, postgres: PostgresServer, plac
             ("remove", {"json": {"url": "red.png"}}),
         ):
             answer = client.request("POST", f"/models/shoes/{path}", **options)  # type: ignore[arg-type]
-            assert (answer.status_code, answer.json()) == (503, {"detail": gone}), path
+            assert (answer.status_code, answer.json()["detail"]) == (503, gone), path
             assert answer.headers["Retry-After"] == "1"
         refused = ask(client, "GET", "/api/collections/shoes", 503)
         assert refused == error_body(503, gone).model_dump()

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 from click.testing import CliRunner, Result
 
+from hashlake.main import cli
 from searcher.errors import SearcherError, VersionDamaged, VersionMissing
 from searcher.scan.codes import INDEX_FILE
-from searcher.versions.commands import versions
 from searcher.versions.manifest import MANIFEST_FILE
 from searcher.versions.store import IndexStore
 from searcher.versions.verdict import verdict_on
@@ -19,7 +19,7 @@ Run = Callable[..., Result]
 @pytest.fixture
 def run(store: IndexStore) -> Run:
     def in_store(*arguments: str) -> Result:
-        return CliRunner().invoke(versions, [*arguments, "--index_store", str(store.folder)])
+        return CliRunner().invoke(cli, ["versions", *arguments, "--index_store", str(store.folder)])
 
     return in_store
 
@@ -184,17 +184,17 @@ class TestPrune:
 class TestStoreOption:
     def test_the_environment_says_where_the_store_is(self, store: IndexStore) -> None:
         publish(store, "1.0")
-        result = CliRunner().invoke(versions, ["verify"], env={"HASHLAKE_INDEX_STORE": str(store.folder)})
+        result = CliRunner().invoke(cli, ["versions", "verify"], env={"HASHLAKE_INDEX_STORE": str(store.folder)})
         assert said(result) == ["1.0: 2 files as published, 1 images"]
 
     def test_otherwise_it_is_below_the_working_folder(self, store: IndexStore, monkeypatch: pytest.MonkeyPatch) -> None:
         publish(store, "1.0")
         monkeypatch.delenv("HASHLAKE_INDEX_STORE", raising=False)
         monkeypatch.chdir(store.folder.parent)
-        assert said(CliRunner().invoke(versions, ["verify"])) == ["1.0: 2 files as published, 1 images"]
+        assert said(CliRunner().invoke(cli, ["versions", "verify"])) == ["1.0: 2 files as published, 1 images"]
 
     def test_a_file_is_no_store(self, store: IndexStore) -> None:
         store.folder.parent.mkdir(parents=True)
         store.folder.write_text("mine")
-        result = CliRunner().invoke(versions, ["list", "--index_store", str(store.folder)])
+        result = CliRunner().invoke(cli, ["versions", "list", "--index_store", str(store.folder)])
         assert result.exit_code == 2 and store.folder.read_text() == "mine"

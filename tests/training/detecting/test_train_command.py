@@ -12,9 +12,9 @@ from PIL import Image
 
 from detection.registry import open_detector
 from detection.torchscript import TorchScriptDetector
+from hashlake.main import cli
 from tests.training.detecting.boxed import Box, write_annotation_file, write_pictures
 from training.detecting import commands, trainer
-from training.detecting.commands import train_detector
 from training.detecting.network import Neck
 
 SMALL = ("--image_size", "64", "--views", "1")
@@ -29,7 +29,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Box
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(train_detector, arguments)
+    return CliRunner().invoke(cli, ["train-detector", *arguments])
 
 
 def test_trains_resumes_and_finds(
