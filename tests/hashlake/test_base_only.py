@@ -44,7 +44,7 @@ def test_other_commands_say_which_extra_brings_them(words: tuple[str, ...], extr
 def test_help_lists_every_command_and_how_to_get_it() -> None:
     done = run("--help")
     lines = {line.split()[0]: line for line in done.stdout.split("Commands:\n")[1].splitlines()}
-    assert len(lines) == 21
+    assert len(lines) == 23
     assert lines["serve"].endswith("Not installed: pip install 'hashlake[serve]'.")
     assert "Not installed" not in lines["collections"]
 

@@ -50,6 +50,8 @@ def two_nodes() -> Iterator[TwoNodes]:
         patch.setattr(ray_constants, "ENABLE_RAY_CLUSTER", False)
         patch.setenv(ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, "0")
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        # Who asks from outside brings no paths, and what tests send is in their modules.
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
         cluster = Cluster()
         try:
             (port,) = free_ports(1)

@@ -95,7 +95,7 @@ def search_key(server: Server) -> str:
 def refused(answer: httpx.Response) -> tuple[int, str, str]:
     """Status, kind and message of an error, whose body repeats the status."""
     body = answer.json()
-    assert sorted(body) == ["code", "message", "type"]
+    assert sorted(body) == ["advice", "code", "message", "reason", "type"]
     assert body["code"] == answer.status_code
     return answer.status_code, body["type"], body["message"]
 

@@ -81,4 +81,6 @@ def test_the_routes(browser: Browser, tmp_path: Path) -> None:
         page.get_by_role("button", name="Execute").click()
         expect(page.locator(".responses-table.live-responses-table tbody .response-col_status")).to_contain_text("200")
         expect(page.locator(".request-url")).to_contain_text(f"{served.url}{prefix}/healthz")
+        # Without a version there are no examples of the server's own: the browser says that the overview is missing.
+        visits.errors[:] = [error for error in visits.errors if "404" not in error]
         visits.close()
