@@ -16,7 +16,6 @@ from contract.run_folder import SECRET_VARIABLE, read_secret
 from embedding.card import CARD_FILE, ModelCard, parse_card
 from embedding.device import worker_device
 from embedding.registry import load_embedder
-from handler.cores import CORES_VARIABLE, ONE_CORE, Cores
 from handler.cropping import Cropping
 from handler.memory import own_memory
 from handler.metrics import Metrics
@@ -43,8 +42,9 @@ class ImageRetrievalHandler:
         card: ModelCard | None = None
         if (folder / CARD_FILE).is_file():  # the model file itself has none
             card = parse_card((folder / CARD_FILE).read_text(encoding="utf-8"), CARD_FILE)
-        device = worker_device(properties.get("gpu_id"))
-        self.model = load_embedder(folder / context.manifest["model"]["serializedFile"], device, card=card)
+        self.model = load_embedder(
+            folder / context.manifest["model"]["serializedFile"], worker_device(properties.get("gpu_id")), card=card
+        )
         self.model.warm_up(int(properties["batch_size"]))
         self.metrics = Metrics()
         compile_kernels(self.model.identity.spaces)
@@ -58,9 +58,7 @@ class ImageRetrievalHandler:
             datalake=context.manifest["model"]["modelName"] == MODEL_NAME,
         )
         cropping = Cropping.as_set(os.environ, self.model.card)
-        cores_file = os.environ.get(CORES_VARIABLE)
-        cores = Cores(Path(cores_file)) if cores_file and device == "cpu" else ONE_CORE
-        self.retrieval = Retrieval(self.model, self.served, self.metrics, cropping, cores)
+        self.retrieval = Retrieval(self.model, self.served, self.metrics, cropping)
         secret_file = os.environ.get(SECRET_VARIABLE)  # none under a bare torchserve, which then trusts nobody
         self.secret = read_secret(Path(secret_file)).encode() if secret_file else None
         megabytes = float(os.environ.get(RATE_VARIABLE) or DEFAULT_MB_PER_S)

@@ -27,7 +27,6 @@ from contract.names import MODEL_NAME
 from contract.run_folder import SECRET_VARIABLE, RunFolder
 from embedding.cores import usable_cores
 from handler.archive import ARCHIVE_FILE, BESIDE_FILES
-from handler.cores import CORES_VARIABLE
 from handler.errors import HandlerError
 from handler.java import find_java
 from handler.management import Management, who_answers
@@ -193,7 +192,6 @@ class TorchServe:
         return os.environ | {
             STORE_VARIABLE: str(settings.index_store.absolute()),
             THREADS_VARIABLE: str(max(1, usable_cores() // settings.workers)),
-            CORES_VARIABLE: str((self._folder / "cores").absolute()),
             SECRET_VARIABLE: str(self._run.secret_file.absolute()),
             RATE_VARIABLE: str(settings.verify_mb_per_s),
             "TS_INFERENCE_ADDRESS": f"http://{_java_name(settings.host, _INFERENCE_NAME)}:{settings.inference_port}",

@@ -11,8 +11,6 @@ batches have a budget of samples. A picture counts by its decoded pixels, not by
 pixels decoded at an eighth of its size is less work than a PNG of 20 million.
 """
 
-from threading import Lock
-
 import numpy as np
 from PIL import Image
 from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
@@ -88,7 +86,7 @@ class Budget:
     """So many ``samples`` of work for several pictures together.
 
     The budget may be part of a ``whole`` that others share: what is taken here is taken there too, except for the first
-    ``own`` samples, which nobody else can use up. Threads may share it.
+    ``own`` samples, which nobody else can use up.
     """
 
     def __init__(self, samples: int, whole: "Budget | None" = None, own: int = 0) -> None:
@@ -96,15 +94,13 @@ class Budget:
         self._left = samples
         self._whole = whole
         self._own = own
-        self._lock = Lock()
 
     def take(self, samples: int) -> None:
         """Take ``samples``. Raises BudgetSpent, which names the budget, and takes nothing where fewer are left."""
-        with self._lock:
-            if samples > self._left:
-                raise BudgetSpent(self)
-            shared = max(0, samples - self._own)
-            if self._whole is not None and shared:
-                self._whole.take(shared)
-            self._own -= min(self._own, samples)
-            self._left -= samples
+        if samples > self._left:
+            raise BudgetSpent(self)
+        shared = max(0, samples - self._own)
+        if self._whole is not None and shared:
+            self._whole.take(shared)
+        self._own -= min(self._own, samples)
+        self._left -= samples
