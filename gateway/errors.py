@@ -24,6 +24,15 @@ from contract.refusal import ErrorBody, error_body
 #: What is not to be had for now may be in a second: a process that died is back after some (handler/supervision.py).
 RETRY_AFTER = {"Retry-After": "1"}
 
+#: What any route for admins may answer with.
+TO_ADMINS = (
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
+
 
 class GatewayError(Exception):
     """Base of the gateway's errors. The message says in one line what is wrong."""

@@ -69,13 +69,19 @@ class Collections:
     def names(self) -> list[str]:
         """The names of all collections, ``default`` first. Where nobody knows what they are called, those of their
         folders: opening one says why."""
+        return list(self.stores())
+
+    def stores(self) -> dict[str, IndexStore]:
+        """The index store of each collection by its name, in the order of ``names``; that of a collection in another
+        engine has no versions. A name isn't the folder's, where it moved."""
         try:
             aliases = self._aliases.read()
         except AliasesDamaged:
             aliases = Aliases({})
         folder = self._folder / COLLECTIONS
         found = [each.name for each in folder.iterdir() if self._is_there(each.name)] if folder.is_dir() else []
-        return [DEFAULT_COLLECTION, *sorted(map(aliases.name, found))]
+        called = sorted((aliases.name(at), at) for at in found)
+        return {DEFAULT_COLLECTION: IndexStore(self._folder)} | {name: IndexStore(folder / at) for name, at in called}
 
     def aliases(self) -> dict[str, str]:
         """Each further name of a collection, and what that collection is called. Raises AliasesDamaged."""

@@ -22,7 +22,7 @@ from typing import TextIO
 
 from pydantic import ValidationError
 
-from searcher.collections import COLLECTIONS, Collections
+from searcher.collections import Collections
 from searcher.errors import SearcherError
 from searcher.versions.store import IndexStore
 from searcher.versions.verdict import Verdict, record, stamps_of, verdict_on
@@ -97,8 +97,7 @@ class Scrubbing:
         return self._lock_file is not None
 
     def _versions(self) -> Iterator[Path]:
-        _, *others = self._collections.names()
-        stores = [IndexStore(self._folder), *(IndexStore(self._folder / COLLECTIONS / name) for name in others)]
+        stores = list(self._collections.stores().values())
         current = {store: self._current(store) for store in stores}
         for store in stores:
             if current[store] is not None:

@@ -143,7 +143,8 @@ class S3Requests:
             answer = connection.getresponse()
             size = int(answer.headers.get("Content-Length") or 0)
             too_large = most is not None and size > most and answer.status == HTTPStatus.OK
-            content = b"" if too_large else answer.read()
+            # One byte more than may be: without a length, an answer says so by its end.
+            content = b"" if too_large else answer.read() if most is None else answer.read(most + 1)
         except (OSError, HTTPException, ValueError) as error:
             raise StoreFailed(0, f"{self.endpoint} cannot be reached: {error or type(error).__name__}") from error
         finally:

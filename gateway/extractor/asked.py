@@ -16,7 +16,7 @@ from gateway.operations.reindex_source import admitted_source
 from gateway.services import Services, UsesServices
 from gateway.settings import GatewaySettings
 from gateway.torchserve.model_folder import find_model
-from searcher.errors import SearcherError
+from searcher.errors import CollectionMissing, SearcherError
 from sources.errors import FetchRefused
 from sources.fetching.fetcher import allowed
 
@@ -49,8 +49,10 @@ def document(given: str, services: Services) -> str:
 
 def _collection(given: str, services: Services) -> str:
     name = given.removeprefix(COLLECTION)
-    if name not in services.collections.collections.names():
-        raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, f"source: there is no collection {name[:100]!r} here")
+    try:
+        services.collections.collections.open(name)
+    except CollectionMissing as error:
+        raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, f"source: {error}") from error
     if services.settings.search_needs_key and not os.environ.get("HASHLAKE_KEY"):
         raise RequestRefused(
             HTTPStatus.UNPROCESSABLE_ENTITY,

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 from contract.names import DEFAULT_COLLECTION
 from gateway.access.guards import require_admin
 from gateway.errors import (
+    TO_ADMINS,
     RequestRefused,
     StepFailed,
     TorchServeError,
@@ -27,14 +28,7 @@ from gateway.services import Services, UsesServices
 from searcher.errors import VersionDamaged, VersionMissing
 from searcher.versions.manifest import Manifest
 
-_USUAL = (
-    HTTPStatus.BAD_REQUEST,
-    HTTPStatus.UNAUTHORIZED,
-    HTTPStatus.FORBIDDEN,
-    HTTPStatus.UNPROCESSABLE_ENTITY,
-    HTTPStatus.TOO_MANY_REQUESTS,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-)
+_USUAL = (*TO_ADMINS, HTTPStatus.UNPROCESSABLE_ENTITY)
 router = APIRouter(prefix="/api", dependencies=[Depends(require_admin)], responses=refusals(*_USUAL))
 
 #: Names the newest job, as no id of one does.

@@ -5,19 +5,15 @@ import os
 import shutil
 from contextlib import suppress
 from datetime import datetime
-from http import HTTPStatus
 from pathlib import Path
 
 import psutil
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
-from contract.names import DEFAULT_COLLECTION
 from gateway.access.guards import require_admin
-from gateway.errors import TorchServeError, refusals
+from gateway.errors import TO_ADMINS, TorchServeError, refusals
 from gateway.services import Services, UsesServices
-from searcher.collections import COLLECTIONS
-from searcher.versions.store import IndexStore
 from searcher.versions.verdict import verdict_on
 
 #: Models that don't say within this time what they take are left out.
@@ -27,13 +23,7 @@ router = APIRouter(
     prefix="/api/machine",
     tags=["health"],
     dependencies=[Depends(require_admin)],
-    responses=refusals(
-        HTTPStatus.BAD_REQUEST,
-        HTTPStatus.UNAUTHORIZED,
-        HTTPStatus.FORBIDDEN,
-        HTTPStatus.TOO_MANY_REQUESTS,
-        HTTPStatus.SERVICE_UNAVAILABLE,
-    ),
+    responses=refusals(*TO_ADMINS),
 )
 
 
@@ -136,9 +126,7 @@ def _bytes_below(folder: Path) -> int:
 
 def _checksums(services: Services) -> Checksums:
     whole, unread, damaged, times = 0, 0, list[Damage](), list[datetime]()
-    root = services.settings.index_store
-    for collection in services.collections.collections.names():
-        store = IndexStore(root if collection == DEFAULT_COLLECTION else root / COLLECTIONS / collection)
+    for collection, store in services.collections.collections.stores().items():
         for version in store.names():
             verdict = verdict_on(store.folder / version)
             if verdict is None:

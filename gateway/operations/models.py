@@ -1,14 +1,13 @@
 """``/api/models``: the model files that versions can be made with."""
 
 from contextlib import suppress
-from http import HTTPStatus
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
 from gateway.access.guards import require_admin
-from gateway.errors import TorchServeError, refusals
+from gateway.errors import TO_ADMINS, TorchServeError, refusals
 from gateway.services import UsesServices
 from gateway.torchserve.model_folder import Model, ModelInMemory
 from searcher.errors import SearcherError
@@ -24,13 +23,7 @@ router = APIRouter(
     prefix="/api/models",
     tags=["models"],
     dependencies=[Depends(require_admin)],
-    responses=refusals(
-        HTTPStatus.BAD_REQUEST,
-        HTTPStatus.UNAUTHORIZED,
-        HTTPStatus.FORBIDDEN,
-        HTTPStatus.TOO_MANY_REQUESTS,
-        HTTPStatus.SERVICE_UNAVAILABLE,
-    ),
+    responses=refusals(*TO_ADMINS),
 )
 
 

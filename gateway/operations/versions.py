@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.access.guards import require_admin
-from gateway.errors import refusals
+from gateway.errors import TO_ADMINS, refusals
 from gateway.images.open_versions import OpenVersions, images_of
 from gateway.services import UsesServices
 from searcher.errors import VersionDamaged, VersionMissing
@@ -21,13 +21,7 @@ router = APIRouter(
     prefix="/api/versions",
     tags=["versions"],
     dependencies=[Depends(require_admin)],
-    responses=refusals(
-        HTTPStatus.BAD_REQUEST,
-        HTTPStatus.UNAUTHORIZED,
-        HTTPStatus.FORBIDDEN,
-        HTTPStatus.TOO_MANY_REQUESTS,
-        HTTPStatus.SERVICE_UNAVAILABLE,
-    ),
+    responses=refusals(*TO_ADMINS),
 )
 
 Name = Annotated[str, Path(description="the index version's name", examples=["1.2.0"])]

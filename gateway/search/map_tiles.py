@@ -6,7 +6,6 @@ its neighbours appear (searcher/versions/picture_map.py).
 
 from http import HTTPStatus
 from typing import Annotated
-from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Response
 from pydantic import BaseModel, Field
@@ -17,6 +16,7 @@ from gateway.errors import RequestRefused, refusals
 from gateway.images.downloads import client_has
 from gateway.images.open_versions import OpenVersion, images_of
 from gateway.search.maps import map_name
+from gateway.search.overview import Sample, links_of
 from gateway.services import Services, UsesServices
 from searcher.versions.picture_map import CELLS, PictureMap
 
@@ -54,16 +54,12 @@ class MapFacts(BaseModel):
     cells: int = Field(description="cells of a tile along each side", examples=[CELLS])
 
 
-class MapCell(BaseModel):
+class MapCell(Sample):
     """A part of a tile, and the picture that stands for those in it."""
 
     x: int = Field(description="the cell's column in the tile", examples=[0])
     y: int = Field(description="the cell's row in the tile", examples=[2])
     count: int = Field(description="how many pictures lie in it", examples=[31])
-    row: int = Field(description="the picture's number in the version", examples=[17])
-    path: str = Field(description="as the listing spells it", examples=["data/abc.com/69_abc_com.jpg"])
-    image: str = Field(description="URL of the original", examples=["/images/17?version=1.2.0"])
-    thumbnail: str = Field(description="URL of a small picture", examples=["/thumbnails/17?version=1.2.0"])
 
 
 class MapTile(BaseModel):
@@ -125,7 +121,6 @@ def _tile(services: Services, version: OpenVersion, found: PictureMap, zoom: int
     cells = list(found.cells(zoom, x, y))
     with images_of(version) as images:
         paths = images.paths([cell.row for cell in cells])
-    root, at = services.settings.root_path, urlencode({"version": version.name})
     return MapTile(
         version=version.name,
         zoom=zoom,
@@ -139,8 +134,7 @@ def _tile(services: Services, version: OpenVersion, found: PictureMap, zoom: int
                 count=cell.count,
                 row=cell.row,
                 path=path,
-                image=f"{root}/images/{cell.row}?{at}",
-                thumbnail=f"{root}/thumbnails/{cell.row}?{at}",
+                **links_of(services, version.name, cell.row),
             )
             for cell, path in zip(cells, paths, strict=True)
         ],

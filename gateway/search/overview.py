@@ -63,14 +63,19 @@ def _overview(services: Services, pictures: int) -> Overview:
     rows = random.sample(range(manifest.count), min(pictures, manifest.count))
     with images_of(version) as images:
         paths = images.paths(rows)
-    root, at = services.settings.root_path, urlencode({"version": version.name})
     return Overview(
         version=version.name,
         created=manifest.created,
         count=manifest.count,
         model=manifest.model.name,
         pictures=[
-            Sample(row=row, path=path, image=f"{root}/images/{row}?{at}", thumbnail=f"{root}/thumbnails/{row}?{at}")
+            Sample(row=row, path=path, **links_of(services, version.name, row))
             for row, path in zip(rows, paths, strict=True)
         ],
     )
+
+
+def links_of(services: Services, version: str, row: int) -> dict[str, str]:
+    """Returns where the picture of ``row`` is, and a small one of it."""
+    root, at = services.settings.root_path, urlencode({"version": version})
+    return {"image": f"{root}/images/{row}?{at}", "thumbnail": f"{root}/thumbnails/{row}?{at}"}

@@ -65,6 +65,8 @@ def test_a_collection_gives_its_name_to_another_and_gets_it_back(collections: Co
     assert (other.names(), other.aliases()) == (["default", "before", "pg"], {"shoes": "pg"})
     assert [other.open(name).name for name in ("shoes", "before")] == ["pg", "before"]
     assert [entry.path for entry in held.view().entries()] == ["a"], "what was opened before goes on"
+    stores = {name: store.folder.name for name, store in other.stores().items()}
+    assert stores == {"default": "store", "before": "shoes", "pg": "pg"}
 
     collections.give_name("before", "pg", keep="older")  # it has no other name, so it needs one
     assert (paths(other, "older"), other.aliases()) == (["a"], {"before": "pg", "shoes": "pg"})

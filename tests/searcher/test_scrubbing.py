@@ -136,6 +136,13 @@ class TestInTheBackground:
             verify(folder)
         assert order == ["2.0", "collections/shoes/0", "1.0"]
 
+    def test_a_collection_that_gave_its_name_away_is_read_too(self, two: IndexStore, running: Scrubbing) -> None:
+        collections = Collections(two.folder)
+        collections.create("shoes", MODEL)
+        collections.give_name("shoes", "default", keep="before")
+        found = [folder.relative_to(two.folder).as_posix() for folder in running._versions()]
+        assert found == ["2.0", "collections/shoes/0", "1.0"]
+
     def test_once_a_day_and_after_a_touch(self, two: IndexStore, running: Scrubbing) -> None:
         for name in ("1.0", "2.0"):
             two.verify(name)
